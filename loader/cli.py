@@ -1,0 +1,435 @@
+"""The command line: `python -m loader …`."""
+
+import datetime as dt
+import json
+import logging
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from logging.handlers import RotatingFileHandler
+from typing import Annotated, Any
+
+import psycopg2
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from loader import discover, local_postgres
+from loader.doctor import checks
+from loader.errors import LoaderError, ReconciliationError, WarehouseError
+from loader.land import Landing, configure_dlt, land_month, same_signal
+from loader.months import (
+    FIRST_MONTH,
+    check_supported,
+    format_month,
+    month_range,
+    parse_dataset,
+    parse_month,
+)
+from loader.progress import Reporter
+from loader.settings import Settings, load_settings
+from loader.transform import BuildResult, build_months
+from loader.warehouse import LandedFile, PostgresWarehouse, connect_warehouse
+
+app = typer.Typer(
+    help="""Loads New York's taxi trips from TLC's monthly files into a warehouse.
+
+    [bold]python -m loader run --dataset green --month 2023-01[/bold] does a month end to end:
+    it lands the file, merges it with dbt, tests it, and says what came out. Run again, it finds
+    that nothing has changed.
+
+    Settings come from the environment or .env: see docs/settings.md. Exit codes: 0 done or nothing
+    to do, 2 wrong usage, 3 not published, 4 source fails, 5 file refused, 6 warehouse fails,
+    7 counts differ, 8 locked by another run.""",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+postgres_app = typer.Typer(
+    help="The embedded Postgres server of target local.", no_args_is_help=True
+)
+app.add_typer(postgres_app, name="postgres")
+
+DatasetOption = Annotated[str, typer.Option("--dataset", help="yellow or green")]
+MonthOption = Annotated[str, typer.Option("--month", help="file month, YYYY-MM")]
+ToOption = Annotated[str | None, typer.Option("--to", help="last month of a range, YYYY-MM")]
+SourceOption = Annotated[
+    str | None, typer.Option("--source", help="base URL or folder of the files; default TLC's CDN")
+]
+TargetOption = Annotated[
+    str | None, typer.Option("--target", help="local, postgres or bigquery; default local")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
+
+
+@dataclass(frozen=True)
+class _Context:
+    settings: Settings
+    warehouse: PostgresWarehouse
+    reporter: Reporter
+
+
+@contextmanager
+def _session(target: str | None, source: str | None) -> Iterator[_Context]:
+    settings = load_settings(target, source)
+    _log_to_file(settings)
+    configure_dlt(settings)
+    warehouse = connect_warehouse(settings)
+    try:
+        yield _Context(settings, warehouse, Reporter(Console(stderr=True)))
+    finally:
+        warehouse.close()
+
+
+def _months(dataset: str, month: str, to: str | None) -> list[dt.date]:
+    """Check the options that say what to load; nothing else reads them."""
+    parse_dataset(dataset)
+    first = parse_month(month)
+    months = month_range(first, parse_month(to) if to else first)
+    check_supported(dataset, first)
+    return months
+
+
+@app.command()
+def load(
+    dataset: DatasetOption,
+    month: MonthOption,
+    to: ToOption = None,
+    source: SourceOption = None,
+    target: TargetOption = None,
+) -> None:
+    """Land month files in the raw schema. `dbt build` merges them.
+
+    A file is downloaded, checked, cast by the contract and copied; it counts as landed when all
+    its rows are there. A file that has landed already is left alone.
+    """
+    months = _months(dataset, month, to)
+    with _session(target, source) as context:
+        for one in months:
+            with context.warehouse.lock(dataset, one):
+                landing = land_month(
+                    context.settings, context.warehouse, dataset, one, context.reporter
+                )
+            if landing.changed:
+                context.reporter.say(
+                    f"{dataset} {format_month(one)}  landed {landing.landed.landed_rows:,} rows;"
+                    f" next: dbt build --vars '{{dataset: {dataset}, month: {format_month(one)}}}'"
+                )
+
+
+@app.command()
+def run(
+    dataset: DatasetOption,
+    month: MonthOption,
+    to: ToOption = None,
+    source: SourceOption = None,
+    target: TargetOption = None,
+    keep_raw: Annotated[
+        bool, typer.Option("--keep-raw", help="keep the raw rows after the merge")
+    ] = False,
+    keep_files: Annotated[
+        bool, typer.Option("--keep-files", help="keep the downloaded files after the merge")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Do months end to end: land, merge, test, reconcile, clean up.
+
+    Exit code 0 means that the ledger reconciles: the file's rows, the landed rows and the table's
+    rows are the same number, for every month asked for.
+    """
+    months = _months(dataset, month, to)
+    done = []
+    with _session(target, source) as context:
+        for one in months:
+            with context.warehouse.lock(dataset, one):
+                done.append(_run_month(context, dataset, one, keep_raw, keep_files))
+    if as_json:
+        _print_json(done)
+    else:
+        _print_runs(done)
+
+
+def _run_month(
+    context: _Context, dataset: str, month: dt.date, keep_raw: bool, keep_files: bool
+) -> dict[str, Any]:
+    started = time.monotonic()
+    landing = land_month(context.settings, context.warehouse, dataset, month, context.reporter)
+    entry = _merged(context.warehouse).get((dataset, month))
+    build: BuildResult | None = None
+    if entry is None or entry["sha256"] != landing.landed.sha256:
+        build = build_months(context.settings, dataset, [month], context.reporter)
+        entry = _reconcile(context.warehouse, landing)
+        for name, rows in build.warnings.items():
+            context.reporter.say(f"{dataset} {format_month(month)}  warning: {name} ({rows})")
+    if not keep_raw and not landing.landed.unknown_columns:
+        context.warehouse.drop_raw(dataset, month)
+    if landing.download and not keep_files:
+        landing.download.unlink(missing_ok=True)
+        landing.download.with_name(f"{landing.download.name}.version").unlink(missing_ok=True)
+    return {
+        "dataset": dataset,
+        "month": format_month(month),
+        "changed": build is not None,
+        "rows": entry["table_rows"],
+        "rows_added": entry["rows_added"] if build else 0,
+        "rows_removed": entry["rows_removed"] if build else 0,
+        "rows_unchanged": entry["rows_unchanged"] if build else entry["table_rows"],
+        "warnings": build.warnings if build else {},
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def _reconcile(warehouse: PostgresWarehouse, landing: Landing) -> dict[str, Any]:
+    landed = landing.landed
+    entry = _merged(warehouse).get((landed.dataset, landed.file_month))
+    label = f"{landed.dataset} {format_month(landed.file_month)}"
+    if entry is None or entry["sha256"] != landed.sha256:
+        raise ReconciliationError(
+            f"{label}: the ledger doesn't hold the version that landed; run the command again"
+        )
+    counted = warehouse.table_rows(landed.dataset, landed.file_month)
+    counts = (landed.file_rows, entry["landed_rows"], entry["table_rows"], counted)
+    if len(set(counts)) != 1:
+        raise ReconciliationError(
+            f"{label}: {counts[0]:,} rows in the file, {counts[1]:,} landed, {counts[2]:,} merged,"
+            f" {counts[3]:,} in the table; run the command again, and report it if it stays"
+        )
+    return entry
+
+
+@app.command()
+def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
+    """Show the ledger: which version of each month is landed, which the trips table holds."""
+    with _session(target, None) as context:
+        merged = _merged(context.warehouse)
+        landed = {(v.dataset, v.file_month): v for v in context.warehouse.landed_files()}
+    rows = []
+    for key in sorted(merged.keys() | landed.keys()):
+        entry, version = merged.get(key), landed.get(key)
+        rows.append(
+            {
+                "dataset": key[0],
+                "month": format_month(key[1]),
+                "state": _standing(version, entry),
+                "file_rows": version.file_rows if version else entry["file_rows"],
+                "table_rows": entry["table_rows"] if entry else None,
+                "landed_at": version.landed_at if version else entry["landed_at"],
+                "merged_at": entry["merged_at"] if entry else None,
+                "sha256": version.sha256 if version else entry["sha256"],
+                "unknown_columns": version.unknown_columns if version else None,
+            }
+        )
+    if as_json:
+        _print_json(rows)
+    elif not rows:
+        print("nothing is landed yet: try python -m loader run --dataset green --month 2023-01")
+    else:
+        _print_table(
+            ["dataset", "month", "state", "file rows", "table rows", "merged at (UTC)"],
+            [
+                [
+                    row["dataset"],
+                    row["month"],
+                    row["state"],
+                    f"{row['file_rows']:,}",
+                    "" if row["table_rows"] is None else f"{row['table_rows']:,}",
+                    "" if row["merged_at"] is None else f"{row['merged_at']:%Y-%m-%d %H:%M:%S}",
+                ]
+                for row in rows
+            ],
+        )
+
+
+@app.command()
+def available(
+    dataset: DatasetOption,
+    month: Annotated[
+        str | None, typer.Option("--month", help="first month, YYYY-MM; default a year back")
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", help="last month; default this month")] = None,
+    source: SourceOption = None,
+    target: TargetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show which months the source has, and how each stands in the warehouse.
+
+    One request a month. TLC publishes about two months after a month ends.
+    """
+    parse_dataset(dataset)
+    today = dt.date.today().replace(day=1)
+    last = parse_month(to) if to else max(today, parse_month(month)) if month else today
+    first = parse_month(month) if month else last.replace(year=last.year - 1)
+    months = month_range(max(first, FIRST_MONTH[dataset]), last)
+    with _session(target, source) as context:
+        landed = {(v.dataset, v.file_month): v for v in context.warehouse.landed_files()}
+        merged = _merged(context.warehouse)
+        rows = []
+        for one in months:
+            file = discover.find(context.settings.source, dataset, one)
+            version, entry = landed.get((dataset, one)), merged.get((dataset, one))
+            rows.append(
+                {
+                    "dataset": dataset,
+                    "month": format_month(one),
+                    "published": file is not None,
+                    "bytes": file.size if file else None,
+                    "last_modified": file.last_modified if file else None,
+                    "here": _standing(version, entry),
+                    "changed": bool(file and version and not same_signal(version, file)),
+                }
+            )
+    if as_json:
+        _print_json(rows)
+        return
+    _print_table(
+        ["dataset", "month", "published", "MB", "here"],
+        [
+            [
+                row["dataset"],
+                row["month"],
+                f"{row['last_modified'] or 'yes':%Y-%m-%d}" if row["published"] else "not yet",
+                f"{row['bytes'] / 1e6:.1f}" if row["published"] else "",
+                row["here"] + (", changed at the source" if row["changed"] else ""),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _standing(version: LandedFile | None, entry: dict[str, Any] | None) -> str:
+    """Say how a month stands in the warehouse."""
+    if entry and (version is None or entry["sha256"] == version.sha256):
+        return "merged"
+    return "landed, not merged" if version else ""
+
+
+def _merged(warehouse: PostgresWarehouse) -> dict[tuple[str, dt.date], dict[str, Any]]:
+    """Return the ledger's row of the version that each month of the trips tables holds."""
+    return {
+        (row["dataset"], row["file_month"]): row for row in warehouse.ledger() if row["is_current"]
+    }
+
+
+@app.command()
+def doctor(source: SourceOption = None, target: TargetOption = None) -> None:
+    """Check that everything is there to load a month: one line a check, nothing is changed."""
+    settings = load_settings(target, source)
+    failed = None
+    for name, check in checks(settings):
+        try:
+            print(f"ok    {name}: {check()}")
+        except LoaderError as error:
+            failed = failed or error
+            print(f"FAIL  {name}: {error}")
+    if failed:
+        raise typer.Exit(failed.exit_code)
+
+
+@postgres_app.command("start")
+def postgres_start() -> None:
+    """Start the embedded server; any command with target local does so by itself."""
+    settings = load_settings("local")
+    started = local_postgres.start(settings.local_dir)
+    print("started" if started else "running already")
+
+
+@postgres_app.command("stop")
+def postgres_stop() -> None:
+    """Stop the embedded server; its data stay."""
+    print("stopped" if local_postgres.stop(load_settings("local").local_dir) else "not running")
+
+
+@postgres_app.command("status")
+def postgres_status(as_json: JsonOption = False) -> None:
+    """Show whether the embedded server runs, and where its data are."""
+    server = local_postgres.status(load_settings("local").local_dir)
+    if as_json:
+        _print_json(asdict(server))
+        return
+    state = f"running, pid {server.pid}" if server.running else "not running"
+    print(f"Postgres {server.version}: {state}")
+    print(f"data    {server.data_dir} ({server.size_bytes / 1e6:,.1f} MB)")
+    print(f"socket  {server.socket_dir}")
+
+
+@postgres_app.command("psql", context_settings={"ignore_unknown_options": True})
+def postgres_psql(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Open psql on the embedded server; arguments go to psql: -- -c 'select 1'."""
+    settings = load_settings("local")
+    local_postgres.start(settings.local_dir)
+    command = local_postgres.psql_command(settings.local_dir) + (arguments or [])
+    os.execv(command[0], command)  # noqa: S606 - psql takes our place, terminal and all
+
+
+@postgres_app.command("env")
+def postgres_env() -> None:
+    """Print the server's variables for a shell: eval "$(python -m loader postgres env)"."""
+    settings = load_settings("local")
+    local_postgres.start(settings.local_dir)
+    for name, value in local_postgres.connection_env(settings.local_dir).items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+def _print_runs(done: list[dict[str, Any]]) -> None:
+    _print_table(
+        ["dataset", "month", "rows", "added", "removed", "unchanged", "seconds", ""],
+        [
+            [
+                row["dataset"],
+                row["month"],
+                *(
+                    f"{row[name]:,}"
+                    for name in ("rows", "rows_added", "rows_removed", "rows_unchanged")
+                ),
+                f"{row['seconds']:.1f}",
+                "merged" if row["changed"] else "nothing to do",
+            ]
+            for row in done
+        ],
+    )
+
+
+def _print_table(columns: list[str], rows: list[list[str]]) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for index, column in enumerate(columns):
+        numeric = all(row[index].replace(",", "").replace(".", "").isdigit() for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    # A pipe has no width: the table takes what it needs, so that no cell is cut.
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, default=str, indent=2))
+
+
+def _log_to_file(settings: Settings) -> None:
+    """Send logs, stack traces included, to a file; errors go to the terminal in one line."""
+    folder = settings.local_dir / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    handler = RotatingFileHandler(folder / "loader.log", maxBytes=5_000_000, backupCount=3)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    import dlt.common.logger as dlt_logger
+
+    dlt_logger.LOGGER = logging.getLogger("dlt")
+
+
+def main() -> None:
+    """Run the command line; every failure ends as one line and an exit code."""
+    try:
+        app()
+    except LoaderError as error:
+        logging.getLogger("loader").error("%s", error, exc_info=True)
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except psycopg2.Error as error:
+        logging.getLogger("loader").error("%s", error, exc_info=True)
+        print(f"error: Postgres: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(WarehouseError.exit_code)

@@ -1,0 +1,202 @@
+"""Conform: a month file's batches, cast and named by the contract. Nothing is changed unseen."""
+
+import datetime as dt
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from loader.contract import Column, Table, dataset_table
+from loader.errors import FileRefusedError
+from loader.months import file_name, format_month
+
+BATCH_ROWS = 131_072
+
+
+@dataclass(frozen=True)
+class Conformer:
+    """How one month file maps to its raw table.
+
+    Attributes:
+        dataset: dataset of the file.
+        month: file month.
+        path: the Parquet file.
+    """
+
+    dataset: str
+    month: dt.date
+    path: Path
+
+    @cached_property
+    def table(self) -> Table:
+        """The raw table that the file lands in."""
+        return dataset_table(self.dataset)
+
+    @cached_property
+    def file_schema(self) -> pa.Schema:
+        """The file's own columns and types."""
+        return pq.read_schema(self.path)
+
+    @cached_property
+    def mapping(self) -> dict[str, str]:
+        """The file's name of each contract column that it has.
+
+        Raises:
+            FileRefusedError: when two columns of the file are one of the contract, or when a key
+                column is missing.
+        """
+        by_spelling = {
+            spelling.name.lower(): column.name
+            for column in self.table.file_columns
+            for spelling in column.spellings
+        }
+        found: dict[str, str] = {}
+        for name in self.file_schema.names:
+            column = by_spelling.get(name.lower())
+            if column is None:
+                continue
+            if column in found:
+                raise self._refused(
+                    column, f"the file has it twice, as {found[column]!r} and {name!r}"
+                )
+            found[column] = name
+        for column in self.table.file_columns:
+            if column.key and column.name not in found:
+                raise self._refused(
+                    column.name,
+                    "missing, and rows can't be told apart without it; if TLC renamed it, add the"
+                    " spelling to models/sources/sources.yml",
+                )
+        return found
+
+    @cached_property
+    def unknown(self) -> dict[str, str]:
+        """Columns that the contract doesn't know: name in the raw table to name in the file.
+
+        They are landed as text, so that a type which changes from month to month can't clash.
+        """
+        names: dict[str, str] = {}
+        taken = {column.name for column in self.table.columns}
+        for name in self.file_schema.names:
+            if name in self.mapping.values():
+                continue
+            # The name comes from a file: only letters, digits and _ get near SQL.
+            base = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_")[:50] or "unnamed"
+            base = f"x_{base}" if base[0].isdigit() or base in taken else base
+            unique, number = base, 2
+            while unique in taken:
+                unique, number = f"{base}_{number}", number + 1
+            taken.add(unique)
+            names[unique] = name
+        return names
+
+    @property
+    def missing(self) -> list[str]:
+        """Contract columns that a file of this month should have, and this one lacks."""
+        return [
+            column.name
+            for column in self.table.file_columns
+            if column.expected(self.month) and column.name not in self.mapping
+        ]
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """Columns and types of the conformed batches."""
+        fields = [pa.field(column.name, column.arrow_type) for column in self.table.file_columns]
+        fields += [pa.field(name, pa.string()) for name in self.unknown]
+        fields += [pa.field("_file_month", pa.date32()), pa.field("_file_row", pa.int32())]
+        return pa.schema(fields)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Read the file batch by batch; a row group may be the whole file, so never by row group.
+
+        Yields:
+            Conformed batches of at most `BATCH_ROWS` rows, in the file's order.
+
+        Raises:
+            FileRefusedError: when a value doesn't fit the contract, or the file can't be read.
+        """
+        columns = [*self.mapping.values(), *self.unknown.values()]
+        first_row = 1
+        try:
+            with pq.ParquetFile(self.path, pre_buffer=False) as file:
+                for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=columns):
+                    yield self._conform(batch, first_row)
+                    first_row += batch.num_rows
+        except (pa.ArrowException, OSError) as error:
+            raise FileRefusedError(
+                f"{self.dataset} {format_month(self.month)}: {self.path.name} can't be read after"
+                f" row {first_row - 1}: {_first_line(error)}; get the file again"
+            ) from error
+
+    def _conform(self, batch: pa.RecordBatch, first_row: int) -> pa.RecordBatch:
+        arrays = [self._cast(column, batch) for column in self.table.file_columns]
+        arrays += [_as_text(batch.column(name)) for name in self.unknown.values()]
+        arrays.append(pa.repeat(pa.scalar(self.month, pa.date32()), batch.num_rows))
+        arrays.append(pa.array(range(first_row, first_row + batch.num_rows), pa.int32()))
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def _cast(self, column: Column, batch: pa.RecordBatch) -> pa.Array:
+        source = self.mapping.get(column.name)
+        if source is None:
+            return pa.nulls(batch.num_rows, column.arrow_type)
+        values = batch.column(source)
+        if not _castable(values.type, column.arrow_type):
+            raise self._refused(
+                column.name, f"{values.type} in the file can't become {column.data_type}"
+            )
+        try:
+            values = values.cast(column.arrow_type)
+        except pa.ArrowInvalid as error:
+            # Arrow names the value: "Float value 1.5 was truncated converting to int32".
+            raise self._refused(column.name, _first_line(error)) from error
+        if pa.types.is_string(column.arrow_type):
+            self._check_text(column, values)
+        return values
+
+    def _check_text(self, column: Column, values: pa.Array) -> None:
+        try:
+            values.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise self._refused(column.name, "text that is not UTF-8") from error
+        if pc.any(pc.match_substring(values, "\0")).as_py():
+            raise self._refused(column.name, "text with a NUL byte, which Postgres can't hold")
+
+    def _refused(self, column: str, reason: str) -> FileRefusedError:
+        return FileRefusedError(
+            f"{self.dataset} {format_month(self.month)}:"
+            f" {file_name(self.dataset, self.month)}, column {column}: {reason}"
+        )
+
+
+def _castable(source: pa.DataType, target: pa.DataType) -> bool:
+    """Tell whether a cast can be right at all; the values are checked by the cast itself."""
+    if pa.types.is_dictionary(source):
+        source = source.value_type
+    if pa.types.is_null(source):
+        return True
+    if pa.types.is_timestamp(target):
+        # A time with a zone would have to be converted, and these are wall clock times.
+        return pa.types.is_timestamp(source) and source.tz is None
+    if pa.types.is_string(target):
+        return pa.types.is_string(source) or pa.types.is_large_string(source)
+    return pa.types.is_integer(source) or pa.types.is_floating(source)
+
+
+def _as_text(values: pa.Array) -> pa.Array:
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if pa.types.is_nested(values.type) or pa.types.is_binary(values.type):
+        texts = [None if v is None else json.dumps(v, default=str) for v in values.to_pylist()]
+        return pa.array(texts, pa.string())
+    return pc.replace_substring(values.cast(pa.string()), "\0", "")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,190 @@
+"""dlt's Postgres destination with one more way to load Parquet: binary COPY, exactly once."""
+
+import datetime as dt
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pgpq
+import pyarrow.parquet as pq
+from dlt.common.destination import DestinationCapabilitiesContext
+from dlt.common.destination.client import (
+    HasFollowupJobs,
+    LoadJob,
+    PreparedTableSchema,
+    RunnableLoadJob,
+)
+from dlt.common.schema.typing import TColumnSchema
+from dlt.destinations import postgres
+from dlt.destinations.exceptions import DatabaseTerminalException
+from dlt.destinations.impl.postgres.postgres import PostgresClient
+
+from loader.conform import BATCH_ROWS
+
+PARTITION_KEY = ("_file_month", "_file_row")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A table that holds consecutive rows of one landed file; its name says which.
+
+    Attributes:
+        table: raw table that it is to become a partition of.
+        month: file month.
+        load_id: dlt load package that brought it.
+        first_row: position in the file of its first row.
+        last_row: position of its last row.
+    """
+
+    table: str
+    month: dt.date
+    load_id: str
+    first_row: int
+    last_row: int
+
+    @classmethod
+    def of_file(cls, table: str, load_id: str, file: pq.ParquetFile) -> "Part":
+        """Describe the part that a Parquet file of a load package holds."""
+        groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+        month, row = (file.schema_arrow.get_field_index(name) for name in PARTITION_KEY)
+        return cls(
+            table=table,
+            month=groups[0].column(month).statistics.min,
+            load_id=load_id,
+            first_row=groups[0].column(row).statistics.min,
+            last_row=groups[-1].column(row).statistics.max,
+        )
+
+    @classmethod
+    def of_name(cls, name: str) -> "Part":
+        """Read a part's name."""
+        table, month, load_id, first, last = _PART_NAME.fullmatch(name).groups()
+        return cls(
+            table=table,
+            month=dt.datetime.strptime(month, "%Y_%m").date(),
+            load_id=load_id.replace("_", "."),
+            first_row=int(first),
+            last_row=int(last),
+        )
+
+    @property
+    def name(self) -> str:
+        """The part's name: at most 63 characters for files of under 100 million rows."""
+        load_id = self.load_id.replace(".", "_")
+        return f"{self.table}_{self.month:%Y_%m}__{load_id}__{self.first_row}_{self.last_row}"
+
+
+_PART_NAME = re.compile(r"(\w+?_tripdata)_(\d{4}_\d\d)__(\d+_\d+)__(\d+)_(\d+)")
+
+
+class postgres_copy(postgres):
+    """Postgres, loaded from Parquet parts by `COPY … (format binary)`."""
+
+    def _raw_capabilities(self) -> DestinationCapabilitiesContext:
+        capabilities = super()._raw_capabilities()
+        # dlt offers Parquet on Postgres only with an ADBC driver, which takes twice the time.
+        capabilities.loader_file_format_selector = None
+        return capabilities
+
+    @property
+    def client_class(self) -> type[PostgresClient]:
+        """The client that makes the load jobs."""
+        return PostgresCopyClient
+
+
+class PostgresCopyClient(PostgresClient):
+    """dlt's client, with partitioned raw tables and our COPY job for Parquet."""
+
+    def _get_table_update_sql(
+        self, table_name: str, new_columns: Sequence[TColumnSchema], generate_alter: bool
+    ) -> list[str]:
+        statements = super()._get_table_update_sql(table_name, new_columns, generate_alter)
+        names = {column["name"] for column in new_columns}
+        if not generate_alter and names.issuperset(PARTITION_KEY):
+            # A part of a month is a partition: it appears and goes as a whole, without dead rows.
+            statements[0] += f" partition by range ({', '.join(PARTITION_KEY)})"
+        return statements
+
+    def create_load_job(
+        self, table: PreparedTableSchema, file_path: str, load_id: str, restore: bool = False
+    ) -> LoadJob:
+        """Return our job for Parquet parts, dlt's own for its bookkeeping."""
+        if file_path.endswith(".parquet"):
+            return CopyPartJob(file_path)
+        return super().create_load_job(table, file_path, load_id, restore)
+
+
+class CopyPartJob(RunnableLoadJob, HasFollowupJobs):
+    """Copies one Parquet part into a table of its own, in one transaction.
+
+    The table exists exactly when the part was committed. So a part whose COPY was committed
+    before dlt marked the job as done is never copied twice, and a part of a load that was
+    cut off is never seen: it becomes a partition of the raw table only when the whole file is
+    there (`Warehouse.publish`).
+    """
+
+    def run(self) -> None:
+        """Copy the part.
+
+        Raises:
+            DatabaseTerminalException: when Postgres took another number of rows than the part has.
+        """
+        client: PostgresCopyClient = self._job_client
+        parent = client.sql_client.make_qualified_table_name(self.load_table_name)
+        with pq.ParquetFile(self._file_path) as file:
+            part = client.sql_client.make_qualified_table_name(
+                Part.of_file(self.load_table_name, self._load_id, file).name
+            )
+            columns = ", ".join(f'"{name}"' for name in file.schema_arrow.names)
+            with (
+                client.sql_client.begin_transaction() as transaction,
+                transaction.native_connection.cursor() as cursor,
+            ):
+                cursor.execute("select to_regclass(%s)", (part,))
+                if cursor.fetchone()[0] is not None:
+                    return
+                cursor.execute(f"create table {part} (like {parent})")
+                cursor.execute(
+                    f"alter table {part} alter _dlt_load_id set default %s", (self._load_id,)
+                )
+                cursor.copy_expert(
+                    f"copy {part} ({columns}) from stdin (format binary, freeze)",
+                    _CopyStream(file),
+                    size=1 << 18,
+                )
+                if cursor.rowcount != file.metadata.num_rows:
+                    raise DatabaseTerminalException(
+                        ValueError(
+                            f"{part}: the part has {file.metadata.num_rows} rows,"
+                            f" Postgres took {cursor.rowcount}"
+                        )
+                    )
+
+
+class _CopyStream:
+    """A Parquet file as the bytes of COPY's binary format.
+
+    psycopg2 reads it in the thread that runs the COPY, so an error of the reader makes the COPY
+    fail: it can't end early in silence.
+    """
+
+    def __init__(self, file: pq.ParquetFile) -> None:
+        self._chunks = self._encode(file)
+        self._buffer = b""
+
+    def read(self, size: int) -> bytes:
+        while len(self._buffer) < size:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                break
+            self._buffer += chunk
+        data, self._buffer = self._buffer[:size], self._buffer[size:]
+        return data
+
+    @staticmethod
+    def _encode(file: pq.ParquetFile) -> Iterator[bytes]:
+        encoder = pgpq.ArrowToPostgresBinaryEncoder(file.schema_arrow)
+        yield encoder.write_header()
+        for batch in file.iter_batches(batch_size=BATCH_ROWS):
+            yield encoder.write_batch(batch)
+        yield encoder.finish()

@@ -1,0 +1,61 @@
+"""Preflight: what a load needs, checked one by one without changing anything."""
+
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+
+from loader import discover
+from loader.contract import load_contract
+from loader.errors import SourceError, UsageError, WarehouseError
+from loader.settings import Settings
+from loader.warehouse import connect_warehouse
+
+_MIN_POSTGRES = 150000
+
+
+def checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
+    """List the checks.
+
+    Args:
+        settings: what would be loaded from where to where.
+
+    Yields:
+        Each check's name, and a function that returns what it found or raises a LoaderError that
+        says what is missing.
+    """
+    yield "versions", _versions
+    yield "contract", lambda: f"{len(load_contract())} raw tables in models/sources/sources.yml"
+    yield f"source {discover.redact(settings.source)}", lambda: _source(settings)
+    yield f"target {settings.target}", lambda: _target(settings)
+
+
+def _versions() -> str:
+    if sys.version_info < (3, 11):  # noqa: UP036 - the venv may be older than it should be
+        raise UsageError(f"Python {sys.version.split()[0]} is too old: 3.11 or newer is needed")
+    packages = ", ".join(f"{name} {version(name)}" for name in ("dlt", "dbt-core", "pyarrow"))
+    return f"Python {sys.version.split()[0]}, {packages}"
+
+
+def _source(settings: Settings) -> str:
+    month = discover.REFERENCE_MONTHS[0]
+    file = discover.find(settings.source, "green", month)
+    if file is None and discover.is_http(settings.source):
+        raise SourceError(
+            f"{month:%Y-%m} of green is not there, which TLC published long ago: check the address"
+        )
+    return "reachable" if file else "a folder"
+
+
+def _target(settings: Settings) -> str:
+    warehouse = connect_warehouse(settings)
+    try:
+        number = warehouse.connection.server_version
+        if number < _MIN_POSTGRES:
+            raise WarehouseError(f"Postgres {number // 10000} is too old: 15 or newer is needed")
+        missing = warehouse.missing_rights()
+        if missing:
+            raise WarehouseError(f"{missing}; ask the database's owner to grant it")
+        info = warehouse.connection.info
+        return f"Postgres {number // 10000}.{number % 10000}, {info.user}@{info.dbname}, may create"
+    finally:
+        warehouse.close()

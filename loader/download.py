@@ -1,0 +1,280 @@
+"""Brings month files here, whole and checked: streamed, resumable, never half a file accepted."""
+
+import datetime as dt
+import hashlib
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import requests
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from loader.discover import PublishedFile, bad_status, describe, is_http, redact, request
+from loader.errors import FileRefusedError, LoaderError, SourceError
+
+ATTEMPTS = 8
+BACKOFF_SECONDS = 1.0
+MAX_WAIT_SECONDS = 60.0
+#: What a broken connection loses at most.
+CHUNK_BYTES = 64 * 1024
+
+_MAGIC = b"PAR1"
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
+
+
+class _InterruptedError(SourceError):
+    """A transfer broke off; another try can go on from there."""
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A month file on this machine, checked.
+
+    Attributes:
+        path: where it is. In place for a folder source: not ours to delete.
+        sha256: of its bytes, in hex.
+        size: bytes.
+        rows: as the Parquet footer says.
+        etag: of these bytes; may be newer than what `published` says.
+        last_modified: of these bytes, naive UTC.
+        published: the file that was asked for.
+    """
+
+    path: Path
+    sha256: str
+    size: int
+    rows: int
+    etag: str | None
+    last_modified: dt.datetime | None
+    published: PublishedFile
+
+
+def fetch(
+    file: PublishedFile, folder: Path, progress: Callable[[int], None] | None = None
+) -> LocalFile:
+    """Bring a month file here and check it.
+
+    A file in a folder is read in place. A download that was broken off goes on where it stopped;
+    a file that is here already, in the same version, is used without a request.
+
+    Args:
+        file: what `find` told of it.
+        folder: where downloads go; created when missing.
+        progress: called with the number of bytes that are here so far.
+
+    Returns:
+        The checked file. Its version is that of the bytes, should the source have replaced them
+        since `find`.
+
+    Raises:
+        SourceError: when the file can't be had whole.
+        FileRefusedError: when it is not a Parquet file with rows; a download is deleted.
+        LoaderError: when the folder can't be written to, or the disk is full.
+    """
+    if not is_http(file.url):
+        return _read_in_place(file)
+    part = _Part(folder / f"{file.name}.part")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return _reuse(file, folder) or _download(file, folder, part, progress)
+    except FileRefusedError:
+        part.discard()
+        raise
+    except OSError as error:
+        with suppress(OSError):
+            part.discard()
+        raise LoaderError(
+            f"{file.label}: can't write to {folder}: {error.strerror or error}; make room"
+            " or choose another place with TLC_LOCAL_DIR"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A download that is not complete; the ETag of its bytes is kept in a file beside it."""
+
+    path: Path
+
+    @property
+    def _etag_path(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.etag")
+
+    def begin(self, etag: str | None) -> None:
+        self.discard()
+        if _is_strong(etag):
+            self._etag_path.write_text(etag)
+
+    def size_of(self, file: PublishedFile) -> int:
+        """Return how many bytes of this very version are here; what is of another goes."""
+        with suppress(FileNotFoundError):
+            size = self.path.stat().st_size
+            if self._etag_path.read_text() == file.etag and size <= file.size:
+                return size
+        self.discard()
+        return 0
+
+    def discard(self) -> None:
+        # The bytes go first: without their ETag they are nothing, the other way they'd be trusted.
+        self.path.unlink(missing_ok=True)
+        self._etag_path.unlink(missing_ok=True)
+
+
+def _download(
+    file: PublishedFile, folder: Path, part: _Part, progress: Callable[[int], None] | None
+) -> LocalFile:
+    served = _Transfer(file, part, progress).run()
+    rows = _check_parquet(part.path, file)
+    sha256 = _sha256(part.path)
+    path = folder / file.name
+    # The stamp first: killed in between, the next run takes the complete partial, asking nothing.
+    _stamp_path(path).write_bytes(_stamp(sha256, served.etag))
+    part.path.replace(path)
+    part.discard()
+    return LocalFile(path, sha256, served.size, rows, served.etag, served.last_modified, file)
+
+
+class _Transfer:
+    """Fills a partial download, in as many requests as it takes."""
+
+    def __init__(
+        self, file: PublishedFile, part: _Part, progress: Callable[[int], None] | None
+    ) -> None:
+        self.file = file  # becomes the newer version when the source replaces it meanwhile
+        self.part = part
+        self.progress = progress or (lambda done: None)
+
+    def run(self) -> PublishedFile:
+        """Return the version whose bytes are all here."""
+        retrying = Retrying(
+            retry=retry_if_exception_type(_InterruptedError),
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=wait_random_exponential(multiplier=BACKOFF_SECONDS, max=MAX_WAIT_SECONDS),
+            reraise=True,
+        )
+        retrying(self._attempt)
+        return self.file
+
+    def _attempt(self) -> None:
+        start = self.part.size_of(self.file)
+        if start == self.file.size:
+            return
+        headers = {"Range": f"bytes={start}-", "If-Range": f"{self.file.etag}"} if start else None
+        with request("GET", self.file.url, self.file.label, headers) as response:
+            if response.status_code == 206:
+                self._check_continues(response, start)
+            elif response.status_code == 200:
+                start = 0
+                self._start_over(response)
+            elif response.status_code == 416:
+                raise self._no_continuation()
+            else:
+                raise bad_status(response, self.file.url, self.file.label)
+            self._append(response, start)
+
+    def _start_over(self, response: requests.Response) -> None:
+        self.file = describe(response, self.file.dataset, self.file.month, self.file.url)
+        self.part.begin(self.file.etag)
+
+    def _check_continues(self, response: requests.Response, start: int) -> None:
+        told = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        fits = told and (int(told[1]), int(told[2])) == (start, self.file.size)
+        if not fits or response.headers.get("ETag", self.file.etag) != self.file.etag:
+            raise self._no_continuation()
+
+    def _no_continuation(self) -> _InterruptedError:
+        self.part.discard()
+        return _InterruptedError(
+            f"{self.file.label}: {redact(self.file.url)} doesn't continue the file that it began;"
+            " run again later"
+        )
+
+    def _append(self, response: requests.Response, done: int) -> None:
+        cause = None
+        try:
+            with self.part.path.open("ab") as out:
+                for chunk in response.iter_content(CHUNK_BYTES):
+                    out.write(chunk)
+                    done += len(chunk)
+                    self.progress(done)
+                    if done > self.file.size:
+                        break
+        except requests.RequestException as error:
+            cause = error
+        if done != self.file.size:
+            raise _InterruptedError(
+                f"{self.file.label}: {redact(self.file.url)} sent {done} bytes where it announced"
+                f" {self.file.size}; run again to go on from there"
+            ) from cause
+
+
+def _reuse(file: PublishedFile, folder: Path) -> LocalFile | None:
+    """Return the file of an earlier run, if it is this version and still intact."""
+    path = folder / file.name
+    if not file.etag or not path.exists():
+        return None
+    sha256 = _sha256(path)
+    stamp = _stamp_path(path)
+    if not stamp.exists() or stamp.read_bytes() != _stamp(sha256, file.etag):
+        return None
+    rows = _check_parquet(path, file)
+    return LocalFile(path, sha256, path.stat().st_size, rows, file.etag, file.last_modified, file)
+
+
+def _stamp_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.version")
+
+
+def _stamp(sha256: str, etag: str | None) -> bytes:
+    return f"{sha256} {etag}\n".encode()
+
+
+def _read_in_place(file: PublishedFile) -> LocalFile:
+    path = Path(file.url)
+    try:
+        rows = _check_parquet(path, file)
+        sha256, size = _sha256(path), path.stat().st_size
+        return LocalFile(path, sha256, size, rows, file.etag, file.last_modified, file)
+    except OSError as error:
+        raise SourceError(
+            f"{file.label}: can't read {path}: {error.strerror or error}; check the source folder"
+        ) from error
+
+
+def _check_parquet(path: Path, file: PublishedFile) -> int:
+    """Return the number of rows of a file that is Parquet, readable and not empty."""
+    source = redact(file.url)
+    with path.open("rb") as opened:
+        head = opened.read(16)
+        opened.seek(-min(len(head), len(_MAGIC)), 2)
+        tail = opened.read()
+    if not head.startswith(_MAGIC) or tail != _MAGIC:
+        raise FileRefusedError(
+            f"{file.label}: what came from {source} isn't a whole Parquet file (it begins"
+            f" with {head!r}); look at it there, then run again"
+        )
+    try:
+        rows = pq.read_metadata(path).num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise FileRefusedError(
+            f"{file.label}: corrupt, its Parquet footer can't be read ({source}); run again, and"
+            " tell TLC if it stays so"
+        ) from error
+    if rows == 0:
+        raise FileRefusedError(
+            f"{file.label}: an empty file, zero rows ({source}); run again when TLC has"
+            " published it anew"
+        )
+    return rows
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _is_strong(etag: str | None) -> bool:
+    return bool(etag) and not etag.startswith("W/")

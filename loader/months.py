@@ -1,0 +1,92 @@
+"""Datasets, months and the names of month files: the one place that validates them."""
+
+import datetime as dt
+import re
+
+from loader.errors import UsageError
+
+#: First month that a dataset is loaded from: earlier yellow files (2009-2010) have other columns.
+FIRST_MONTH = {
+    "yellow": dt.date(2011, 1, 1),
+    "green": dt.date(2014, 1, 1),
+}
+DATASETS = tuple(FIRST_MONTH)
+
+_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+
+
+def parse_dataset(text: str) -> str:
+    """Check a dataset's name.
+
+    Args:
+        text: what the user typed.
+
+    Returns:
+        The name, one of `DATASETS`.
+
+    Raises:
+        UsageError: when it is not a dataset that we load.
+    """
+    if text not in DATASETS:
+        raise UsageError(f"unknown dataset {text!r}: choose from {', '.join(DATASETS)}")
+    return text
+
+
+def parse_month(text: str) -> dt.date:
+    """Read a month written as YYYY-MM.
+
+    Args:
+        text: what the user typed.
+
+    Returns:
+        The file month: the month's first day.
+
+    Raises:
+        UsageError: when the text is not a month.
+    """
+    if not _MONTH.fullmatch(text) or text.startswith("0000"):
+        raise UsageError(f"{text!r} is not a month: write YYYY-MM, for example 2023-01")
+    return dt.date(int(text[:4]), int(text[5:]), 1)
+
+
+def format_month(month: dt.date) -> str:
+    """Write a file month as YYYY-MM."""
+    return month.strftime("%Y-%m")
+
+
+def next_month(month: dt.date) -> dt.date:
+    """Return the month after the given one."""
+    return dt.date(month.year + month.month // 12, month.month % 12 + 1, 1)
+
+
+def month_range(first: dt.date, last: dt.date) -> list[dt.date]:
+    """List the months from first to last, both included.
+
+    Raises:
+        UsageError: when last is before first.
+    """
+    if last < first:
+        raise UsageError(f"--to {format_month(last)} is before --month {format_month(first)}")
+    months = [first]
+    while months[-1] < last:
+        months.append(next_month(months[-1]))
+    return months
+
+
+def check_supported(dataset: str, month: dt.date) -> None:
+    """Refuse months from before the columns that the contract knows.
+
+    Raises:
+        UsageError: when the dataset has no such month, or one of an older layout.
+    """
+    first = FIRST_MONTH[dataset]
+    if month < first:
+        raise UsageError(
+            f"{dataset} {format_month(month)}: the first month that can be loaded"
+            f" is {format_month(first)}"
+        )
+
+
+def file_name(dataset: str, month: dt.date) -> str:
+    """Return the name of a month file as TLC publishes it."""
+    return f"{dataset}_tripdata_{format_month(month)}.parquet"

@@ -1,0 +1,77 @@
+"""Settings: environment variables, read once. `.env` at the project root is honoured."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from dotenv import load_dotenv
+
+from loader.errors import UsageError
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+TLC_CDN = "https://d37ci6vzurychx.cloudfront.net/trip-data"
+TARGETS = ("local", "postgres", "bigquery")
+
+_PREFIX = re.compile(r"[a-z][a-z0-9_]{0,20}|")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a command needs to know of its surroundings.
+
+    Attributes:
+        target: the warehouse: local, postgres or bigquery.
+        source: base URL or folder of the month files.
+        local_dir: the embedded server's data, downloads, dlt's working directory (absolute).
+        schema_prefix: put before each schema's name, for environments side by side.
+    """
+
+    target: str
+    source: str
+    local_dir: Path
+    schema_prefix: str
+
+    @property
+    def raw_schema(self) -> str:
+        """Name of the schema that month files land in."""
+        return f"{self.schema_prefix}tlc_raw"
+
+    @property
+    def schema(self) -> str:
+        """Name of the schema of the trips tables and the ledger."""
+        return f"{self.schema_prefix}tlc"
+
+
+def load_settings(target: str | None = None, source: str | None = None) -> Settings:
+    """Read the settings from the environment and `.env`; options win over both.
+
+    Args:
+        target: the --target option, if given.
+        source: the --source option, if given.
+
+    Returns:
+        The settings, checked.
+
+    Raises:
+        UsageError: when a setting can't be right.
+    """
+    load_dotenv(PROJECT_DIR / ".env")  # never overrides what the environment already says
+    target = target or os.environ.get("TLC_TARGET") or "local"
+    if target not in TARGETS:
+        raise UsageError(f"unknown target {target!r}: choose from {', '.join(TARGETS)}")
+    prefix = os.environ.get("TLC_SCHEMA_PREFIX", "")
+    if not _PREFIX.fullmatch(prefix):
+        raise UsageError(
+            f"TLC_SCHEMA_PREFIX={prefix!r}: use at most 21 lower-case letters, digits and _,"
+            " a letter first"
+        )
+    # The same path, to the letter, is built in profiles.yml: the embedded server's socket
+    # directory is named after it.
+    local_dir = PROJECT_DIR / (os.environ.get("TLC_LOCAL_DIR") or ".local")
+    return Settings(
+        target=target,
+        source=(source or os.environ.get("TLC_SOURCE") or TLC_CDN).rstrip("/"),
+        local_dir=local_dir,
+        schema_prefix=prefix,
+    )

@@ -1,0 +1,59 @@
+"""The dlt source: one resource a dataset, which yields a month file's conformed batches."""
+
+from typing import Any
+
+import dlt
+from dlt.common.schema.utils import new_table
+
+from loader.conform import Conformer
+from loader.contract import load_contract
+
+#: The contract's types as dlt's column hints. Times are naive: New York wall clock.
+_HINTS: dict[str, dict[str, Any]] = {
+    "integer": {"data_type": "bigint", "precision": 32},
+    "bigint": {"data_type": "bigint"},
+    "double": {"data_type": "double"},
+    "text": {"data_type": "text"},
+    "timestamp": {"data_type": "timestamp", "timezone": False},
+    "date": {"data_type": "date"},
+}
+
+
+def raw_schema(conformer: Conformer) -> dlt.Schema:
+    """Make the dlt schema of the raw tables: the contract's, and what a file has besides.
+
+    Args:
+        conformer: the month file that is going to land.
+
+    Returns:
+        A schema with every table of the contract.
+    """
+    schema = dlt.Schema("nyc_tlc")
+    for table in load_contract().values():
+        columns = [_hint(column.name, column.data_type) for column in table.columns]
+        if table == conformer.table:
+            columns += [_hint(name, "text") for name in conformer.unknown]
+        schema.update_table(new_table(table.name, write_disposition="append", columns=columns))
+    # Written to storage and read back, as dlt wants a schema before it makes tables of it.
+    return dlt.Schema.from_dict(schema.to_dict())
+
+
+def month_file(conformer: Conformer) -> dlt.sources.DltResource:
+    """Make the resource of one month file.
+
+    Args:
+        conformer: the month file and how it maps to its raw table.
+
+    Returns:
+        A resource that yields Arrow batches for the dataset's raw table.
+    """
+    return dlt.resource(
+        conformer.batches(),
+        name=conformer.table.name,
+        write_disposition="append",
+        file_format="parquet",
+    )
+
+
+def _hint(name: str, data_type: str) -> dict[str, Any]:
+    return {"name": name, **_HINTS[data_type]}

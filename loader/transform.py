@@ -1,0 +1,112 @@
+"""Runs dbt for months that have landed, and reads what came of it."""
+
+import datetime as dt
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from loader.errors import ReconciliationError, WarehouseError
+from loader.months import format_month
+from loader.progress import Reporter
+from loader.settings import PROJECT_DIR, Settings
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What a `dbt build` did.
+
+    Attributes:
+        nodes: models, seeds and tests that ran.
+        warnings: tests that warned, by name, with the number of rows.
+        seconds: time by dbt's clock.
+    """
+
+    nodes: int
+    warnings: dict[str, int]
+    seconds: float
+
+
+def build_months(
+    settings: Settings, dataset: str, months: list[dt.date], reporter: Reporter
+) -> BuildResult:
+    """Merge and test landed months.
+
+    Args:
+        settings: the settings.
+        dataset: dataset to merge.
+        months: file months to merge.
+        reporter: where to show progress.
+
+    Returns:
+        What dbt did.
+
+    Raises:
+        ReconciliationError: when a test found that counts differ.
+        WarehouseError: when a model failed.
+    """
+    label = f"{dataset} {', '.join(map(format_month, months))}"
+    target_path = settings.local_dir / "dbt"
+    target_path.mkdir(parents=True, exist_ok=True)
+    with (target_path / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            reporter.say(f"{label}  waiting for another dbt build in this folder to end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        results_file = target_path / "run_results.json"
+        results_file.unlink(missing_ok=True)
+        variables = {"dataset": dataset, "months": [format_month(month) for month in months]}
+        with reporter.stage(label, "merge", "nodes") as stage:
+            process = subprocess.run(  # noqa: S603 - our own interpreter, values checked above
+                [
+                    *(sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "build"),
+                    *("--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)),
+                    *("--target", settings.target, "--vars", json.dumps(variables)),
+                ],
+                env=os.environ
+                | {
+                    "DBT_TARGET_PATH": str(target_path),
+                    "DBT_LOG_PATH": str(settings.local_dir / "logs"),
+                    "TLC_LOCAL_DIR": str(settings.local_dir),
+                },
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+            )
+            results = json.loads(results_file.read_text()) if results_file.exists() else None
+            stage.set(len(results["results"]) if results else 0)
+    if process.returncode or results is None:
+        raise _failure(label, results, process.stdout)
+    return BuildResult(
+        nodes=len(results["results"]),
+        warnings={
+            _name(result): result["failures"]
+            for result in results["results"]
+            if result["status"] == "warn"
+        },
+        seconds=results["elapsed_time"],
+    )
+
+
+def _failure(label: str, results: dict | None, output: str) -> ReconciliationError | WarehouseError:
+    failed = [r for r in (results or {}).get("results", ()) if r["status"] in ("error", "fail")]
+    for result in failed:
+        if "rows_reconcile" in result["unique_id"]:
+            return ReconciliationError(
+                f"{label}: {_name(result)}: the table's rows and the file's differ;"
+                " run the command again, and report it if it stays"
+            )
+    if failed:
+        reason = f"{_name(failed[0])}: {' '.join((failed[0]['message'] or '').split())}"
+    else:
+        lines = [line for line in output.splitlines() if line.strip()]
+        reason = lines[-1] if lines else "dbt said nothing"
+    return WarehouseError(f"{label}: dbt build failed: {reason}; logs/dbt.log has the details")
+
+
+def _name(result: dict) -> str:
+    return result["unique_id"].split(".")[2]

@@ -1,0 +1,58 @@
+{% macro row_key(dataset) -%}
+    {{ return(adapter.dispatch('row_key', 'nyc_tlc')(dataset)) }}
+{%- endmacro %}
+
+{% macro default__row_key(dataset) -%}
+    concat_ws(
+        '|',
+        '{{ dataset }}',
+        {{ key_text('file_month', 'date') }},
+        {{ key_text('vendor_id', 'integer') }},
+        {{ key_text('pickup_datetime', 'timestamp') }},
+        {{ key_text('dropoff_datetime', 'timestamp') }},
+        {{ key_text('pickup_location_id', 'integer') }},
+        {{ key_text('dropoff_location_id', 'integer') }},
+        {{ key_text('fare_amount', 'double') }},
+        {{ key_text('trip_distance', 'double') }}
+    )
+{%- endmacro %}
+
+
+{% macro key_text(column, type) -%}
+    {{ return(adapter.dispatch('key_text', 'nyc_tlc')(column, type)) }}
+{%- endmacro %}
+
+{% macro default__key_text(column, type) -%}
+    {{ exceptions.raise_compiler_error("key_text: no text form for this warehouse") }}
+{%- endmacro %}
+
+{% macro postgres__key_text(column, type) -%}
+    {%- if type == 'integer' -%}
+        coalesce(cast({{ column }} as text), '~')
+    {%- elif type == 'date' -%}
+        to_char({{ column }}, 'YYYY-MM')
+    {%- elif type == 'timestamp' -%}
+        {#- Whole seconds since 1970 by the wall clock: no setting of the session shows in it. -#}
+        coalesce(cast(cast(date_part('epoch', date_trunc('second', {{ column }})) as bigint) as text), '~')
+    {%- elif type == 'double' -%}
+        {#- Hundredths, rounded by plain IEEE arithmetic, which is the same everywhere. -#}
+        case
+            when {{ column }} is null then '~'
+            when abs({{ column }}) < 1e15 then cast(cast(floor({{ column }} * 100 + 0.5) as bigint) as text)
+            else '!'
+        end
+    {%- endif -%}
+{%- endmacro %}
+
+
+{% macro row_id(row_key, ordinal) -%}
+    {{ return(adapter.dispatch('row_id', 'nyc_tlc')(row_key, ordinal)) }}
+{%- endmacro %}
+
+{% macro default__row_id(row_key, ordinal) -%}
+    {{ exceptions.raise_compiler_error("row_id: no id for this warehouse") }}
+{%- endmacro %}
+
+{% macro postgres__row_id(row_key, ordinal) -%}
+    cast(md5({{ row_key }} || '|' || cast({{ ordinal }} as text)) as uuid)
+{%- endmacro %}

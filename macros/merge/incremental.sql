@@ -1,0 +1,9 @@
+{% materialization incremental, adapter='postgres' -%}
+    {#- dbt's own `incremental`, with one more strategy. dbt-postgres knows no partitions, and its
+        strategies first write the rows to a temporary table, then a second time. -#}
+    {%- if config.get('incremental_strategy') == 'replace_file_month' -%}
+        {{ return(replace_file_months()) }}
+    {%- else -%}
+        {{ return(dbt.materialization_incremental_default()) }}
+    {%- endif -%}
+{%- endmaterialization %}

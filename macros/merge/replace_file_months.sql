@@ -1,0 +1,183 @@
+{% macro replace_file_months() %}
+    {%- set table = this.incorporate(type='table') -%}
+    {%- set existing = load_cached_relation(this) -%}
+    {%- set dataset = this.identifier | replace('_tripdata', '') -%}
+    {%- set rebuild = existing is not none and should_full_refresh() -%}
+    {%- set versions = versions_to_rebuild(dataset) if rebuild else versions_to_merge(dataset) -%}
+
+    {{ run_hooks(pre_hooks, inside_transaction=False) }}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+
+    {#- A full refresh is one transaction: readers see the old table until all months are new. -#}
+    {%- if rebuild -%}
+        {%- call statement('drop_table') -%}drop table {{ table }}{%- endcall -%}
+    {%- endif -%}
+    {%- if existing is none or rebuild -%}
+        {%- call statement('create_table') -%}
+            {{ get_assert_columns_equivalent(sql) }}
+            create table {{ table }} {{ get_table_columns_and_constraints() }}
+            partition by list (file_month)
+        {%- endcall -%}
+    {%- else -%}
+        {%- do append_new_columns(table) -%}
+    {%- endif -%}
+
+    {%- for version in versions -%}
+        {%- do merge_file_month(table, dataset, version) -%}
+        {%- if not rebuild -%}{%- do adapter.commit() -%}{%- endif -%}
+    {%- endfor -%}
+
+    {%- call statement('main') -%}
+        select count(*) from {{ ref('file_ledger') }} where dataset = '{{ dataset }}' and is_current
+    {%- endcall -%}
+    {%- do apply_grants(table, config.get('grants'), should_revoke=should_revoke(existing, rebuild)) -%}
+    {%- do persist_docs(table, model) -%}
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {%- do adapter.commit() -%}
+    {{ run_hooks(post_hooks, inside_transaction=False) }}
+    {{ return({'relations': [table]}) }}
+{% endmacro %}
+
+
+{% macro merge_file_month(table, dataset, version) %}
+    {%- set month = version.file_month -%}
+    {%- set name = table.identifier ~ '_' ~ month[:7] | replace('-', '_') -%}
+    {%- set partition = table.incorporate(path={'identifier': name}) -%}
+    {%- set built = table.incorporate(path={'identifier': name ~ '__new'}) -%}
+
+    {#- Two builds of one month take turns. -#}
+    {%- call statement('lock') -%}
+        select pg_advisory_xact_lock(hashtextextended('{{ partition }}', 0))
+    {%- endcall -%}
+    {#- Nobody has analyzed rows that landed seconds ago: a nested loop over two million-row sides
+        is what the planner must not be tempted to. -#}
+    {%- call statement('plan') -%}
+        set local enable_nestloop = off;
+        set local work_mem = '256MB'
+    {%- endcall -%}
+
+    {#- The month is built beside the table, in the same transaction as all that follows: nothing
+        of it is left when the transaction ends early. -#}
+    {%- call statement('build') -%}
+        create table {{ built }} as
+        select
+            {%- for column in model.columns %}
+            {{ adapter.quote(column) }}{{ ',' if not loop.last }}
+            {%- endfor %}
+        from ({{ sql }}) as model
+        where file_month = date '{{ month }}'
+    {%- endcall -%}
+    {%- set rows = load_result('build').response.rows_affected -%}
+    {%- if rows != version.landed_rows -%}
+        {{ exceptions.raise_compiler_error(
+            dataset ~ " " ~ month[:7] ~ ": " ~ version.landed_rows ~ " rows landed, " ~ rows ~ " built;"
+            ~ " nothing was changed; land the month again: python -m loader load --dataset " ~ dataset
+            ~ " --month " ~ month[:7]
+        ) }}
+    {%- endif -%}
+    {%- do create_indexes(built) -%}
+    {%- set unchanged, before = compare_versions(built, partition) -%}
+
+    {%- call statement('swap') -%}
+        alter table {{ built }}
+            {%- for column in model.columns.values() if column.constraints | selectattr('type', 'equalto', 'not_null') | list %}
+            alter column {{ adapter.quote(column.name) }} set not null,
+            {%- endfor %}
+            -- spares the attachment a scan of its own
+            add constraint is_file_month check (file_month = date '{{ month }}');
+        drop table if exists {{ partition }};
+        alter table {{ built }} rename to {{ adapter.quote(partition.identifier) }};
+        alter table {{ table }} attach partition {{ partition }} for values in (date '{{ month }}');
+        alter table {{ partition }} drop constraint is_file_month;
+    {%- endcall -%}
+    {%- do record_merge(dataset, version, rows, before, unchanged) -%}
+    {%- do log(
+        dataset ~ " " ~ month[:7] ~ ": " ~ rows ~ " rows, " ~ (rows - unchanged) ~ " added, "
+        ~ (before - unchanged) ~ " removed, " ~ unchanged ~ " unchanged", info=true
+    ) -%}
+{% endmacro %}
+
+
+{% macro compare_versions(built, partition) %}
+    {%- if adapter.get_relation(partition.database, partition.schema, partition.identifier) is none -%}
+        {{ return((0, 0)) }}
+    {%- endif -%}
+    {%- set before = adapter.get_columns_in_relation(partition) | map(attribute='name') | list -%}
+    {#- Where a row stands in its file is no part of it; a column that is new says nothing of change. -#}
+    {%- set columns = [] -%}
+    {%- for column in model.columns if column in before and column != 'file_row' -%}
+        {%- do columns.append(adapter.quote(column)) -%}
+    {%- endfor -%}
+    {%- set query -%}
+        select
+            (
+                select count(*)
+                from {{ built }} as new_version
+                inner join {{ partition }} as old_version using (unique_row_id)
+                where (new_version.{{ columns | join(', new_version.') }})
+                    is not distinct from (old_version.{{ columns | join(', old_version.') }})
+            ) as unchanged,
+            (select count(*) from {{ partition }}) as before
+    {%- endset -%}
+    {%- set row = run_query(query).rows[0] -%}
+    {{ return((row[0] | int, row[1] | int)) }}
+{% endmacro %}
+
+
+{% macro record_merge(dataset, version, rows, before, unchanged) %}
+    {%- set ledger = ref('file_ledger') -%}
+    {%- set is_this_month -%} dataset = '{{ dataset }}' and file_month = date '{{ version.file_month }}' {%- endset -%}
+    {%- call statement('record') -%}
+        {%- if version.is_merged %}
+        -- The same version, built anew: what it changed when it came stays on record.
+        update {{ ledger }}
+        set
+            table_rows = {{ rows }},
+            merged_at = timezone('UTC', now()),
+            invocation_id = '{{ invocation_id }}'
+        where {{ is_this_month }} and is_current
+        {%- else %}
+        update {{ ledger }} set is_current = false where {{ is_this_month }} and is_current;
+        delete from {{ ledger }}
+        where {{ is_this_month }} and sha256 in (
+            select sha256 from {{ source('tlc_raw', 'month_files') }} where load_id = '{{ version.load_id }}'
+        );
+        insert into {{ ledger }} (
+            dataset, file_month, file_name, source_url, etag, last_modified, file_bytes, sha256,
+            file_rows, landed_rows, table_rows, rows_added, rows_removed, rows_unchanged,
+            landed_at, merged_at, loader_version, is_current, load_id, invocation_id
+        )
+        select
+            dataset, file_month, file_name, source_url, etag, last_modified, file_bytes, sha256,
+            file_rows, landed_rows, {{ rows }}, {{ rows - unchanged }}, {{ before - unchanged }}, {{ unchanged }},
+            landed_at, timezone('UTC', now()), loader_version, true, load_id, '{{ invocation_id }}'
+        from {{ source('tlc_raw', 'month_files') }}
+        where {{ is_this_month }} and load_id = '{{ version.load_id }}'
+        {%- endif %}
+    {%- endcall -%}
+{% endmacro %}
+
+
+{% macro append_new_columns(table) %}
+    {%- set existing = adapter.get_columns_in_relation(table) | map(attribute='name') | list -%}
+    {%- for column in model.columns.values() if column.name not in existing -%}
+        {%- call statement('add_column') -%}
+            alter table {{ table }} add column {{ adapter.quote(column.name) }} {{ column.data_type }}
+        {%- endcall -%}
+    {%- endfor -%}
+{% endmacro %}
+
+
+{% macro versions_to_rebuild(dataset) %}
+    {%- set rebuilt, lost = [], [] -%}
+    {%- for version in landed_versions() if version.dataset == dataset and (version.is_merged or version.has_raw_rows) -%}
+        {%- do (rebuilt if version.has_raw_rows else lost).append(version) -%}
+    {%- endfor -%}
+    {%- if lost -%}
+        {{ exceptions.raise_compiler_error(
+            "--full-refresh would destroy " ~ dataset ~ " " ~ lost | map(attribute='file_month') | join(', ')
+            ~ ": the raw rows are dropped; land these months again, or leave --full-refresh out"
+        ) }}
+    {%- endif -%}
+    {{ return(rebuilt) }}
+{% endmacro %}

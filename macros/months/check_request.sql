@@ -1,0 +1,23 @@
+{% macro check_request() %}
+    {%- set months, datasets = requested_months(), requested_datasets() -%}
+    {#- Hooks run for every command; only these change or test months. -#}
+    {%- if execute and flags.WHICH not in ('build', 'run', 'test') -%}{{ return('') }}{%- endif -%}
+
+    {%- set landed = landed_versions() -%}
+    {%- if not execute -%}{{ return('') }}{%- endif -%}
+    {%- for month in months -%}
+        {%- set found = landed
+            | selectattr('file_month', 'equalto', month)
+            | selectattr('dataset', 'in', datasets)
+            | list -%}
+        {%- if not found -%}
+            {{ exceptions.raise_compiler_error(
+                datasets | join(' or ') ~ " " ~ month[:7] ~ ": not landed; run: python -m loader load --dataset "
+                ~ datasets[0] ~ " --month " ~ month[:7]
+            ) }}
+        {%- endif -%}
+        {%- for version in found if not version.has_raw_rows -%}
+            {%- do log(version.dataset ~ " " ~ month[:7] ~ ": merged already, and its raw rows are dropped: nothing to do", info=true) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+{% endmacro %}

@@ -1,0 +1,92 @@
+{% macro landed_versions() %}
+    {%- set ledger, month_files = ref('file_ledger'), source('tlc_raw', 'month_files') -%}
+    {#- Parsing asks no questions of the warehouse. -#}
+    {%- if not execute -%}{{ return([]) }}{%- endif -%}
+
+    {%- if load_relation(month_files) is none -%}
+        {{ exceptions.raise_compiler_error(
+            "nothing is landed in " ~ month_files.schema
+            ~ " yet; run, for example: python -m loader load --dataset green --month 2023-01"
+        ) }}
+    {%- endif -%}
+    {%- set has_ledger = load_relation(ledger) is not none -%}
+    {%- set query -%}
+        with versions as (
+
+            select
+                dataset,
+                file_month,
+                load_id,
+                sha256,
+                landed_rows,
+                raw_dropped_at,
+                row_number() over (partition by dataset, file_month order by landed_at desc) as recency
+
+            from {{ month_files }}
+
+        )
+
+        select
+            versions.dataset,
+            versions.file_month,
+            versions.load_id,
+            versions.landed_rows,
+            versions.raw_dropped_at is null as has_raw_rows,
+            {% if has_ledger %}ledger.sha256 is not null{% else %}false{% endif %} as is_merged
+
+        from versions
+        {% if has_ledger %}
+        left join {{ ledger }} as ledger
+            on versions.dataset = ledger.dataset
+            and versions.file_month = ledger.file_month
+            and versions.sha256 = ledger.sha256
+            and ledger.is_current
+        {% endif %}
+
+        where versions.recency = 1
+
+        order by versions.dataset, versions.file_month
+    {%- endset -%}
+
+    {%- set versions = [] -%}
+    {%- for row in run_query(query).rows -%}
+        {%- do versions.append({
+            'dataset': row['dataset'],
+            'file_month': row['file_month'] | string,
+            'load_id': row['load_id'],
+            'landed_rows': row['landed_rows'] | int,
+            'has_raw_rows': row['has_raw_rows'],
+            'is_merged': row['is_merged'],
+        }) -%}
+    {%- endfor -%}
+    {{ return(versions) }}
+{% endmacro %}
+
+
+{% macro versions_to_merge(dataset) %}
+    {%- set months, landed = requested_months(), landed_versions() -%}
+    {%- set chosen = [] -%}
+    {%- if dataset in requested_datasets() -%}
+        {%- for version in landed if version.dataset == dataset and version.has_raw_rows -%}
+            {#- A month asked for by name is built anew even if it stands; else only what is not merged. -#}
+            {%- if version.file_month in months or (not months and not version.is_merged) -%}
+                {%- do chosen.append(version) -%}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(chosen) }}
+{% endmacro %}
+
+
+{% macro is_landed_version(versions) %}
+    {%- if not versions -%}
+        false
+    {%- else -%}
+        (
+        {%- for version in versions %}
+            (file_month = date '{{ version.file_month }}' and load_id = '{{ version.load_id }}')
+            {%- if not loop.last %} or {% endif -%}
+        {%- endfor %}
+        )
+    {%- endif -%}
+{% endmacro %}

@@ -1,0 +1,29 @@
+{% macro months_in_hand(dataset) %}
+    {%- set ledger = ref('file_ledger') -%}
+    {%- if not execute -%}{{ return([]) }}{%- endif -%}
+    {%- if dataset not in requested_datasets() -%}{{ return([]) }}{%- endif -%}
+
+    {%- set months = requested_months() -%}
+    {%- set query -%}
+        select distinct file_month
+        from {{ ledger }}
+        where dataset = '{{ dataset }}'
+        {% if months -%}
+            and file_month in ({% for month in months %}date '{{ month }}'{{ ', ' if not loop.last }}{% endfor %})
+        {%- elif flags.WHICH != 'test' -%}
+            and invocation_id = '{{ invocation_id }}'
+        {%- endif %}
+        order by file_month
+    {%- endset -%}
+    {{ return(run_query(query).columns[0].values() | map('string') | list) }}
+{% endmacro %}
+
+
+{% macro is_in_hand(dataset) %}
+    {%- set months = months_in_hand(dataset) -%}
+    {%- if months -%}
+        file_month in ({% for month in months %}date '{{ month }}'{{ ', ' if not loop.last }}{% endfor %})
+    {%- else -%}
+        false
+    {%- endif -%}
+{% endmacro %}

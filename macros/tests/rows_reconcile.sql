@@ -1,0 +1,45 @@
+{% test rows_reconcile(model, dataset) %}
+
+with
+
+counted as (
+
+    select
+        file_month,
+        count(*) as counted_rows
+
+    from {{ model }}
+    where {{ is_in_hand(dataset) }}
+    group by file_month
+
+),
+
+ledger as (
+
+    select * from {{ ref('file_ledger') }}
+    where dataset = '{{ dataset }}' and is_current and {{ is_in_hand(dataset) }}
+
+),
+
+validation_errors as (
+
+    select
+        ledger.file_month,
+        ledger.file_rows,
+        ledger.landed_rows,
+        ledger.table_rows,
+        counted.counted_rows
+
+    from ledger
+    left join counted on ledger.file_month = counted.file_month
+    where
+        ledger.landed_rows != ledger.file_rows
+        or ledger.table_rows != ledger.file_rows
+        or coalesce(counted.counted_rows, 0) != ledger.file_rows
+        or ledger.rows_added + ledger.rows_unchanged != ledger.table_rows
+
+)
+
+select * from validation_errors
+
+{% endtest %}

@@ -1,0 +1,7 @@
+{% macro type_datetime() -%}
+    {{ return(adapter.dispatch('type_datetime', 'nyc_tlc')()) }}
+{%- endmacro %}
+
+{% macro default__type_datetime() -%}
+    timestamp
+{%- endmacro %}

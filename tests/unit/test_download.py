@@ -1,0 +1,485 @@
+"""A file is accepted whole or not at all, whatever the server does meanwhile."""
+
+import datetime as dt
+import hashlib
+import io
+import os
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from loader import discover, download
+from loader.errors import FileRefusedError, LoaderError, SourceError
+from tests.cdn import (
+    Cdn,
+    cdn,
+    close_early,
+    drop,
+    html,
+    ignore_range,
+    republish,
+    reset,
+    stall,
+    status,
+    with_headers,
+)
+
+__all__ = ["cdn"]
+
+MONTH = dt.date(2024, 5, 1)
+NAME = "green_tripdata_2024-05.parquet"
+STAMP = f"{NAME}.version"
+ROWS = 300
+CUT = 200_000
+#: A broken connection keeps whole chunks.
+KEPT = CUT // download.CHUNK_BYTES * download.CHUNK_BYTES
+
+
+def parquet(seed: int, rows: int = ROWS) -> bytes:
+    """Make a Parquet file of about a kilobyte a row, which doesn't compress."""
+    noise = random.Random(seed)
+    table = pa.table({"noise": pa.array([noise.randbytes(1000) for _ in range(rows)], pa.binary())})
+    out = io.BytesIO()
+    pq.write_table(table, out)
+    return out.getvalue()
+
+
+OLD, NEW = parquet(1), parquet(2, rows=350)
+EMPTY = parquet(3, rows=0)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    monkeypatch.setattr(discover, "BACKOFF_SECONDS", 0)
+    monkeypatch.setattr(download, "BACKOFF_SECONDS", 0)
+    discover._session.cache_clear()
+    yield
+    discover._session.cache_clear()
+
+
+@pytest.fixture
+def downloads(tmp_path) -> Path:
+    return tmp_path / "deep" / "downloads"
+
+
+def etag(content: bytes) -> str:
+    return f'"{hashlib.md5(content).hexdigest()}"'
+
+
+def found(cdn: Cdn, content: bytes = OLD) -> discover.PublishedFile:
+    """Publish a file and find it; only what comes after is recorded."""
+    (cdn.folder / NAME).write_bytes(content)
+    file = discover.require(cdn.url, "green", MONTH)
+    cdn.requests.clear()
+    return file
+
+
+def ranges(cdn: Cdn) -> list[str | None]:
+    """List the Range header of each request made; all are GETs of the file."""
+    assert cdn.requests == cdn.asked("GET", NAME)
+    return [request.headers.get("Range") for request in cdn.requests]
+
+
+def assert_whole(local: download.LocalFile, content: bytes, rows: int, downloads: Path) -> None:
+    assert local.path == downloads / NAME
+    assert local.path.read_bytes() == content
+    assert local.sha256 == hashlib.sha256(content).hexdigest()
+    assert (local.size, local.rows, local.etag) == (len(content), rows, etag(content))
+    assert left_in(downloads) == [NAME, STAMP]
+
+
+def left_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def refusal(error_type: type[LoaderError], file: discover.PublishedFile, downloads: Path) -> str:
+    with pytest.raises(error_type) as error:
+        download.fetch(file, downloads)
+    assert error.value.exit_code == error_type.exit_code
+    message = str(error.value)
+    assert "\n" not in message
+    assert f"green 2024-05 ({NAME})" in message
+    return message
+
+
+def test_plain_download(cdn, downloads):
+    file = found(cdn)
+    seen = []
+
+    local = download.fetch(file, downloads, seen.append)
+
+    assert_whole(local, OLD, ROWS, downloads)
+    assert local.published == file
+    assert local.last_modified == file.last_modified
+    assert ranges(cdn) == [None]
+    assert cdn.requests[0].headers["Accept-Encoding"] == "identity"
+    assert seen == sorted(seen)
+    assert seen[-1] == len(OLD)
+
+
+@pytest.mark.parametrize("broken", [reset(CUT), close_early(CUT), stall(CUT)])
+def test_broken_transfer_goes_on_where_it_stopped(cdn, downloads, monkeypatch, broken):
+    monkeypatch.setattr(discover, "READ_SECONDS", 0.1)
+    file = found(cdn)
+    cdn.script(NAME, [broken])
+
+    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
+    assert ranges(cdn) == [None, f"bytes={KEPT}-"]
+    assert cdn.requests[1].headers["If-Range"] == etag(OLD)
+
+
+def test_transfer_broken_again_and_again(cdn, downloads):
+    file = found(cdn)
+    cdn.script(NAME, [close_early(70_000)] * 3)
+
+    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
+    assert ranges(cdn) == [None, "bytes=65536-", "bytes=131072-", "bytes=196608-"]
+
+
+def test_short_bodies_are_never_accepted_and_a_later_run_goes_on(cdn, downloads):
+    file = found(cdn)
+    cdn.script(NAME, [close_early(70_000), *[close_early(0)] * 7])
+
+    message = refusal(SourceError, file, downloads)
+
+    assert f"65536 bytes where it announced {len(OLD)}" in message
+    assert len(cdn.requests) == download.ATTEMPTS
+    assert left_in(downloads) == [f"{NAME}.part", f"{NAME}.part.etag"]
+
+    cdn.requests.clear()
+    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
+    assert ranges(cdn) == ["bytes=65536-"]
+
+
+def test_complete_partial_of_a_killed_run_is_not_downloaded_again(cdn, downloads):
+    file = found(cdn)
+    downloads.mkdir(parents=True)
+    (downloads / f"{NAME}.part").write_bytes(OLD)
+    (downloads / f"{NAME}.part.etag").write_text(etag(OLD))
+
+    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
+    assert cdn.requests == []
+
+
+@pytest.mark.parametrize(
+    ("part", "tag"),
+    [
+        (NEW[:1000], etag(NEW)),  # of another version
+        (OLD + b"more", etag(OLD)),  # longer than the file
+        (OLD[:1000], None),  # of nobody knows what
+        (None, etag(OLD)),  # nothing
+    ],
+)
+def test_partials_that_dont_fit_are_dropped(cdn, downloads, part, tag):
+    file = found(cdn)
+    downloads.mkdir(parents=True)
+    if part:
+        (downloads / f"{NAME}.part").write_bytes(part)
+    if tag:
+        (downloads / f"{NAME}.part.etag").write_text(tag)
+
+    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
+    assert ranges(cdn) == [None]
+
+
+def test_server_that_ignores_range_starts_over(cdn, downloads):
+    file = found(cdn)
+    cdn.script(NAME, [close_early(CUT), ignore_range()])
+
+    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
+    assert ranges(cdn) == [None, f"bytes={KEPT}-"]
+
+
+def test_file_replaced_between_head_and_get(cdn, downloads):
+    file = found(cdn)
+    cdn.script(NAME, [republish(NEW)])
+
+    local = download.fetch(file, downloads)
+
+    assert_whole(local, NEW, 350, downloads)
+    assert local.published.etag == etag(OLD)
+    assert len(cdn.requests) == 1
+
+
+def test_file_replaced_between_two_parts(cdn, downloads):
+    file = found(cdn)
+    cdn.script(NAME, [close_early(CUT), republish(NEW)])
+
+    assert_whole(download.fetch(file, downloads), NEW, 350, downloads)
+    assert ranges(cdn) == [None, f"bytes={KEPT}-"]
+
+
+def test_replaced_file_is_resumed_in_its_new_version(cdn, downloads):
+    file = found(cdn)
+    cdn.script(NAME, [close_early(CUT), republish(NEW, close_early(CUT))])
+
+    assert_whole(download.fetch(file, downloads), NEW, 350, downloads)
+    assert ranges(cdn) == [None, f"bytes={KEPT}-", f"bytes={KEPT}-"]
+    assert cdn.requests[2].headers["If-Range"] == etag(NEW)
+
+
+@pytest.mark.parametrize(
+    "continuation",
+    [
+        with_headers(Content_Range=f"bytes 5-{len(OLD) - 1}/{len(OLD)}"),
+        with_headers(Content_Range=f"bytes {KEPT}-{len(OLD)}/{len(OLD) + 1}"),
+        with_headers(Content_Range="nonsense"),
+        status(416),
+        status(206, ETag='"x"', Content_Range=f"bytes {KEPT}-{len(OLD) - 1}/{len(OLD)}"),
+    ],
+)
+def test_continuation_of_something_else_is_dropped(cdn, downloads, continuation):
+    file = found(cdn)
+    cdn.script(NAME, [close_early(CUT), continuation])
+
+    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
+    assert ranges(cdn) == [None, f"bytes={KEPT}-", None]
+
+
+def test_continuation_that_runs_over_is_dropped(cdn, downloads):
+    file = found(cdn)
+    continuation = status(206, Content_Range=f"bytes {KEPT}-{len(OLD) - 1}/{len(OLD)}")
+    cdn.script(NAME, [close_early(CUT), replace(continuation, body=OLD[KEPT:] + b"more")])
+
+    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
+    assert ranges(cdn) == [None, f"bytes={KEPT}-", None]
+
+
+@pytest.mark.parametrize("tag", ["", 'W/"weak"'])
+def test_without_a_strong_etag_nothing_is_resumed(cdn, downloads, tag):
+    (cdn.folder / NAME).write_bytes(OLD)
+    cdn.script(NAME, [with_headers(ETag=tag)], method="HEAD")
+    file = discover.require(cdn.url, "green", MONTH)
+    cdn.requests.clear()
+    whole = with_headers(ETag=tag)
+    cdn.script(NAME, [replace(whole, cut_after=CUT), whole])
+
+    local = download.fetch(file, downloads)
+
+    assert local.path.read_bytes() == OLD
+    assert local.etag == (tag or None)
+    assert ranges(cdn) == [None, None]
+    assert left_in(downloads) == [NAME, STAMP]
+
+
+@pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
+def test_transient_answers_are_retried(cdn, downloads, code):
+    file = found(cdn)
+    cdn.script(NAME, [status(code), close_early(CUT), status(code)])
+
+    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
+    assert ranges(cdn) == [None, None, f"bytes={KEPT}-", f"bytes={KEPT}-"]
+
+
+def test_dropped_connection_is_retried(cdn, downloads):
+    file = found(cdn)
+    cdn.script(NAME, [drop()])
+
+    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
+    assert len(cdn.requests) == 2
+
+
+@pytest.mark.parametrize("code", [403, 404, 410])
+def test_file_that_goes_away_after_head_is_a_source_error(cdn, downloads, code):
+    file = found(cdn)
+    cdn.script(NAME, [status(code)])
+
+    assert f"answers {code}" in refusal(SourceError, file, downloads)
+    assert left_in(downloads) == []
+
+
+def test_a_body_without_a_length_is_a_source_error(cdn, downloads):
+    file = found(cdn)
+    cdn.script(NAME, [with_headers(Content_Length="", Connection="close")])
+
+    assert "without a length" in refusal(SourceError, file, downloads)
+
+
+@pytest.mark.parametrize("script", [[html()], [close_early(CUT), html()]])
+def test_web_page_is_refused(cdn, downloads, script):
+    file = found(cdn)
+    cdn.script(NAME, script)
+
+    assert "isn't a whole Parquet file (it begins with b'<!DOCTYPE" in refusal(
+        FileRefusedError, file, downloads
+    )
+    assert len(cdn.requests) == len(script)
+    assert left_in(downloads) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (OLD[:-1], "isn't a whole Parquet file"),
+        (b"PAR1", "can't be read"),
+        (b"PAR", "isn't a whole Parquet file"),
+        (b"PAR1" + OLD[4:-12] + b"\xff" * 4 + OLD[-8:], "can't be read"),
+        (OLD[:-60] + bytes(52) + OLD[-8:], "can't be read"),
+        (OLD[:-8] + b"\xff\xff\xff\x7fPAR1", "can't be read"),
+        (EMPTY, "zero rows"),
+    ],
+)
+def test_corrupt_and_empty_files_are_refused(cdn, downloads, content, told):
+    file = found(cdn, content)
+
+    assert told in refusal(FileRefusedError, file, downloads)
+    assert left_in(downloads) == []
+
+    (cdn.folder / NAME).write_bytes(OLD)  # the next run takes nothing from the refused one
+    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
+    assert ranges(cdn) == [None, None]
+
+
+def test_same_version_again_makes_no_request(cdn, downloads):
+    file = found(cdn)
+    first = download.fetch(file, downloads)
+    cdn.requests.clear()
+
+    assert download.fetch(file, downloads) == first
+    assert cdn.requests == []
+
+
+def test_new_last_modified_alone_is_no_new_version(cdn, downloads):
+    first = download.fetch(found(cdn), downloads)
+    os.utime(cdn.folder / NAME, (0, 86_400))
+    file = discover.require(cdn.url, "green", MONTH)
+    cdn.requests.clear()
+
+    again = download.fetch(file, downloads)
+
+    assert again == replace(first, last_modified=dt.datetime(1970, 1, 2), published=file)
+    assert cdn.requests == []
+
+
+def test_without_an_etag_a_local_file_is_not_trusted(cdn, downloads):
+    file = replace(found(cdn), etag=None)
+    cdn.script(NAME, [with_headers(ETag="")] * 2)
+
+    for _ in range(2):
+        assert download.fetch(file, downloads).path.read_bytes() == OLD
+    assert ranges(cdn) == [None, None]
+
+
+def test_damaged_local_file_is_downloaded_again(cdn, downloads):
+    file = found(cdn)
+    download.fetch(file, downloads).path.write_bytes(OLD[:-500] + bytes(492) + OLD[-8:])
+
+    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
+    assert ranges(cdn) == [None, None]
+
+
+def test_local_file_without_its_stamp_is_downloaded_again(cdn, downloads):
+    file = found(cdn)
+    download.fetch(file, downloads)
+    (downloads / STAMP).unlink()
+
+    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
+    assert ranges(cdn) == [None, None]
+
+
+def test_republished_file_replaces_the_local_one(cdn, downloads):
+    download.fetch(found(cdn), downloads)
+
+    assert_whole(download.fetch(found(cdn, NEW), downloads), NEW, 350, downloads)
+    assert ranges(cdn) == [None]
+
+
+def test_failed_republication_leaves_the_local_file(cdn, downloads):
+    download.fetch(found(cdn), downloads)
+
+    refusal(FileRefusedError, found(cdn, EMPTY), downloads)
+
+    assert (downloads / NAME).read_bytes() == OLD
+    assert left_in(downloads) == [NAME, STAMP]
+
+
+def test_full_disk_is_told_and_the_partial_removed(cdn, downloads, monkeypatch):
+    file = found(cdn)
+    plain_open = Path.open
+
+    def open_full(path, *args, **kwargs):
+        if path.suffix == ".part":
+            plain_open(path, *args, **kwargs).close()
+            path = Path("/dev/full")  # the kernel's own "No space left on device"
+        return plain_open(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", open_full)
+
+    message = refusal(LoaderError, file, downloads)
+    assert "No space left on device" in message
+    assert str(downloads) in message
+    assert left_in(downloads) == []
+
+
+def test_folder_that_cant_be_made_is_told(cdn, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+
+    assert "Not a directory" in refusal(LoaderError, found(cdn), tmp_path / "file" / "downloads")
+    assert cdn.requests == []
+
+
+def test_interrupted_by_the_user_keeps_the_partial(cdn, downloads):
+    file = found(cdn)
+
+    def interrupt(done: int) -> None:
+        if done == KEPT:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        download.fetch(file, downloads, interrupt)
+
+    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
+    assert ranges(cdn) == [None, f"bytes={KEPT}-"]
+
+
+def test_passwords_are_never_shown(cdn, downloads):
+    (cdn.folder / NAME).write_bytes(OLD)
+    source = cdn.url.replace("http://", "http://user:s3cret@")
+    file = discover.require(source, "green", MONTH)
+
+    for error, script in (
+        (SourceError, [status(404)]),
+        (SourceError, [close_early(0)] * 8),
+        (SourceError, [status(503)] * 8),
+        (FileRefusedError, [html()]),
+    ):
+        cdn.script(NAME, script)
+        message = refusal(error, file, downloads)
+        assert "s3cret" not in message
+        assert f"***@{cdn.host}" in message
+
+
+def test_folder_source_is_read_in_place(tmp_path, downloads):
+    (tmp_path / NAME).write_bytes(OLD)
+    file = discover.require(str(tmp_path), "green", MONTH)
+
+    assert download.fetch(file, downloads) == download.LocalFile(
+        path=tmp_path / NAME,
+        sha256=hashlib.sha256(OLD).hexdigest(),
+        size=len(OLD),
+        rows=ROWS,
+        etag=None,
+        last_modified=file.last_modified,
+        published=file,
+    )
+    assert not downloads.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", OLD[:-1], EMPTY])
+def test_folder_source_refuses_and_deletes_nothing(tmp_path, downloads, content):
+    (tmp_path / NAME).write_bytes(content)
+    file = discover.require(str(tmp_path), "green", MONTH)
+
+    refusal(FileRefusedError, file, downloads)
+    assert (tmp_path / NAME).read_bytes() == content
+
+
+def test_folder_source_whose_file_cant_be_read(tmp_path, downloads):
+    (tmp_path / NAME).mkdir()
+    file = discover.require(str(tmp_path), "green", MONTH)
+
+    assert "Is a directory" in refusal(SourceError, file, downloads)

@@ -1,44 +1,40 @@
-# The front door. Everything that a target needs, it builds: `make demo` and `make test` work first
-# thing on a fresh clone.
+# The front door. What a target needs, it builds: each works first thing on a fresh clone.
 
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-# WITH=bigquery adds that warehouse's packages.
-REQUIREMENTS := requirements.txt $(if $(filter bigquery,$(WITH)),requirements-bigquery.txt)
-DEMO_MONTHS := --month 2023-01 --to 2023-02
+# WITH=bigquery, WITH=dashboard or both: what not everybody needs.
+REQUIREMENTS := requirements.txt $(WITH:%=requirements-%.txt)
+IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help install demo test lint clean
+.PHONY: help install demo test clean
 
 help:
-	@echo 'make install   the environment in $(VENV) (WITH=bigquery: that warehouse too)'
-	@echo 'make demo      two generated months of green and yellow, loaded, merged and tested'
-	@echo 'make test      lint, dbt and Python tests on a throwaway Postgres'
-	@echo 'make clean     stop the embedded server and remove $(VENV) and .local'
+	@echo 'make install  the environment in $(VENV) (WITH=bigquery: that warehouse too)'
+	@echo 'make demo     two generated months of green and yellow: loaded, merged, tested'
+	@echo 'make test     lint, dbt and Python tests on a throwaway Postgres'
+	@echo 'make clean    stop the embedded server; remove it, its data and $(VENV)'
 
-# A stamp per set of requirements: reinstalled only when its files change.
-define stamp
-$(VENV)/.installed-$(subst /,_,$(1))
-endef
-
-install: $(foreach file,$(REQUIREMENTS),$(call stamp,$(file)))
-
-$(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
-
-$(VENV)/.installed-%: % $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
-	@touch $@
-
-$(VENV)/.installed-requirements-dev.txt: requirements.txt
-$(VENV)/.installed-requirements-bigquery.txt: requirements.txt
+install: $(REQUIREMENTS:%=$(VENV)/%.installed)
 
 demo: install
-	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo
+	@$(IN_VENV) scripts/demo
 
-test: $(call stamp,requirements-dev.txt)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/test
+test: $(VENV)/requirements-dev.txt.installed
+	@$(IN_VENV) scripts/test
 
 clean:
 	-$(BIN)/python -m loader postgres stop
 	rm -rf $(VENV) .local target logs
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp for each file of requirements: pip runs again only when one has changed. The .pth makes
+# every Python of the environment know the project and its settings: see export_settings.
+$(VENV)/%.installed: % requirements.txt $(BIN)/python
+	@echo "installing $<"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@printf '%s\n' '$(CURDIR)' 'import loader.settings; loader.settings.export_settings()' \
+		> "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/nyc_tlc.pth"
+	@touch $@

@@ -21,7 +21,7 @@ from rich.table import Table
 from loader import discover, local_postgres
 from loader.doctor import checks
 from loader.errors import LoaderError, ReconciliationError, WarehouseError
-from loader.land import Landing, configure_dlt, land_month, same_signal
+from loader.land import Landing, land_month, same_signal
 from loader.months import (
     FIRST_MONTH,
     check_supported,
@@ -78,7 +78,6 @@ class _Context:
 def _session(target: str | None, source: str | None) -> Iterator[_Context]:
     settings = load_settings(target, source)
     _log_to_file(settings)
-    configure_dlt(settings)
     warehouse = connect_warehouse(settings)
     try:
         yield _Context(settings, warehouse, Reporter(Console(stderr=True)))

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from loader.download import LocalFile
 from loader.errors import LoaderError, WarehouseError
 from loader.months import format_month
 from loader.progress import DltProgress, Reporter
-from loader.settings import PROJECT_DIR, Settings
+from loader.settings import Settings
 from loader.source import month_file, raw_schema
 from loader.warehouse import LandedFile, PostgresWarehouse
 
@@ -199,9 +198,3 @@ def _cause(error: PipelineStepFailed, label: str) -> LoaderError:
 def _last_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
-
-
-def configure_dlt(settings: Settings) -> None:
-    """Point dlt at our project and working directory, whatever directory we are started in."""
-    os.environ["DLT_PROJECT_DIR"] = str(PROJECT_DIR)
-    os.environ["DLT_DATA_DIR"] = str(settings.local_dir / "dlt")

@@ -51,7 +51,7 @@ def parse_month(text: str) -> dt.date:
 
 def format_month(month: dt.date) -> str:
     """Write a file month as YYYY-MM."""
-    return month.strftime("%Y-%m")
+    return f"{month.year:04}-{month.month:02}"
 
 
 def next_month(month: dt.date) -> dt.date:

@@ -43,6 +43,29 @@ class Settings:
         return f"{self.schema_prefix}tlc"
 
 
+def local_directory() -> Path:
+    """Return the directory for all that is kept on this machine (absolute)."""
+    # The same path, to the letter, is built in profiles.yml: the embedded server's socket
+    # directory is named after it.
+    return PROJECT_DIR / (os.environ.get("TLC_LOCAL_DIR") or ".local")
+
+
+def export_settings() -> None:
+    """Read `.env`, and tell dbt and dlt where the project is; what is set already stays.
+
+    `make install` has every Python of the project's environment call this at its start, so that
+    plain `dbt` and `dlt` have the loader's settings, whatever directory they are started in.
+    """
+    load_dotenv(PROJECT_DIR / ".env")
+    for name, path in {
+        "DBT_PROJECT_DIR": PROJECT_DIR,
+        "DBT_PROFILES_DIR": PROJECT_DIR,
+        "DLT_PROJECT_DIR": PROJECT_DIR,
+        "DLT_DATA_DIR": local_directory() / "dlt",
+    }.items():
+        os.environ.setdefault(name, str(path))
+
+
 def load_settings(target: str | None = None, source: str | None = None) -> Settings:
     """Read the settings from the environment and `.env`; options win over both.
 
@@ -56,7 +79,7 @@ def load_settings(target: str | None = None, source: str | None = None) -> Setti
     Raises:
         UsageError: when a setting can't be right.
     """
-    load_dotenv(PROJECT_DIR / ".env")  # never overrides what the environment already says
+    export_settings()
     target = target or os.environ.get("TLC_TARGET") or "local"
     if target not in TARGETS:
         raise UsageError(f"unknown target {target!r}: choose from {', '.join(TARGETS)}")
@@ -66,12 +89,9 @@ def load_settings(target: str | None = None, source: str | None = None) -> Setti
             f"TLC_SCHEMA_PREFIX={prefix!r}: use at most 21 lower-case letters, digits and _,"
             " a letter first"
         )
-    # The same path, to the letter, is built in profiles.yml: the embedded server's socket
-    # directory is named after it.
-    local_dir = PROJECT_DIR / (os.environ.get("TLC_LOCAL_DIR") or ".local")
     return Settings(
         target=target,
         source=(source or os.environ.get("TLC_SOURCE") or TLC_CDN).rstrip("/"),
-        local_dir=local_dir,
+        local_dir=local_directory(),
         schema_prefix=prefix,
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from loader.errors import ReconciliationError, WarehouseError
 from loader.months import format_month
 from loader.progress import Reporter
-from loader.settings import PROJECT_DIR, Settings
+from loader.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,6 @@ def build_months(
             process = subprocess.run(  # noqa: S603 - our own interpreter, values checked above
                 [
                     *(sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "build"),
-                    *("--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)),
                     *("--target", settings.target, "--vars", json.dumps(variables)),
                 ],
                 env=os.environ

@@ -5,3 +5,7 @@
 {% macro default__type_datetime() -%}
     timestamp
 {%- endmacro %}
+
+{% macro bigquery__type_datetime() -%}
+    datetime
+{%- endmacro %}

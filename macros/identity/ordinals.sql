@@ -1,35 +1,56 @@
-{% macro with_ordinals(trips, dataset) -%}
+{% macro numbered_trips(trips, dataset, versions) -%}
+{#- The rows are read three times rather than once through a common table expression, which Postgres
+    would write to disk first. Only subqueries decide, no joins: the planner has no statistics of
+    rows that landed seconds ago, and can't go wrong here. -#}
 repeated as (
 
-    -- A few rows of a month share their key; only they need an ordinal other than 1.
-    select
-        file_month,
-        row_key
-
+    -- A few rows of a month share their key. These may be some more: the hash is a coarse one.
+    select {{ key_hash() }} as key_hash
     from {{ trips }}
-    group by file_month, row_key
+    where {{ is_landed_version(versions) }}
+    group by 1
     having count(*) > 1
 
 ),
 
-ordinals as (
+alone as (
 
     select
-        {{ trips }}.file_month,
-        {{ trips }}.file_row,
+        *,
+        1 as ordinal
+
+    from {{ trips }}
+    where
+        {{ is_landed_version(versions) }}
+        and not ({{ key_hash() }} in (select repeated.key_hash from repeated))
+
+),
+
+sharing as (
+
+    select
+        *,
         row_number() over (
-            partition by {{ trips }}.file_month, {{ trips }}.row_key
+            partition by file_month, row_key
             order by
                 {%- for column, type in tie_breakers(dataset) %}
-                {{ sort_key(trips ~ '.' ~ column, type) }},
+                {{ sort_key(column, type) }},
                 {%- endfor %}
-                {{ trips }}.file_row
+                file_row
         ) as ordinal
 
     from {{ trips }}
-    inner join repeated
-        on {{ trips }}.file_month = repeated.file_month
-        and {{ trips }}.row_key = repeated.row_key
+    where
+        {{ is_landed_version(versions) }}
+        and {{ key_hash() }} in (select repeated.key_hash from repeated)
+
+),
+
+numbered as (
+
+    select * from alone
+    union all
+    select * from sharing
 
 )
 {%- endmacro %}
@@ -74,4 +95,20 @@ ordinals as (
 
 {% macro postgres__sort_key(column, type) -%}
     {{ column }}{{ ' collate "C"' if type == 'text' }} nulls last
+{%- endmacro %}
+
+
+{% macro key_hash() -%}
+    {{ return(adapter.dispatch('key_hash', 'nyc_tlc')()) }}
+{%- endmacro %}
+
+{% macro default__key_hash() -%}
+    farm_fingerprint(row_key)
+{%- endmacro %}
+
+{#- Numbers only: making the key's text for every row once more would cost as much as the id. -#}
+{% macro postgres__key_hash() -%}
+    ((coalesce(cast(date_part('epoch', date_trunc('second', pickup_datetime)) as bigint), 0) << 20)
+    # (coalesce(cast(pickup_location_id as bigint), 0) << 10)
+    # coalesce(cast(dropoff_location_id as bigint), 0))
 {%- endmacro %}

@@ -30,7 +30,8 @@
     {%- if type == 'integer' -%}
         coalesce(cast({{ column }} as text), '~')
     {%- elif type == 'date' -%}
-        to_char({{ column }}, 'YYYY-MM')
+        {#- Days since 1970. -#}
+        {{ column }} - date '1970-01-01'
     {%- elif type == 'timestamp' -%}
         {#- Whole seconds since 1970 by the wall clock: no setting of the session shows in it. -#}
         coalesce(cast(cast(date_part('epoch', date_trunc('second', {{ column }})) as bigint) as text), '~')

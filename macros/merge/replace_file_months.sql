@@ -23,8 +23,14 @@
     {%- endif -%}
 
     {%- for version in versions -%}
-        {%- do merge_file_month(table, dataset, version) -%}
-        {%- if not rebuild -%}{%- do adapter.commit() -%}{%- endif -%}
+        {#- The model's SQL is for all months in hand; each is built by itself. -#}
+        {%- set month_sql = sql | replace(is_landed_version(versions), is_landed_version([version])) -%}
+        {%- do merge_file_month(table, dataset, version, month_sql) -%}
+        {%- if not rebuild -%}
+            {%- do adapter.commit() -%}
+            {#- psycopg2 takes no notice of that COMMIT, and dbt-postgres leaves BEGIN to psycopg2. -#}
+            {%- call statement('begin') -%}begin{%- endcall -%}
+        {%- endif -%}
     {%- endfor -%}
 
     {%- call statement('main') -%}
@@ -39,7 +45,7 @@
 {% endmacro %}
 
 
-{% macro merge_file_month(table, dataset, version) %}
+{% macro merge_file_month(table, dataset, version, month_sql) %}
     {%- set month = version.file_month -%}
     {%- set name = table.identifier ~ '_' ~ month[:7] | replace('-', '_') -%}
     {%- set partition = table.incorporate(path={'identifier': name}) -%}
@@ -49,11 +55,14 @@
     {%- call statement('lock') -%}
         select pg_advisory_xact_lock(hashtextextended('{{ partition }}', 0))
     {%- endcall -%}
-    {#- Nobody has analyzed rows that landed seconds ago: a nested loop over two million-row sides
-        is what the planner must not be tempted to. -#}
+    {#- Nobody has analyzed rows that landed seconds ago: two sides of millions of rows are joined by
+        hash, whatever the planner thinks of their number. -#}
     {%- call statement('plan') -%}
         set local enable_nestloop = off;
-        set local work_mem = '256MB'
+        set local enable_mergejoin = off;
+        set local work_mem = '256MB';
+        -- a build whose dbt was killed ends soon, and gives its locks back
+        set local client_connection_check_interval = '2s'
     {%- endcall -%}
 
     {#- The month is built beside the table, in the same transaction as all that follows: nothing
@@ -64,7 +73,7 @@
             {%- for column in model.columns %}
             {{ adapter.quote(column) }}{{ ',' if not loop.last }}
             {%- endfor %}
-        from ({{ sql }}) as model
+        from ({{ month_sql }}) as model
         where file_month = date '{{ month }}'
     {%- endcall -%}
     {%- set rows = load_result('build').response.rows_affected -%}

@@ -7,47 +7,37 @@
 
 with
 
-trips as (
-
-    select * from {{ ref('stg_tlc__yellow_trips') }}
-    where {{ is_landed_version(versions_to_merge('yellow')) }}
-
-),
-
-{{ with_ordinals('trips', 'yellow') }},
+{{ numbered_trips(ref('stg_tlc__yellow_trips'), 'yellow', versions_to_merge('yellow')) }},
 
 identified as (
 
     select
-        {{ row_id('trips.row_key', 'coalesce(ordinals.ordinal, 1)') }} as unique_row_id,
-        trips.file_month,
-        trips.file_row,
-        trips.vendor_id,
-        trips.pickup_datetime,
-        trips.dropoff_datetime,
-        trips.passenger_count,
-        trips.trip_distance,
-        trips.rate_code_id,
-        trips.store_and_fwd_flag,
-        trips.pickup_location_id,
-        trips.dropoff_location_id,
-        trips.payment_type,
-        trips.fare_amount,
-        trips.extra,
-        trips.mta_tax,
-        trips.tip_amount,
-        trips.tolls_amount,
-        trips.improvement_surcharge,
-        trips.total_amount,
-        trips.congestion_surcharge,
-        trips.airport_fee,
-        trips.cbd_congestion_fee,
-        trips.request_source
+        {{ row_id('row_key', 'ordinal') }} as unique_row_id,
+        file_month,
+        file_row,
+        vendor_id,
+        pickup_datetime,
+        dropoff_datetime,
+        passenger_count,
+        trip_distance,
+        rate_code_id,
+        store_and_fwd_flag,
+        pickup_location_id,
+        dropoff_location_id,
+        payment_type,
+        fare_amount,
+        extra,
+        mta_tax,
+        tip_amount,
+        tolls_amount,
+        improvement_surcharge,
+        total_amount,
+        congestion_surcharge,
+        airport_fee,
+        cbd_congestion_fee,
+        request_source
 
-    from trips
-    left join ordinals
-        on trips.file_month = ordinals.file_month
-        and trips.file_row = ordinals.file_row
+    from numbered
 
 )
 

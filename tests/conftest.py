@@ -1,0 +1,186 @@
+"""What tests share: one throwaway Postgres a session, schemas and folders of its own a test."""
+
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from loader import local_postgres
+from loader.settings import PROJECT_DIR
+
+_DATA = Path(os.environ.get("TLC_TEST_DATA") or PROJECT_DIR.parent / "shared" / "data")
+#: The folder of real files (trip-data/, republished/, facts/), for parametrized tests, which are
+#: collected before any fixture runs; None when it is not there.
+DATA_DIR: Path | None = _DATA if (_DATA / "trip-data").is_dir() else None
+
+_OURS = ("PG", "TLC_", "DBT_", "DLT_")
+_NUMBERS = itertools.count(1)
+
+
+def clean_env(**variables: str) -> dict[str, str]:
+    """Return the environment without any setting of the project's user, and these variables."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    # A test that forgets --source must not ask TLC; and `python -m loader` works anywhere.
+    defaults = {"TLC_SOURCE": "/no/such/source", "PYTHONPATH": str(PROJECT_DIR)}
+    return env | defaults | variables
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A test's own surroundings: schemas on the session's server, and a folder.
+
+    Attributes:
+        env: environment of the commands: target postgres, the server's PG* variables.
+        local_dir: TLC_LOCAL_DIR; `source` below it is a folder for files made by the test.
+        prefix: TLC_SCHEMA_PREFIX.
+    """
+
+    env: dict[str, str]
+    local_dir: Path
+    prefix: str
+
+    @property
+    def raw(self) -> str:
+        """Name of the raw schema."""
+        return f"{self.prefix}tlc_raw"
+
+    @property
+    def tlc(self) -> str:
+        """Name of the schema of the trips tables and the ledger."""
+        return f"{self.prefix}tlc"
+
+    @property
+    def source(self) -> Path:
+        """Folder for the month files that the test makes."""
+        folder = self.local_dir / "source"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def loader(
+        self, *args: object, cwd: Path = PROJECT_DIR, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `python -m loader` with these arguments, and variables besides the workspace's."""
+        return self._python("-m", "loader", *args, cwd=cwd, **env)
+
+    def dbt(self, *args: object, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run dbt with these arguments, the command first, and more variables."""
+        folders = ("--project-dir", PROJECT_DIR, "--profiles-dir", PROJECT_DIR)
+        command, *options = args
+        return self._python(
+            "-m", "dbt.cli.main", "--no-use-colors", command, *folders, *options, **env
+        )
+
+    def python(self, code: str, *args: object) -> subprocess.CompletedProcess[str]:
+        """Run Python code in a process of its own."""
+        return self._python("-c", code, *args)
+
+    def connect(self) -> psycopg2.extensions.connection:
+        """Open a connection of the test's own; it commits by itself."""
+        names = ("host", "port", "user", "password", "dbname")
+        variables = ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE")
+        connection = psycopg2.connect(
+            **{n: self.env[v] for n, v in zip(names, variables, strict=True)}
+        )
+        connection.autocommit = True
+        return connection
+
+    def query(self, sql: str, *args: Any) -> list[tuple]:
+        """Run a statement and return its rows."""
+        connection = self.connect()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(sql, args or None)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+    def relations(self, schema: str | None = None) -> dict[str, tuple]:
+        """Describe a schema's relations (default: of the trips) so that any change shows."""
+        rows = self.query(
+            "select relname, oid, relfilenode, xmin::text from pg_class"
+            " where relnamespace = to_regnamespace(%s) and relkind in ('r', 'p', 'i', 'I')",
+            schema or self.tlc,
+        )
+        return {name: identity for name, *identity in rows}
+
+    def _python(
+        self, *args: object, cwd: Path = PROJECT_DIR, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *map(str, args)],
+            cwd=cwd,
+            env=self.env | env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+
+def succeeded(process: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    """Return the process, or fail with what it said."""
+    assert process.returncode == 0, f"{process.args}\n{process.stdout}\n{process.stderr}"
+    return process
+
+
+@pytest.fixture(scope="session")
+def project_dir() -> Path:
+    """The project's folder."""
+    return PROJECT_DIR
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path | None:
+    """The folder of real files; None when it is not there."""
+    return DATA_DIR
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Path]:
+    """An embedded Postgres for the whole session; gives its TLC_LOCAL_DIR."""
+    # Not pytest's tmp_path, of which the last three sessions' are kept: this one is big.
+    local_dir = Path(tempfile.mkdtemp(prefix="nyc_tlc-tests-"))
+    try:
+        local_postgres.start(local_dir)
+        yield local_dir
+    finally:
+        local_postgres.stop(local_dir)
+        shutil.rmtree(local_postgres.socket_dir(local_dir), ignore_errors=True)
+        shutil.rmtree(local_dir)
+
+
+@pytest.fixture(scope="session")
+def new_workspace(server, tmp_path_factory) -> Callable[[], Workspace]:
+    """Makes workspaces: for fixtures of a wider scope than one test."""
+
+    def make() -> Workspace:
+        prefix = f"t{next(_NUMBERS)}_"
+        local_dir = tmp_path_factory.mktemp(prefix)
+        env = clean_env(
+            TLC_TARGET="postgres",
+            TLC_LOCAL_DIR=str(local_dir),
+            TLC_SCHEMA_PREFIX=prefix,
+            DBT_TARGET_PATH=str(local_dir / "dbt"),
+            DBT_LOG_PATH=str(local_dir / "logs"),
+            # Half of a build's time, and the same in any workspace: test_end_to_end runs them once.
+            DBT_EXCLUDE_RESOURCE_TYPES="unit_test",
+            **local_postgres.connection_env(server),
+        )
+        return Workspace(env, local_dir, prefix)
+
+    return make
+
+
+@pytest.fixture
+def workspace(new_workspace) -> Workspace:
+    """A workspace of the test's own, with nothing landed."""
+    return new_workspace()

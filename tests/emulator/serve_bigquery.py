@@ -1,0 +1,55 @@
+"""Starts local-bigquery, the BigQuery emulator, with two gaps of its release 0.3.2 closed.
+
+It runs in the emulator's own environment (requirements-emulator.txt), never in the project's: no
+client is patched, and what the tests run is the code that talks to the real service.
+"""
+
+import sys
+
+from local_bigquery import cli
+from local_bigquery.jobs import query
+from local_bigquery.sql import script
+from sqlglot import exp
+
+
+def report_ctas_target() -> None:
+    """Name the new table as the target of a CREATE TABLE … AS SELECT job.
+
+    The service does: dbt reads the job's `configuration.query.destinationTable`, and fails on a job
+    without one.
+    """
+    execute = query.execute
+
+    def execute_naming_target(*args, **kwargs):
+        statistics, children, target = execute(*args, **kwargs)
+        if target is None and statistics.statementType == "CREATE_TABLE_AS_SELECT":
+            target = statistics.ddlTargetTable
+        return statistics, children, target
+
+    query.execute = execute_naming_target
+
+
+def set_from_struct() -> None:
+    """Take `set (x) = (select as struct …)`, by which dbt finds the partitions to overwrite."""
+    set_variable = script.Interpreter.set
+
+    def set_variable_or_struct(self, statement):
+        tree = script.sqlglot.parse_one(statement.text, dialect=script.BigQueryDialect)
+        for item in tree.expressions:
+            target, value = item.this.this, item.this.expression
+            if not isinstance(target, exp.Paren):
+                continue
+            struct = value.unnest()
+            if isinstance(struct, exp.Select):
+                struct.set("kind", None)  # the one column of the struct is the value
+            self.assign(self.variable(target.this.name), value)
+            return
+        set_variable(self, statement)
+
+    script.Interpreter.set = set_variable_or_struct
+
+
+if __name__ == "__main__":
+    report_ctas_target()
+    set_from_struct()
+    cli.main(sys.argv[1:])

@@ -1,0 +1,55 @@
+"""What the macros that models and tests call stand for while sqlfluff lints: SQL of their kind.
+
+A name that isn't here fails the lint as undefined.
+"""
+
+from types import SimpleNamespace
+
+dbt = SimpleNamespace(
+    dateadd=lambda part, number, date: f"({date} + interval '{number} {part}')",
+    type_bigint=lambda: "bigint",
+    type_boolean=lambda: "boolean",
+    type_float=lambda: "float",
+    type_int=lambda: "integer",
+    type_string=lambda: "text",
+)
+
+
+def type_datetime() -> str:
+    """A type."""
+    return "timestamp"
+
+
+def minutes_between(first: str, second: str) -> str:
+    """An expression."""
+    return f"({second} - {first})"
+
+
+def row_key(dataset: str) -> str:
+    """An expression."""
+    return f"'{dataset}'"
+
+
+def row_id(row_key: str, ordinal: str) -> str:
+    """An expression."""
+    return f"{row_key} || {ordinal}"
+
+
+def numbered_trips(trips: str, dataset: str, versions: list[dict]) -> str:
+    """A CTE."""
+    return f"numbered as (select *, 1 as ordinal from {trips})"
+
+
+def datasets() -> list[str]:
+    """A list."""
+    return ["yellow", "green"]
+
+
+def versions_to_merge(dataset: str) -> list[dict]:
+    """A list, which the macro asks the warehouse for."""
+    return []
+
+
+def is_in_hand(dataset: str) -> str:
+    """A condition, which the macro asks the warehouse for."""
+    return "true"

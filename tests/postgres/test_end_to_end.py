@@ -1,0 +1,623 @@
+"""What is in the tables is what was in the files: first landing, again, republished, any order."""
+
+import csv
+import datetime as dt
+import io
+import json
+import math
+import random
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+
+from loader.months import file_name, next_month, parse_month
+from loader.sample import write_month
+from tests.conftest import DATA_DIR, Workspace, succeeded
+
+# ---- What a month should look like, told without the contract that is under test ----------------
+
+_INT, _DOUBLE, _TEXT, _TIME = pa.int32(), pa.float64(), pa.string(), pa.timestamp("us")
+MONEY = [
+    *("fare_amount", "extra", "mta_tax", "tip_amount", "tolls_amount", "improvement_surcharge"),
+    *("total_amount", "congestion_surcharge", "cbd_congestion_fee"),
+]
+COLUMNS = {
+    "vendor_id": _INT,
+    "pickup_datetime": _TIME,
+    "dropoff_datetime": _TIME,
+    "passenger_count": _INT,
+    "trip_distance": _DOUBLE,
+    "rate_code_id": _INT,
+    "store_and_fwd_flag": _TEXT,
+    "pickup_location_id": _INT,
+    "dropoff_location_id": _INT,
+    "payment_type": _INT,
+    "request_source": _TEXT,
+    **dict.fromkeys(MONEY, _DOUBLE),
+}
+OF_DATASET = {
+    "yellow": {"airport_fee": _DOUBLE},
+    "green": {"ehail_fee": _DOUBLE, "trip_type": _INT},
+}
+HEADERS = {
+    "vendorid": "vendor_id",
+    "ratecodeid": "rate_code_id",
+    "pulocationid": "pickup_location_id",
+    "dolocationid": "dropoff_location_id",
+}
+
+
+def columns_of(dataset: str) -> dict[str, pa.DataType]:
+    return COLUMNS | OF_DATASET[dataset]
+
+
+def header(name: str) -> str:
+    plain = name.lower().removeprefix("lpep_").removeprefix("tpep_")
+    return HEADERS.get(plain, plain)
+
+
+def expected(path: Path, dataset: str) -> pa.Table:
+    """Read a month file as its rows should stand in the table, in the file's order."""
+    file = pq.read_table(path)
+    found = {header(name): file[name] for name in file.column_names}
+    assert set(found) <= set(columns_of(dataset))
+    return pa.table(
+        {
+            name: found[name].cast(kind) if name in found else pa.nulls(len(file), kind)
+            for name, kind in columns_of(dataset).items()
+        }
+    )
+
+
+def stored(workspace: Workspace, dataset: str, month: str, *more: str) -> pa.Table:
+    """Read a month of a trips table, by file_row; `more` columns come first."""
+    kinds = {"unique_row_id": _TEXT, "file_row": _INT, "file_month": pa.date32()}
+    kinds = {name: kinds[name] for name in more} | columns_of(dataset)
+    out = io.BytesIO()
+    connection = workspace.connect()
+    with connection.cursor() as cursor:
+        cursor.copy_expert(
+            f"copy (select {', '.join(kinds)} from {workspace.tlc}.{dataset}_tripdata"
+            f" where file_month = '{month}-01' order by file_row) to stdout (format csv)",
+            out,
+        )
+    connection.close()
+    return pa_csv.read_csv(
+        pa.BufferReader(out.getvalue()),
+        pa_csv.ReadOptions(column_names=list(kinds)),
+        convert_options=pa_csv.ConvertOptions(
+            column_types=kinds,
+            null_values=[""],  # quoted, it is a text without characters
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+
+
+def assert_same(actual: pa.Table, wanted: pa.Table) -> None:
+    assert actual.num_rows == wanted.num_rows
+    for name in wanted.column_names:
+        if not actual[name].equals(wanted[name]):
+            rows = zip(actual[name].to_pylist(), wanted[name].to_pylist(), strict=True)
+            row, pair = next((n, pair) for n, pair in enumerate(rows, 1) if pair[0] != pair[1])
+            pytest.fail(f"{name}, row {row}: {pair[0]!r} in the table, {pair[1]!r} in the file")
+
+
+def row_ids(workspace: Workspace, dataset: str, month: str) -> set[str]:
+    return set(stored(workspace, dataset, month, "unique_row_id")["unique_row_id"].to_pylist())
+
+
+def ledger(workspace: Workspace, dataset: str, month: str) -> list[tuple]:
+    """Return (is_current, table_rows, added, removed, unchanged) of each version, oldest first."""
+    return workspace.query(
+        "select is_current, table_rows, rows_added, rows_removed, rows_unchanged"
+        f" from {workspace.tlc}.file_ledger where dataset = %s and file_month = %s"
+        " order by merged_at",
+        dataset,
+        f"{month}-01",
+    )
+
+
+# ---- Files ---------------------------------------------------------------------------------------
+
+#: Months of TLC's changes of columns and types: generated where there is no real file.
+BREAKS = {
+    "green": ["2023-01", "2023-02", "2024-12", "2025-01", "2026-06"],
+    "yellow": ["2018-06", "2018-07", "2023-01", "2023-02", "2025-01", "2026-06"],
+}
+REAL = [] if DATA_DIR is None else sorted(DATA_DIR.glob("trip-data/*_tripdata_*.parquet"))
+REAL_MONTHS = {(p.stem.split("_")[0], p.stem[-7:]): p for p in REAL if p.name[0] in "gy"}
+MONTHS = sorted({*REAL_MONTHS, *((d, m) for d, months in BREAKS.items() for m in months)})
+
+
+def generate(folder: Path, dataset: str, month: str, rows: int = 2_500, seed: int = 0) -> Path:
+    path = folder / file_name(dataset, parse_month(month))
+    write_month(path, dataset, parse_month(month), rows, seed)
+    return path
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory) -> Path:
+    """A source with all of MONTHS: the real files, and generated ones for the months between."""
+    folder = tmp_path_factory.mktemp("files")
+    for dataset, month in MONTHS:
+        if (dataset, month) in REAL_MONTHS:
+            path = REAL_MONTHS[dataset, month]
+            (folder / path.name).symlink_to(path)
+        else:
+            generate(folder, dataset, month)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def republished(tmp_path_factory, files) -> Path:
+    """A source with green 2023-02 saved again: the same values, other types, other bytes."""
+    name = "green_tripdata_2023-02.parquet"
+    if DATA_DIR is not None:
+        return DATA_DIR / "republished"
+    folder = tmp_path_factory.mktemp("republished")
+    table = pq.read_table(files / name)
+    for index, field in enumerate(table.schema):
+        if pa.types.is_integer(field.type):
+            table = table.set_column(index, field.name, table[field.name].cast(pa.float64()))
+    pq.write_table(table, folder / name)
+    return folder
+
+
+def ranges(months: Iterable[str]) -> list[tuple[str, str]]:
+    """Group months that follow each other: a command takes a range."""
+    dates = sorted(map(parse_month, months))
+    numbered = [(date.year * 12 + date.month - n, date) for n, date in enumerate(dates)]
+    groups = [[d for _, d in group] for _, group in groupby(numbered, key=lambda pair: pair[0])]
+    return [(f"{group[0]:%Y-%m}", f"{group[-1]:%Y-%m}") for group in groups]
+
+
+@pytest.fixture(scope="session")
+def history(new_workspace, files) -> Workspace:
+    """All of MONTHS, landed and then merged by one build a dataset."""
+    workspace = new_workspace()
+    for dataset in ("yellow", "green"):
+        months = [month for d, month in MONTHS if d == dataset]
+        for first, last in ranges(months):
+            options = ("--dataset", dataset, "--month", first, "--to", last, "--source", files)
+            succeeded(workspace.loader("load", *options))
+        variables = json.dumps({"dataset": dataset, "months": months})
+        succeeded(workspace.dbt("build", "--vars", variables))
+    return workspace
+
+
+# ---- First landing -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("dataset", "month"), MONTHS)
+def test_every_row_of_the_file_is_in_the_table_as_it_was(history, files, dataset, month):
+    wanted = expected(files / file_name(dataset, parse_month(month)), dataset)
+    actual = stored(history, dataset, month, "file_row", "unique_row_id")
+    assert_same(actual, wanted)
+    assert actual["file_row"].to_pylist() == list(range(1, wanted.num_rows + 1))
+    assert pc.count_distinct(actual["unique_row_id"]).as_py() == wanted.num_rows
+
+
+@pytest.mark.parametrize(("dataset", "month"), MONTHS)
+def test_the_warehouse_counts_and_adds_up_as_the_file_does(history, files, dataset, month):
+    # Says nothing that comparing all rows doesn't; but by the server's arithmetic, not by ours.
+    wanted = expected(files / file_name(dataset, parse_month(month)), dataset)
+    kinds = columns_of(dataset)
+    money = [name for name, kind in kinds.items() if kind == _DOUBLE]
+    times = ["pickup_datetime", "dropoff_datetime"]
+    ((rows, *values),) = history.query(
+        "select count(*),"
+        + ",".join(f"count(*) - count({name})" for name in kinds)
+        + ","
+        + ",".join(f"coalesce(sum({name}::numeric), 0)" for name in money)
+        + ","
+        + ",".join(f"min({name}), max({name})" for name in times)
+        + f" from {history.tlc}.{dataset}_tripdata where file_month = '{month}-01'"
+    )
+    assert rows == wanted.num_rows
+    nulls = dict(zip(kinds, values, strict=False))
+    assert nulls == {name: wanted[name].null_count for name in kinds}
+    for name, total in zip(money, values[len(kinds) :], strict=False):
+        in_file = math.fsum(wanted[name].drop_null().to_pylist())
+        assert float(total) == pytest.approx(in_file, rel=0, abs=0.005), name
+    extremes = [pc.min_max(wanted[name]).as_py() for name in times]
+    assert values[-4:] == [extreme[end] for extreme in extremes for end in ("min", "max")]
+
+
+def test_whole_months_have_the_rows_that_tlc_counts(history):
+    # The real yellow files are samples. Without the folder of real files nothing is compared.
+    counts = {}
+    if DATA_DIR is not None:
+        with (DATA_DIR / "facts" / "published_row_counts.csv").open() as file:
+            for row in csv.DictReader(file):
+                counts[row["service"], row["month"]] = int(row["rows"])
+    whole = [key for key in REAL_MONTHS if key[0] == "green"]
+    in_ledger = {key: ledger(history, *key) for key in whole}
+    assert in_ledger == {key: [(True, counts[key], counts[key], 0, 0)] for key in whole}
+
+
+def test_ids_are_unique_over_all_months_and_datasets(history):
+    union = " union all ".join(
+        f"select unique_row_id from {history.tlc}.{dataset}_tripdata" for dataset in BREAKS
+    )
+    ((rows, ids),) = history.query(
+        f"select count(*), count(distinct unique_row_id) from ({union}) as trips"
+    )
+    assert rows == ids > 0
+
+
+def test_merging_many_months_takes_seconds(history):
+    # Seven real months of green take 5. Rows joined one by one, for want of statistics or of a
+    # transaction in which to forbid it, took more than 300.
+    results = json.loads((history.local_dir / "dbt" / "run_results.json").read_text())["results"]
+    seconds = {result["unique_id"]: result["execution_time"] for result in results}
+    assert seconds["model.nyc_tlc.green_tripdata"] < 60
+
+
+# ---- Again, republished, in another order --------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def spring(new_workspace, files, republished) -> dict:
+    """Green 2023-01 and 2023-02 by `run`, the second then republished; what stood in between."""
+    workspace = new_workspace()
+    option = ("run", "--dataset", "green", "--month", "2023-01", "--to", "2023-02", "--json")
+    first = succeeded(workspace.loader(*option, "--source", files))
+    told = {"workspace": workspace, "first": first}
+    told["before"] = {m: stored(workspace, "green", m, "unique_row_id") for m in SPRING}
+    told["relations"] = workspace.relations()
+    told["raw relations"] = workspace.relations(workspace.raw)
+    told["again"] = succeeded(workspace.loader(*option[:-1], "--source", files))
+    told["relations again"] = workspace.relations()
+    told["raw relations again"] = workspace.relations(workspace.raw)
+    told["loads"] = workspace.query(f"select count(*) from {workspace.raw}._dlt_loads")
+    option = ("run", "--dataset", "green", "--month", "2023-02", "--json")
+    told["republished"] = succeeded(workspace.loader(*option, "--source", republished))
+    return told
+
+
+SPRING = ("2023-01", "2023-02")
+
+
+def rows_in(files: Path, month: str) -> int:
+    return pq.read_metadata(files / f"green_tripdata_{month}.parquet").num_rows
+
+
+def test_a_run_says_what_came_out(spring, files):
+    told = json.loads(spring["first"].stdout)
+    assert [row["month"] for row in told] == list(SPRING)
+    for row in told:
+        rows = rows_in(files, row["month"])
+        assert (row["changed"], row["rows"], row["rows_added"]) == (True, rows, rows)
+        assert (row["rows_removed"], row["rows_unchanged"]) == (0, 0)
+
+
+def test_a_second_run_changes_nothing_and_says_so(spring):
+    assert spring["again"].stdout.count("nothing to do") == 2
+    assert spring["again"].stderr.count("unchanged since it landed") == 2
+    assert spring["relations again"] == spring["relations"]
+    assert spring["raw relations again"] == spring["raw relations"]
+    assert spring["loads"] == [(2,)]
+
+
+def test_run_drops_the_raw_rows_of_what_it_merged(spring):
+    workspace = spring["workspace"]
+    assert workspace.query(f"select count(*) from {workspace.raw}.green_tripdata") == [(0,)]
+    dropped = f"select bool_and(raw_dropped_at is not null) from {workspace.raw}.month_files"
+    assert workspace.query(dropped) == [(True,)]
+
+
+def test_a_republished_month_keeps_its_rows_and_their_ids(spring, files):
+    workspace, rows = spring["workspace"], rows_in(files, "2023-02")
+    assert_same(stored(workspace, "green", "2023-02", "unique_row_id"), spring["before"]["2023-02"])
+    (told,) = json.loads(spring["republished"].stdout)
+    assert (told["rows_added"], told["rows_removed"], told["rows_unchanged"]) == (0, 0, rows)
+    versions = ledger(workspace, "green", "2023-02")
+    assert versions == [(False, rows, rows, 0, 0), (True, rows, 0, 0, rows)]
+    hashes = workspace.query(
+        f"select count(distinct sha256) from {workspace.tlc}.file_ledger"
+        " where file_month = '2023-02-01'"
+    )
+    assert hashes == [(2,)]
+
+
+def test_a_republished_month_leaves_the_others_untouched(spring):
+    now = spring["workspace"].relations()
+    for name in ("green_tripdata_2023_01", "green_tripdata_2023_02"):
+        same = now[name] == spring["relations"][name]
+        assert same == name.endswith("01"), name
+    assert ledger(spring["workspace"], "green", "2023-01")[0][0]
+
+
+def test_the_order_of_the_months_makes_no_difference(history, spring, new_workspace, files):
+    backwards = new_workspace()
+    for first, last in (("2025-01", "2024-12"), ("2023-02", "2023-01")):
+        for month in (first, last):
+            options = ("--dataset", "green", "--month", month, "--source", files)
+            succeeded(backwards.loader("load", *options))
+            succeeded(backwards.dbt("build", "--vars", f"{{month: {month}}}"))
+    more = ("unique_row_id", "file_row", "file_month")
+    for month in ("2023-01", "2023-02", "2024-12", "2025-01"):
+        wanted = stored(history, "green", month, *more)
+        assert_same(stored(backwards, "green", month, *more), wanted)
+    for month in SPRING:  # forwards, one by one
+        wanted = stored(backwards, "green", month, "unique_row_id")
+        assert_same(spring["before"][month], wanted)
+
+
+# ---- New versions --------------------------------------------------------------------------------
+
+
+def test_a_new_version_counts_what_was_added_removed_and_changed(workspace):
+    path = generate(workspace.source, "green", "2023-02", rows=3_000)
+    table = pq.read_table(path)
+    options = ("run", "--dataset", "green", "--month", "2023-02", "--source", workspace.source)
+
+    succeeded(workspace.loader(*options, "--keep-raw"))
+    assert raw_rows(workspace) == 3_000
+    ids = row_ids(workspace, "green", "2023-02")
+
+    # Rows that share their seven key columns included: their ordinals hang on their other columns.
+    order = random.Random(7).sample(range(3_000), 3_000)
+    pq.write_table(table.take(order), path)
+    succeeded(workspace.loader(*options))
+    assert row_ids(workspace, "green", "2023-02") == ids
+    assert raw_rows(workspace) == 0
+    assert_same(stored(workspace, "green", "2023-02"), expected(path, "green"))
+
+    # Five rows go, three come (out of another month), two change beside the key, one in the key.
+    other = pq.read_table(generate(workspace.source, "green", "2023-03", rows=3, seed=1))
+    rows = table.slice(5).to_pylist()
+    for row in (10, 20):
+        rows[row]["tip_amount"] += 1.0
+    rows[30]["fare_amount"] += 100.0
+    pq.write_table(pa.concat_tables([pa.Table.from_pylist(rows, table.schema), other]), path)
+    succeeded(workspace.loader(*options))
+    assert_same(stored(workspace, "green", "2023-02"), expected(path, "green"))
+
+    assert ledger(workspace, "green", "2023-02") == [
+        (False, 3_000, 3_000, 0, 0),
+        (False, 3_000, 0, 0, 3_000),
+        (True, 2_998, 3 + 3, 5 + 3, 2_992),
+    ]
+    # A changed tip leaves the id alone: it is another version of the same trip.
+    assert len(row_ids(workspace, "green", "2023-02") - ids) == 3 + 1
+
+    # Back to the first version: its bytes are known, and not merged any more.
+    write_month(path, "green", dt.date(2023, 2, 1), 3_000)
+    succeeded(workspace.loader(*options))
+    assert row_ids(workspace, "green", "2023-02") == ids
+    assert ledger(workspace, "green", "2023-02")[-1] == (True, 3_000, 8, 6, 2_992)
+    assert sum(is_current for is_current, *_ in ledger(workspace, "green", "2023-02")) == 1
+
+
+def raw_rows(workspace: Workspace, dataset: str = "green") -> int:
+    return workspace.query(f"select count(*) from {workspace.raw}.{dataset}_tripdata")[0][0]
+
+
+def test_a_column_that_nobody_knew_is_kept_and_reported(workspace):
+    path = generate(workspace.source, "yellow", "2023-02", rows=100)
+    table = pq.read_table(path)
+    surprise = pa.array([None if n % 3 == 0 else n for n in range(100)], pa.int64())
+    hostile = pa.array([{"a": f"'; drop {n}"} for n in range(100)])
+    table = table.append_column("Request Source; --", surprise).append_column('"Ü"', hostile)
+    pq.write_table(table, path)
+
+    options = ("--dataset", "yellow", "--month", "2023-02", "--source", workspace.source)
+    process = succeeded(workspace.loader("run", *options))
+
+    assert 'warning: the contract doesn\'t know Request Source; --, "Ü"' in process.stderr
+    assert_same(
+        stored(workspace, "yellow", "2023-02"),
+        expected_known(path, "yellow"),
+    )
+    values = workspace.query(
+        f"select x_request_source, unnamed from {workspace.raw}.yellow_tripdata order by _file_row"
+    )
+    assert [v for v, _ in values] == [None if n % 3 == 0 else str(n) for n in range(100)]
+    assert [json.loads(v) for _, v in values] == hostile.to_pylist()
+    # Nothing to do the next time, and still kept.
+    succeeded(workspace.loader("run", *options))
+    assert raw_rows(workspace, "yellow") == 100
+
+
+def expected_known(path: Path, dataset: str) -> pa.Table:
+    table = pq.read_table(path)
+    known = [name for name in table.column_names if header(name) in columns_of(dataset)]
+    copy = path.with_suffix(".known")
+    pq.write_table(table.select(known), copy)
+    return expected(copy, dataset)
+
+
+def test_strays_and_odd_numbers_arrive_as_they_are(workspace):
+    path = generate(workspace.source, "green", "2023-01", rows=8)
+    rows = pq.read_table(path).to_pylist()
+    times = [dt.datetime(1, 1, 1), dt.datetime(3019, 2, 3, 4, 5, 6, 789), None]
+    doubles = [math.inf, -math.inf, math.nan, 1e300, 5e-324, -0.0, 0.1 + 0.2, 2.675]
+    for n, row in enumerate(rows):
+        row["lpep_pickup_datetime"] = times[n % 3]
+        row["trip_distance"] = doubles[n]
+        row["fare_amount"] = doubles[-n]
+        row["tip_amount"] = doubles[n]
+        row["store_and_fwd_flag"] = ["", "N", None, "é", "\t\\N\n", "'", '"', "日本"][n]
+    pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(path)), path)
+
+    options = ("--dataset", "green", "--month", "2023-01", "--source", workspace.source)
+    succeeded(workspace.loader("run", *options))
+
+    actual = workspace.query(
+        "select pickup_datetime, trip_distance, fare_amount, tip_amount, store_and_fwd_flag"
+        f" from {workspace.tlc}.green_tripdata order by file_row"
+    )
+    names = ("lpep_pickup_datetime", "trip_distance", "fare_amount", "tip_amount")
+    wanted = [tuple(row[name] for name in (*names, "store_and_fwd_flag")) for row in rows]
+    assert repr(actual) == repr(wanted)  # in which -0.0 isn't 0.0, and nan is nan
+    assert len(row_ids(workspace, "green", "2023-01")) == 8
+
+
+# ---- dbt by itself -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def winter(new_workspace) -> dict:
+    """Small months, landed together, one merged by name and the others by a build of all."""
+    workspace = new_workspace()
+    for dataset, months in (("green", SPRING), ("yellow", ("2023-01",))):
+        for month in months:
+            generate(workspace.source, dataset, month, rows=500)
+        options = ("--dataset", dataset, "--month", months[0], "--to", months[-1])
+        succeeded(workspace.loader("load", *options, "--source", workspace.source))
+    told = {"workspace": workspace}
+    succeeded(workspace.dbt("build", "--vars", "{dataset: green, month: 2023-01}"))
+    told["one"], told["relations of one"] = merged(workspace), workspace.relations()
+    succeeded(workspace.dbt("build", DBT_EXCLUDE_RESOURCE_TYPES=""))  # with dbt's unit tests
+    told["all"], told["relations of all"] = merged(workspace), workspace.relations()
+    return told
+
+
+def merged(workspace: Workspace) -> dict[tuple[str, str], int]:
+    rows = workspace.query(
+        " union all ".join(
+            f"select '{dataset}', to_char(file_month, 'YYYY-MM'), count(*)"
+            f" from {workspace.tlc}.{dataset}_tripdata group by 2"
+            for dataset in ("green", "yellow")
+        )
+    )
+    return {(dataset, month): count for dataset, month, count in rows}
+
+
+def test_dbt_build_merges_the_month_asked_for_and_no_other(winter):
+    assert winter["one"] == {("green", "2023-01"): 500}
+
+
+def test_dbt_build_without_months_merges_all_that_is_landed_and_not_merged(winter):
+    assert winter["all"] == dict.fromkeys(
+        [("green", "2023-01"), ("green", "2023-02"), ("yellow", "2023-01")], 500
+    )
+    name = "green_tripdata_2023_01"
+    assert winter["relations of all"][name] == winter["relations of one"][name]
+
+
+def test_a_month_that_was_not_landed_is_named_with_the_way_to_land_it(winter):
+    workspace = winter["workspace"]
+    before = workspace.relations()
+    refused = workspace.dbt("build", "--vars", "{dataset: green, month: 2024-05}")
+    assert refused.returncode != 0
+    assert "green 2024-05: not landed" in refused.stdout
+    assert "python -m loader load --dataset green --month 2024-05" in refused.stdout
+    assert workspace.relations() == before
+
+
+def test_a_full_refresh_with_the_raw_rows_there_gives_the_same_tables(winter):
+    workspace = winter["workspace"]
+    more = ("unique_row_id", "file_row")
+    before, told = workspace.relations(), ledger(workspace, "green", "2023-01")
+    tables = {key: stored(workspace, *key, *more) for key in winter["all"]}
+    succeeded(workspace.dbt("build", "--full-refresh"))
+    for key, table in tables.items():
+        assert_same(stored(workspace, *key, *more), table)
+    name = "green_tripdata_2023_01"
+    assert workspace.relations()[name] != before[name]
+    assert ledger(workspace, "green", "2023-01") == told
+
+
+def test_a_full_refresh_is_refused_when_the_raw_rows_are_gone(winter):
+    workspace = winter["workspace"]
+    options = ("--dataset", "green", "--month", "2023-02", "--source", workspace.source)
+    succeeded(workspace.loader("run", *options))
+    before = workspace.relations()
+    refused = workspace.dbt("build", "--full-refresh")
+    assert refused.returncode != 0
+    assert "--full-refresh would destroy green 2023-02" in refused.stdout
+    # Asked for by name, the month is left as it is.
+    again = succeeded(workspace.dbt("build", "--vars", "{dataset: green, month: 2023-02}"))
+    assert "nothing to do" in again.stdout
+    now = workspace.relations()
+    for name in ("green_tripdata", "green_tripdata_2023_01", "green_tripdata_2023_02"):
+        assert now[name] == before[name], name
+
+
+def test_a_build_without_anything_landed_says_what_to_do(workspace):
+    refused = workspace.dbt("build")
+    assert refused.returncode != 0
+    assert "nothing is landed" in refused.stdout
+    assert "python -m loader load" in refused.stdout
+
+
+def test_a_reader_sees_the_old_month_until_the_new_one_is_there(workspace):
+    path = generate(workspace.source, "green", "2023-02", rows=300)
+    options = ("run", "--dataset", "green", "--month", "2023-02", "--source", workspace.source)
+    succeeded(workspace.loader(*options))
+    generate(workspace.source, "green", "2023-02", rows=200, seed=1)
+    reader = workspace.connect()
+    reader.autocommit = False
+    reader.set_session(isolation_level="repeatable read")
+    with reader.cursor() as cursor:
+        cursor.execute("select 1")  # its snapshot is from before the new version
+        succeeded(workspace.loader(*options))
+        cursor.execute(f"select count(*) from {workspace.tlc}.green_tripdata")
+        (count,) = cursor.fetchone()
+    reader.close()
+    # The old partition is gone and the new one's rows are too young: never a part of either.
+    assert count in (0, 300)
+    assert merged(workspace) == {("green", "2023-02"): 200}
+    assert path.exists()
+
+
+# ---- The full history's shape --------------------------------------------------------------------
+
+
+def test_merging_one_month_touches_no_relation_of_the_23_before(workspace):
+    months, month = [], dt.date(2022, 1, 1)
+    while len(months) < 24:
+        months.append(f"{month:%Y-%m}")
+        generate(workspace.source, "green", months[-1], rows=200)
+        month = next_month(month)
+    options = ("load", "--dataset", "green", "--source", workspace.source, "--month")
+    succeeded(workspace.loader(*options, months[0], "--to", months[-2]))
+    succeeded(workspace.dbt("build", "--vars", "{dataset: green}"))
+    before = workspace.relations()
+    assert len(merged(workspace)) == 23
+
+    succeeded(workspace.loader(*options, months[-1]))
+    succeeded(workspace.dbt("build", "--vars", f"{{dataset: green, month: {months[-1]}}}"))
+    after = workspace.relations()
+
+    assert len(merged(workspace)) == 24
+    old = [name for name in before if name.startswith("green_tripdata_2")]
+    old += [
+        name
+        for (name,) in workspace.query(
+            "select relname from pg_index join pg_class on pg_class.oid = indexrelid"
+            " where indrelid in (select inhrelid from pg_inherits where inhparent = %s::regclass)",
+            f"{workspace.tlc}.green_tripdata",
+        )
+        if name in before
+    ]
+    assert len(old) == 2 * 23
+    assert {name: after.get(name) for name in old} == {name: before[name] for name in old}
+
+
+def test_a_merge_that_fails_leaves_nothing_and_keeps_the_months_before_it(workspace):
+    for month in SPRING:
+        generate(workspace.source, "green", month, rows=300)
+    options = ("--dataset", "green", "--month", SPRING[0], "--to", SPRING[1])
+    succeeded(workspace.loader("load", *options, "--source", workspace.source))
+    # Somebody took a row of the second month away behind the loader's back.
+    workspace.query(
+        f"delete from {workspace.raw}.green_tripdata"
+        " where _file_month = '2023-02-01' and _file_row = 7"
+    )
+    refused = workspace.dbt("build", "--vars", "{dataset: green}")
+    assert refused.returncode != 0
+    assert "green 2023-02: 300 rows landed, 299 built" in refused.stdout
+    assert merged(workspace) == {("green", "2023-01"): 300}
+    # Each month is a transaction of its own, the second one too: dbt-postgres sends no BEGIN.
+    assert not [name for name in workspace.relations() if "2023_02" in name]
+    assert ledger(workspace, "green", "2023-02") == []

@@ -1,0 +1,349 @@
+"""Every value of a file arrives as it is, in the contract's type; what can't is refused by name."""
+
+import datetime as dt
+import json
+import math
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from loader import conform
+from loader.conform import Conformer
+from loader.errors import FileRefusedError
+from loader.sample import schema_of
+
+MONTH = dt.date(2023, 2, 1)
+ADDED = ("_file_month", "_file_row")
+
+
+def make(path: Path, rows: int = 3, month: dt.date = MONTH, **columns: pa.Array) -> Conformer:
+    """Write a green file: plain values, but for these columns; None leaves a column out."""
+    arrays: dict[str, pa.Array | None] = {}
+    for field in schema_of("green", month):
+        plain = dt.datetime(2023, 2, 3, 4, 5) if pa.types.is_timestamp(field.type) else 1
+        plain = "N" if "string" in str(field.type) else plain
+        plain = None if pa.types.is_null(field.type) else plain
+        arrays[field.name] = pa.array([plain] * rows, field.type)
+    arrays |= columns
+    return write(path, [(name, array) for name, array in arrays.items() if array is not None])
+
+
+def write(path: Path, columns: list[tuple[str, pa.Array]]) -> Conformer:
+    names, arrays = zip(*columns, strict=True)
+    pq.write_table(pa.Table.from_arrays(list(arrays), list(names)), path / "file.parquet")
+    return Conformer("green", MONTH, path / "file.parquet")
+
+
+def read(conformer: Conformer) -> pa.Table:
+    batches = list(conformer.batches())
+    for batch in batches:
+        batch.validate(full=True)  # UTF-8 too
+        assert batch.schema == conformer.schema
+    return pa.Table.from_batches(batches, conformer.schema)
+
+
+def refusal(conformer: Conformer) -> str:
+    with pytest.raises(FileRefusedError) as error:
+        read(conformer)
+    message = str(error.value)
+    assert "\n" not in message
+    assert "green 2023-02" in message
+    return message
+
+
+# ---- Types that TLC has used, and could use ------------------------------------------------------
+
+TIMES = [dt.datetime(2023, 2, 1), dt.datetime(1, 1, 1), dt.datetime(3019, 12, 31, 23, 59, 59)]
+TYPES = {
+    "null type to integer": ("passenger_count", pa.nulls(3), [None] * 3),
+    "null type to double": ("ehail_fee", pa.nulls(3), [None] * 3),
+    "null type to text": ("store_and_fwd_flag", pa.nulls(3), [None] * 3),
+    "null type to time": ("lpep_pickup_datetime", pa.nulls(3), [None] * 3),
+    "int64": ("VendorID", pa.array([1, None, -(2**31)], pa.int64()), [1, None, -(2**31)]),
+    "int8": ("VendorID", pa.array([1, 2, 127], pa.int8()), [1, 2, 127]),
+    "uint32": ("VendorID", pa.array([1, 2, 2**31 - 1], pa.uint32()), [1, 2, 2**31 - 1]),
+    "integral double": ("passenger_count", pa.array([1.0, None, -0.0]), [1, None, 0]),
+    "float": ("passenger_count", pa.array([1, 2, 9], pa.float32()), [1, 2, 9]),
+    "integer to double": ("fare_amount", pa.array([1, None, -3]), [1.0, None, -3.0]),
+    "float to double": ("fare_amount", pa.array([0.5, 1, 2], pa.float32()), [0.5, 1.0, 2.0]),
+    "large_string": ("store_and_fwd_flag", pa.array(["Y", "", None], pa.large_string()), None),
+    "dictionary": ("store_and_fwd_flag", pa.array(["Y", "Y", None]).dictionary_encode(), None),
+    "any text": ("store_and_fwd_flag", pa.array(["é\t\n\\N", "日本", "'\""]), None),
+    "stray years": ("lpep_pickup_datetime", pa.array(TIMES, pa.timestamp("us")), TIMES),
+    "seconds": (
+        "lpep_pickup_datetime",
+        pa.array([TIMES[0], None, TIMES[2]], pa.timestamp("s")),
+        [TIMES[0], None, TIMES[2]],
+    ),
+    "whole nanoseconds": (
+        "lpep_pickup_datetime",
+        pa.array([1_675_209_600_000_001_000, None, 0], pa.timestamp("ns")),
+        [dt.datetime(2023, 2, 1, 0, 0, 0, 1), None, dt.datetime(1970, 1, 1)],
+    ),
+}
+NAMES = {
+    "VendorID": "vendor_id",
+    "lpep_pickup_datetime": "pickup_datetime",
+}
+
+
+@pytest.mark.parametrize(("column", "array", "expected"), TYPES.values(), ids=TYPES)
+def test_types_are_cast_without_changing_a_value(tmp_path, column, array, expected):
+    found = read(make(tmp_path, **{column: array}))[NAMES.get(column, column)]
+    assert found.to_pylist() == (array.to_pylist() if expected is None else expected)
+
+
+BREACHES = {
+    "a fraction": ("passenger_count", pa.array([1.0, 1.5, 2.0]), "1.5"),
+    "NaN as an integer": ("passenger_count", pa.array([1.0, math.nan, 2.0]), "nan"),
+    "infinity as an integer": ("passenger_count", pa.array([1.0, math.inf, 2.0]), "inf"),
+    "a double out of range": ("passenger_count", pa.array([1.0, 3e9, 2.0]), "3"),
+    "an integer out of range": ("VendorID", pa.array([1, 2**31, 2]), "2147483648"),
+    "an integer no double holds": ("fare_amount", pa.array([1, 2**53 + 1, 2]), str(2**53 + 1)),
+    "text as a number": ("VendorID", pa.array(["1", "2", "3"]), "string"),
+    "text as a time": ("lpep_pickup_datetime", pa.array(["2023-02-01"] * 3), "string"),
+    "a time with a zone": (
+        "lpep_pickup_datetime",
+        pa.array(TIMES[:1] * 3, pa.timestamp("us", "America/New_York")),
+        "America/New_York",
+    ),
+    "parts of a microsecond": (
+        "lpep_pickup_datetime",
+        pa.array([0, 1_675_209_600_000_000_001, 0], pa.timestamp("ns")),
+        "1675209600000000001",
+    ),
+    "a number as text": ("store_and_fwd_flag", pa.array([1, 2, 3]), "int64"),
+    "a truth value as a number": ("VendorID", pa.array([True, False, True]), "bool"),
+    "a structure": ("fare_amount", pa.array([{"a": 1}] * 3), "struct"),
+    "a NUL byte": ("store_and_fwd_flag", pa.array(["Y", "N\0", "N"]), "NUL"),
+}
+
+
+@pytest.mark.parametrize(("column", "array", "shown"), BREACHES.values(), ids=BREACHES)
+def test_what_cant_be_cast_is_refused_by_name_and_value(tmp_path, column, array, shown):
+    message = refusal(make(tmp_path, **{column: array}))
+    assert f"column {NAMES.get(column, column)}:" in message
+    assert "green_tripdata_2023-02.parquet" in message
+    assert shown in message
+
+
+def not_utf8() -> pa.Array:
+    values = pa.array([b"Y", b"\xff\xfe", b"N"], pa.binary())
+    return pa.Array.from_buffers(pa.string(), 3, values.buffers())
+
+
+def test_text_that_is_not_utf8_is_refused(tmp_path):
+    message = refusal(make(tmp_path, store_and_fwd_flag=not_utf8()))
+    assert "column store_and_fwd_flag: text that is not UTF-8" in message
+
+
+def test_infinite_and_undefined_amounts_are_kept(tmp_path):
+    values = [math.inf, -math.inf, math.nan, -0.0, 5e-324, 1.7976931348623157e308, None]
+    found = read(make(tmp_path, 7, total_amount=pa.array(values, pa.float64())))
+    assert repr(found["total_amount"].to_pylist()) == repr(values)
+
+
+INTEGERS = st.one_of(st.none(), st.integers(-(2**31), 2**31 - 1))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(values=st.lists(INTEGERS, min_size=1, max_size=20))
+def test_integers_that_were_written_as_doubles_come_back(tmp_path, values):
+    doubles = pa.array(values, pa.int64()).cast(pa.float64())
+    found = read(make(tmp_path, len(values), passenger_count=doubles))
+    assert found["passenger_count"].to_pylist() == values
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(value=st.floats().filter(lambda x: not (x.is_integer() and -(2**31) <= x < 2**31)))
+def test_no_other_double_becomes_an_integer(tmp_path, value):
+    message = refusal(make(tmp_path, 1, passenger_count=pa.array([value])))
+    assert "column passenger_count:" in message
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(values=st.lists(st.one_of(st.none(), st.floats()), min_size=1, max_size=20))
+def test_amounts_are_never_rounded(tmp_path, values):
+    found = read(make(tmp_path, len(values), fare_amount=pa.array(values, pa.float64())))
+    assert repr(found["fare_amount"].to_pylist()) == repr(values)
+
+
+# ---- Columns -------------------------------------------------------------------------------------
+
+
+def test_a_column_that_is_missing_is_null_and_reported(tmp_path):
+    conformer = make(tmp_path, tip_amount=None, ehail_fee=None)
+    assert sorted(conformer.missing) == ["ehail_fee", "tip_amount"]
+    found = read(conformer)
+    assert found["tip_amount"].to_pylist() == [None] * 3
+    assert found["tip_amount"].type == pa.float64()
+    # Not expected before 2025-01: nothing to report.
+    assert found["cbd_congestion_fee"].null_count == 3
+    assert make(tmp_path).missing == []
+
+
+@pytest.mark.parametrize(
+    "column", [c.name for c in conform.dataset_table("green").file_columns if c.key]
+)
+def test_a_key_column_that_is_missing_is_refused(tmp_path, column):
+    contract = conform.dataset_table("green").file_columns
+    (spelling,) = next(c.spellings for c in contract if c.name == column)
+    message = refusal(make(tmp_path, **{spelling.name: None}))
+    assert f"column {column}: missing" in message
+    assert "sources.yml" in message
+
+
+def test_order_and_case_of_the_columns_dont_matter(tmp_path):
+    plain = make(tmp_path, fare_amount=pa.array([1.0, 2.0, 3.0]))
+    wanted, table = read(plain), pq.read_table(plain.path)
+    columns = [(name.swapcase(), table[name].combine_chunks()) for name in table.column_names]
+    found = write(tmp_path, columns[::-1])
+    assert (found.unknown, found.missing) == ({}, [])
+    assert read(found).equals(wanted)
+
+
+@pytest.mark.parametrize("twin", ["vendorid", "VENDORID", "VendorID"])
+def test_a_column_that_is_there_twice_is_refused(tmp_path, twin):
+    table = pq.read_table(make(tmp_path).path)
+    columns = [(name, table[name].combine_chunks()) for name in table.column_names]
+    message = refusal(write(tmp_path, [*columns, (twin, pa.array([7, 8, 9]))]))
+    assert "column vendor_id: the file has it twice" in message
+
+
+# ---- Columns that nobody knew --------------------------------------------------------------------
+
+UNKNOWN = {
+    "integers": (pa.array([1, None, 3]), ["1", None, "3"]),
+    "doubles": (pa.array([0.5, None, 1e22]), None),
+    "truth values": (pa.array([True, None, False]), ["true", None, "false"]),
+    "null type": (pa.nulls(3), [None] * 3),
+    "text": (pa.array(["a", "", None]), ["a", "", None]),
+    "large text": (pa.array(["a", "", None], pa.large_string()), ["a", "", None]),
+    "views of text": (pa.array(["a", "", None], pa.string_view()), ["a", "", None]),
+    "dictionary": (pa.array(["a", "a", None]).dictionary_encode(), ["a", "a", None]),
+    "NUL bytes": (pa.array(["a\0b", "\0", None]), ["ab", "", None]),
+    "dates": (pa.array([dt.date(2023, 2, 1)] * 3), ["2023-02-01"] * 3),
+    "times of day": (pa.array([dt.time(1, 2, 3)] * 3), None),
+    "timestamps": (pa.array(TIMES, pa.timestamp("us")), None),
+    "timestamps with a zone": (pa.array(TIMES[:1] * 3, pa.timestamp("us", "UTC")), None),
+    "durations": (pa.array([dt.timedelta(1)] * 3), None),
+    "decimals": (pa.array([Decimal("1.20")] * 3), ["1.20"] * 3),
+    "bytes": (pa.array([b"\0\xff", b"", None]), None),
+    "bytes of one size": (pa.array([b"ab", b"\xff\0", None], pa.binary(2)), None),
+    "lists": (pa.array([[1, 2], [], None]), ["[1, 2]", "[]", None]),
+    "structures": (pa.array([{"a": 1, "b": "x"}] * 3), ['{"a": 1, "b": "x"}'] * 3),
+    "structures with odd values": (pa.array([{"a": dt.date(2023, 2, 1), "b": b"\xff"}] * 3), None),
+    "maps": (pa.array([[("k", 1)]] * 3, pa.map_(pa.string(), pa.int64())), None),
+    "text that is not UTF-8": (not_utf8(), None),
+    "half floats": (pa.array([1, 2, 3], pa.float16()), None),
+    "UUIDs": (pa.array([b"0" * 16] * 3, pa.uuid()), None),
+}
+
+
+@pytest.mark.parametrize(("array", "expected"), UNKNOWN.values(), ids=UNKNOWN)
+def test_unknown_columns_are_kept_as_text_whatever_their_type(tmp_path, array, expected):
+    conformer = make(tmp_path, surprise=array)
+    assert conformer.unknown == {"surprise": "surprise"}
+    found = read(conformer)["surprise"]
+    assert found.type == pa.string()
+    assert found.null_count == array.null_count
+    assert "\0" not in "".join(filter(None, found.to_pylist()))  # Postgres can't hold it
+    if expected is not None:
+        assert found.to_pylist() == expected
+
+
+HOSTILE = [
+    *("", " ", '"', "'; drop table x; --", "a\\b", "ü", "日本", "x" * 200, "1st", "a.b", "a.b.c"),
+    *("VendorID.x", "_file_row", "_file_month", "_dlt_load_id", "_dlt_id", "vendor_id", "select"),
+    *("load_id", "fare_amount ", "A", "a", "x_a", "%s", "{{ x }}", "line\nbreak", "row_key"),
+]
+
+
+def test_unknown_columns_get_names_that_are_harmless_and_their_own(tmp_path):
+    table = pq.read_table(make(tmp_path).path)
+    columns = [(name, table[name].combine_chunks()) for name in table.column_names]
+    columns += [(name, pa.array([f"{n}"] * 3)) for n, name in enumerate(HOSTILE)]
+    conformer = write(tmp_path, columns)
+    assert list(conformer.unknown.values()) == HOSTILE
+    known = {column.name for column in conformer.table.columns}
+    for name in conformer.unknown:
+        assert name.isascii()
+        assert name.replace("_", "x").isalnum()
+        assert name == name.lower()
+        assert not name[0].isdigit()
+        assert 0 < len(name) <= 63
+    assert not known.intersection(conformer.unknown)
+    found = read(conformer)
+    for n, name in enumerate(conformer.unknown):
+        assert found[name].to_pylist() == [f"{n}"] * 3, HOSTILE[n]
+    assert found["vendor_id"].to_pylist() == [1] * 3
+    assert found["_file_row"].to_pylist() == [1, 2, 3]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=80), unique=True, max_size=6))
+def test_any_name_of_an_unknown_column_is_taken(tmp_path, names):
+    table = pq.read_table(make(tmp_path).path)
+    columns = [(name, table[name].combine_chunks()) for name in table.column_names]
+    unknown = [name for name in names if name.lower() not in {n.lower() for n, _ in columns}]
+    columns += [(name, pa.array([f"{n}"] * 3)) for n, name in enumerate(unknown)]
+    found = read(write(tmp_path, columns)).column_names
+    assert len(set(found)) == len(found)
+
+
+def test_unknown_columns_of_one_name_are_both_kept(tmp_path):
+    table = pq.read_table(make(tmp_path).path)
+    columns = [(name, table[name].combine_chunks()) for name in table.column_names]
+    twins = [("twin", pa.array(["a"] * 3)), ("twin", pa.array(["b"] * 3))]
+    conformer = write(tmp_path, columns + twins)
+    found = read(conformer)
+    assert [found[name].to_pylist() for name in conformer.unknown] == [["a"] * 3, ["b"] * 3]
+
+
+# ---- Batches -------------------------------------------------------------------------------------
+
+
+def test_batches_are_bounded_though_the_file_is_one_row_group(tmp_path, monkeypatch):
+    monkeypatch.setattr(conform, "BATCH_ROWS", 1_000)
+    conformer = make(tmp_path, 4_500, trip_distance=pa.array(range(4_500)).cast(pa.float64()))
+    assert pq.read_metadata(conformer.path).num_row_groups == 1
+    batches = list(conformer.batches())
+    assert max(batch.num_rows for batch in batches) <= 1_000
+    found = pa.Table.from_batches(batches)
+    assert found["_file_row"].to_pylist() == list(range(1, 4_501))
+    assert found["trip_distance"].to_pylist() == list(range(4_500))
+    assert found["_file_month"].unique().to_pylist() == [MONTH]
+
+
+def test_rows_are_numbered_through_row_groups(tmp_path):
+    table = pq.read_table(make(tmp_path, 10).path)
+    pq.write_table(table, tmp_path / "file.parquet", row_group_size=3)
+    found = read(Conformer("green", MONTH, tmp_path / "file.parquet"))
+    assert found["_file_row"].to_pylist() == list(range(1, 11))
+
+
+def test_a_breach_far_into_the_file_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(conform, "BATCH_ROWS", 100)
+    values = [1.0] * 1_000
+    values[950] = 0.25
+    assert "0.25" in refusal(make(tmp_path, 1_000, passenger_count=pa.array(values)))
+
+
+def test_a_file_that_breaks_off_inside_is_refused(tmp_path):
+    rows = 50_000
+    path = make(tmp_path, rows, trip_distance=pa.array(range(rows)).cast(pa.float64())).path
+    content = bytearray(path.read_bytes())
+    content[1_000:100_000] = bytes(99_000)
+    path.write_bytes(content)
+    assert "can't be read" in refusal(Conformer("green", MONTH, path))
+
+
+def test_nested_values_are_json(tmp_path):
+    values = [{"a": [1, None], "b": '"; drop'}, None, {"a": [], "b": None}]
+    found = read(make(tmp_path, surprise=pa.array(values)))["surprise"].to_pylist()
+    assert [value and json.loads(value) for value in found] == values

@@ -1,0 +1,183 @@
+"""The contract knows every published layout; months and datasets are read in one way only."""
+
+import csv
+import datetime as dt
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loader import sample
+from loader.contract import ARROW_TYPES, Column, Table, dataset_table, load_contract
+from loader.errors import UsageError
+from loader.months import (
+    DATASETS,
+    FIRST_MONTH,
+    check_supported,
+    file_name,
+    format_month,
+    month_range,
+    next_month,
+    parse_dataset,
+    parse_month,
+)
+from loader.settings import PROJECT_DIR
+from tests.conftest import DATA_DIR
+
+LAST = dt.date(2026, 12, 1)
+
+# The fixed interface (design, section 3).
+SHARED = [
+    *("vendor_id", "pickup_datetime", "dropoff_datetime", "passenger_count", "trip_distance"),
+    *("rate_code_id", "store_and_fwd_flag", "pickup_location_id", "dropoff_location_id"),
+    *("payment_type", "fare_amount", "extra", "mta_tax", "tip_amount", "tolls_amount"),
+    *("improvement_surcharge", "total_amount", "congestion_surcharge", "cbd_congestion_fee"),
+    "request_source",
+]
+OF_DATASET = {"yellow": ["airport_fee"], "green": ["ehail_fee", "trip_type"]}
+KEY = [
+    *("vendor_id", "pickup_datetime", "dropoff_datetime", "pickup_location_id"),
+    *("dropoff_location_id", "fare_amount", "trip_distance"),
+]
+
+
+def matched(table: Table, header: str, month: dt.date) -> list[Column]:
+    """Return the columns that have this very spelling in this month."""
+    return [
+        column
+        for column in table.file_columns
+        if any(s.name == header and s.covers(month) for s in column.spellings)
+    ]
+
+
+def assert_maps(dataset: str, month: dt.date, headers: list[str]) -> None:
+    table = dataset_table(dataset)
+    columns = {header: matched(table, header, month) for header in headers}
+    wrong = {header: found for header, found in columns.items() if len(found) != 1}
+    assert wrong == {}, f"{dataset} {month}"
+    names = [found[0].name for found in columns.values()]
+    assert len(set(names)) == len(names)
+    expected = {column.name for column in table.file_columns if column.expected(month)}
+    assert set(names) == expected, f"{dataset} {month}"
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_every_generated_month_maps_completely(dataset):
+    for month in month_range(FIRST_MONTH[dataset], LAST):
+        assert_maps(dataset, month, sample.schema_of(dataset, month).names)
+
+
+def test_every_published_file_maps_completely():
+    # Without the folder of real files there is nothing to look at: see the generated months.
+    files = []
+    if DATA_DIR is not None:
+        with (DATA_DIR / "facts" / "tlc_file_metadata_2009-2024.csv").open() as facts:
+            files = list(csv.DictReader(facts))
+    checked = 0
+    for file in files:
+        dataset = file["file_record_type"]
+        month = dt.date(int(file["file_year"]), int(file["file_month"]), 1)
+        if dataset in DATASETS and month >= FIRST_MONTH[dataset]:
+            assert_maps(dataset, month, file["file_column_names"].split(","))
+            checked += 1
+    assert checked > 250 or not files
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_columns_and_keys_are_those_of_the_design(dataset):
+    table = dataset_table(dataset)
+    names = [column.name for column in table.file_columns]
+    assert sorted(names) == sorted(SHARED + OF_DATASET[dataset])
+    assert [column.name for column in table.file_columns if column.key] == [
+        name for name in names if name in KEY
+    ]
+    assert sum(column.key for column in table.file_columns) == 7
+    assert table.first_month == FIRST_MONTH[dataset]
+    added = [column.name for column in table.columns if not column.spellings]
+    assert added == ["_file_month", "_file_row", "_dlt_load_id"]
+
+
+def test_every_column_is_documented_and_has_a_known_type():
+    docs = (PROJECT_DIR / "models" / "columns.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"{% docs (\w+) %}", docs))
+    for table in load_contract().values():
+        assert {column.name for column in table.columns} <= documented
+        assert {column.data_type for column in table.columns} <= set(ARROW_TYPES)
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_every_spelling_belongs_to_one_column_and_its_months_dont_overlap(dataset):
+    owners: dict[str, str] = {}
+    for column in dataset_table(dataset).file_columns:
+        for spelling in column.spellings:
+            assert owners.setdefault(spelling.name.lower(), column.name) == column.name
+            assert spelling.last is None or spelling.first <= spelling.last
+        for month in month_range(FIRST_MONTH[dataset], LAST):
+            assert sum(spelling.covers(month) for spelling in column.spellings) <= 1
+
+
+# ---- Months and datasets -------------------------------------------------------------------------
+
+months = st.dates(dt.date(1, 1, 1), dt.date(9999, 12, 1)).map(lambda date: date.replace(day=1))
+
+
+@given(months)
+def test_a_month_that_is_written_is_read_again(month):
+    assert parse_month(format_month(month)) == month
+
+
+@given(st.text(max_size=12))
+def test_a_text_is_a_month_of_seven_characters_or_refused(text):
+    try:
+        month = parse_month(text)
+    except UsageError as error:
+        assert "\n" not in str(error)
+        assert "YYYY-MM" in str(error)
+    else:
+        assert text == f"{month.year:04}-{month.month:02}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2023-13", "2023-00", "0000-01", "23-01", "2023-1", "2023-01\n", " 2023-01", "2023-01-01", ""],
+)
+def test_what_is_not_a_month_is_refused(text):
+    with pytest.raises(UsageError, match="YYYY-MM"):
+        parse_month(text)
+
+
+@given(months, st.integers(0, 40))
+def test_a_range_is_every_month_from_first_to_last(first, count):
+    last = first
+    for _ in range(count):
+        if last < dt.date(9999, 12, 1):
+            last = next_month(last)
+    found = month_range(first, last)
+    assert (found[0], found[-1]) == (first, last)
+    numbers = [month.year * 12 + month.month for month in found]
+    assert numbers == list(range(numbers[0], numbers[0] + len(found)))
+    assert {month.day for month in found} == {1}
+
+
+def test_a_range_doesnt_go_backwards():
+    with pytest.raises(UsageError, match="2023-01 is before --month 2023-02"):
+        month_range(dt.date(2023, 2, 1), dt.date(2023, 1, 1))
+
+
+@pytest.mark.parametrize("text", ["", "Green", "fhv", "green ", "yellow,green", "green'; --"])
+def test_only_datasets_are_datasets(text):
+    with pytest.raises(UsageError, match="yellow, green"):
+        parse_dataset(text)
+
+
+def test_datasets_are_told_from_their_first_month_on():
+    for dataset, first in FIRST_MONTH.items():
+        assert parse_dataset(dataset) == dataset
+        check_supported(dataset, first)
+        with pytest.raises(UsageError, match=format_month(first)):
+            check_supported(dataset, (first - dt.timedelta(1)).replace(day=1))
+
+
+def test_file_names_are_those_of_tlc():
+    assert file_name("green", dt.date(2023, 1, 1)) == "green_tripdata_2023-01.parquet"

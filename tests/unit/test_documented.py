@@ -1,0 +1,122 @@
+"""Everything that `dbt docs` shows is described: models, seeds, sources, columns, macros."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT_DIR = Path(__file__).parents[2]
+PACKAGE = "nyc_tlc"
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    """The project as dbt understands it. Parsing needs no server."""
+    target_path = tmp_path_factory.mktemp("target")
+    process = subprocess.run(
+        [
+            *(sys.executable, "-m", "dbt.cli.main", "--no-use-colors"),
+            # A warning of dbt, a deprecation above all, is an error here.
+            *("--warn-error-options", '{"error": "all"}', "parse", "--show-all-deprecations"),
+            *("--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)),
+        ],
+        env=os.environ
+        | {
+            "DBT_TARGET_PATH": str(target_path),
+            "DBT_LOG_PATH": str(target_path),
+            "TLC_TARGET": "local",
+            # Has dbt compare the documented arguments with the macro's own, names and types.
+            "DBT_VALIDATE_MACRO_ARGS": "true",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stdout
+    return json.loads((target_path / "manifest.json").read_text())
+
+
+def of_project(nodes):
+    return [node for node in nodes.values() if node["package_name"] == PACKAGE]
+
+
+def is_described(thing):
+    return bool((thing.get("description") or "").strip())
+
+
+def undescribed(node):
+    """Names of a node and of its columns that have no description."""
+    columns = {f"{node['name']}.{name}": column for name, column in node["columns"].items()}
+    return [
+        name for name, thing in {node["name"]: node, **columns}.items() if not is_described(thing)
+    ]
+
+
+def signature(macro):
+    """Names of a macro's arguments, as its definition has them."""
+    found = re.search(r"{%-?\s*(?:macro|test)\s+\w+\s*\(([^)]*)\)", macro["macro_sql"])
+    arguments = found[1].split(",") if found else []
+    return [argument.split("=")[0].strip() for argument in arguments if argument.strip()]
+
+
+@pytest.mark.parametrize("resource_type", ["model", "seed"])
+def test_models_and_seeds_are_described(manifest, resource_type):
+    nodes = [n for n in of_project(manifest["nodes"]) if n["resource_type"] == resource_type]
+    assert nodes
+    assert all(node["columns"] for node in nodes)
+    assert [name for node in nodes for name in undescribed(node)] == []
+
+
+def test_every_column_of_a_seed_is_listed(manifest):
+    seeds = [n for n in of_project(manifest["nodes"]) if n["resource_type"] == "seed"]
+    for seed in seeds:
+        with (PROJECT_DIR / seed["original_file_path"]).open(newline="") as file:
+            assert list(seed["columns"]) == next(csv.reader(file)), seed["name"]
+
+
+def test_source_tables_are_described(manifest):
+    sources = of_project(manifest["sources"])
+    assert sources
+    assert all(source["columns"] and source["source_description"] for source in sources)
+    assert [name for source in sources for name in undescribed(source)] == []
+
+
+def test_unit_tests_are_described(manifest):
+    tests = of_project(manifest["unit_tests"])
+    assert tests
+    assert [test["name"] for test in tests if not is_described(test)] == []
+
+
+def test_macros_are_described(manifest):
+    macros = of_project(manifest["macros"])
+    assert macros
+    assert [macro["name"] for macro in macros if not is_described(macro)] == []
+
+
+def test_arguments_of_macros_are_described(manifest):
+    for macro in of_project(manifest["macros"]):
+        documented = [argument["name"] for argument in macro["arguments"]]
+        assert documented == signature(macro), macro["name"]
+        assert all(a["type"] and is_described(a) for a in macro["arguments"]), macro["name"]
+
+
+def test_yaml_documents_no_macro_that_is_gone(manifest):
+    names = {macro["name"] for macro in of_project(manifest["macros"])}
+    text = (PROJECT_DIR / "macros" / "macros.yml").read_text()
+    assert sorted(set(re.findall(r"^  - name: (\w+)$", text, re.M)) - names) == []
+
+
+def test_docs_have_no_block_that_nothing_uses(manifest):
+    blocks = {block["name"] for block in of_project(manifest["docs"])}
+    yaml = "".join(
+        path.read_text()
+        for folder in ("models", "seeds", "macros")
+        for path in (PROJECT_DIR / folder).rglob("*.yml")
+    )
+    assert sorted(blocks - set(re.findall(r"""doc\(["'](\w+)["']\)""", yaml))) == []

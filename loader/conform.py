@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -44,8 +45,8 @@ class Conformer:
         return pq.read_schema(self.path)
 
     @cached_property
-    def mapping(self) -> dict[str, str]:
-        """The file's name of each contract column that it has.
+    def mapping(self) -> dict[str, int]:
+        """Where in the file each contract column stands, for those that it has.
 
         Raises:
             FileRefusedError: when two columns of the file are one of the contract, or when a key
@@ -56,16 +57,17 @@ class Conformer:
             for column in self.table.file_columns
             for spelling in column.spellings
         }
-        found: dict[str, str] = {}
-        for name in self.file_schema.names:
+        names = self.file_schema.names
+        found: dict[str, int] = {}
+        for index, name in enumerate(names):
             column = by_spelling.get(name.lower())
             if column is None:
                 continue
             if column in found:
                 raise self._refused(
-                    column, f"the file has it twice, as {found[column]!r} and {name!r}"
+                    column, f"the file has it twice, as {names[found[column]]!r} and {name!r}"
                 )
-            found[column] = name
+            found[column] = index
         for column in self.table.file_columns:
             if column.key and column.name not in found:
                 raise self._refused(
@@ -76,15 +78,15 @@ class Conformer:
         return found
 
     @cached_property
-    def unknown(self) -> dict[str, str]:
-        """Columns that the contract doesn't know: name in the raw table to name in the file.
+    def unknown(self) -> dict[str, int]:
+        """Columns that the contract doesn't know: name in the raw table, and place in the file.
 
         They are landed as text, so that a type which changes from month to month can't clash.
         """
-        names: dict[str, str] = {}
+        found: dict[str, int] = {}
         taken = {column.name for column in self.table.columns}
-        for name in self.file_schema.names:
-            if name in self.mapping.values():
+        for index, name in enumerate(self.file_schema.names):
+            if index in self.mapping.values():
                 continue
             # The name comes from a file: only letters, digits and _ get near SQL.
             base = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_")[:50] or "unnamed"
@@ -93,8 +95,8 @@ class Conformer:
             while unique in taken:
                 unique, number = f"{base}_{number}", number + 1
             taken.add(unique)
-            names[unique] = name
-        return names
+            found[unique] = index
+        return found
 
     @property
     def missing(self) -> list[str]:
@@ -122,11 +124,10 @@ class Conformer:
         Raises:
             FileRefusedError: when a value doesn't fit the contract, or the file can't be read.
         """
-        columns = [*self.mapping.values(), *self.unknown.values()]
         first_row = 1
         try:
             with pq.ParquetFile(self.path, pre_buffer=False) as file:
-                for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=columns):
+                for batch in file.iter_batches(batch_size=BATCH_ROWS):
                     yield self._conform(batch, first_row)
                     first_row += batch.num_rows
         except (pa.ArrowException, OSError) as error:
@@ -137,16 +138,15 @@ class Conformer:
 
     def _conform(self, batch: pa.RecordBatch, first_row: int) -> pa.RecordBatch:
         arrays = [self._cast(column, batch) for column in self.table.file_columns]
-        arrays += [_as_text(batch.column(name)) for name in self.unknown.values()]
+        arrays += [_as_text(batch.column(index)) for index in self.unknown.values()]
         arrays.append(pa.repeat(pa.scalar(self.month, pa.date32()), batch.num_rows))
         arrays.append(pa.array(range(first_row, first_row + batch.num_rows), pa.int32()))
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def _cast(self, column: Column, batch: pa.RecordBatch) -> pa.Array:
-        source = self.mapping.get(column.name)
-        if source is None:
+        if column.name not in self.mapping:
             return pa.nulls(batch.num_rows, column.arrow_type)
-        values = batch.column(source)
+        values = batch.column(self.mapping[column.name])
         if not _castable(values.type, column.arrow_type):
             raise self._refused(
                 column.name, f"{values.type} in the file can't become {column.data_type}"
@@ -190,12 +190,28 @@ def _castable(source: pa.DataType, target: pa.DataType) -> bool:
 
 
 def _as_text(values: pa.Array) -> pa.Array:
+    """Write values of any type as text; what is no text of its own is written as JSON."""
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
-    if pa.types.is_nested(values.type) or pa.types.is_binary(values.type):
-        texts = [None if v is None else json.dumps(v, default=str) for v in values.to_pylist()]
-        return pa.array(texts, pa.string())
-    return pc.replace_substring(values.cast(pa.string()), "\0", "")
+    try:
+        texts = values.cast(pa.string())
+        texts.validate(full=True)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        texts = pa.array(
+            [None if value is None else _json(value) for value in _python_values(values)],
+            pa.string(),
+        )
+    return pc.replace_substring(texts, "\0", "")
+
+
+def _python_values(values: pa.Array) -> list[Any]:
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        values = values.cast(pa.large_binary())  # it is not UTF-8, or we weren't here
+    return values.to_pylist()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, default=str, ensure_ascii=True)
 
 
 def _first_line(error: Exception) -> str:

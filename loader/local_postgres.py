@@ -444,7 +444,8 @@ def _settled_postmaster(data_dir: Path) -> _Postmaster | None:
 
 def _postmaster(data_dir: Path) -> _Postmaster | None:
     lines = _lines(data_dir / "postmaster.pid")
-    if not lines or f" -D {data_dir} " not in _command_line(lines[0]):
+    # pg_ctl resolves the `..` in a path.
+    if not lines or f" -D {os.path.normpath(data_dir)} " not in _command_line(lines[0]):
         return None
     state = lines[7].strip() if len(lines) > 7 else "starting"
     return _Postmaster(int(lines[0]), state)

@@ -2,19 +2,14 @@
     {%- set table = this.incorporate(type='table') -%}
     {%- set existing = load_cached_relation(this) -%}
     {%- set dataset = this.identifier | replace('_tripdata', '') -%}
-    {%- set rebuild = existing is not none and should_full_refresh() -%}
-    {%- set versions = versions_to_rebuild(dataset) if rebuild else versions_to_merge(dataset) -%}
+    {%- set versions = versions_to_merge(dataset) -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
-    {#- A full refresh is one transaction: readers see the old table until all months are new. -#}
-    {%- if rebuild -%}
-        {%- call statement('drop_table') -%}drop table {{ table }}{%- endcall -%}
-    {%- endif -%}
-    {%- if existing is none or rebuild -%}
+    {%- do get_assert_columns_equivalent(sql) -%}
+    {%- if existing is none -%}
         {%- call statement('create_table') -%}
-            {{ get_assert_columns_equivalent(sql) }}
             create table {{ table }} {{ get_table_columns_and_constraints() }}
             partition by list (file_month)
         {%- endcall -%}
@@ -26,17 +21,15 @@
         {#- The model's SQL is for all months in hand; each is built by itself. -#}
         {%- set month_sql = sql | replace(is_landed_version(versions), is_landed_version([version])) -%}
         {%- do merge_file_month(table, dataset, version, month_sql) -%}
-        {%- if not rebuild -%}
-            {%- do adapter.commit() -%}
-            {#- psycopg2 takes no notice of that COMMIT, and dbt-postgres leaves BEGIN to psycopg2. -#}
-            {%- call statement('begin') -%}begin{%- endcall -%}
-        {%- endif -%}
+        {%- do adapter.commit() -%}
+        {#- psycopg2 takes no notice of that COMMIT, and dbt-postgres leaves BEGIN to psycopg2. -#}
+        {%- call statement('begin') -%}begin{%- endcall -%}
     {%- endfor -%}
 
     {%- call statement('main') -%}
         select count(*) from {{ ref('file_ledger') }} where dataset = '{{ dataset }}' and is_current
     {%- endcall -%}
-    {%- do apply_grants(table, config.get('grants'), should_revoke=should_revoke(existing, rebuild)) -%}
+    {%- do apply_grants(table, config.get('grants'), should_revoke=should_revoke(existing, full_refresh_mode=false)) -%}
     {%- do persist_docs(table, model) -%}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {%- do adapter.commit() -%}
@@ -108,7 +101,8 @@
 
 
 {% macro compare_versions(built, partition) %}
-    {%- if adapter.get_relation(partition.database, partition.schema, partition.identifier) is none -%}
+    {#- Asked of the server: dbt's cache is from before the build. -#}
+    {%- if run_query("select to_regclass('" ~ partition ~ "')").rows[0][0] is none -%}
         {{ return((0, 0)) }}
     {%- endif -%}
     {%- set before = adapter.get_columns_in_relation(partition) | map(attribute='name') | list -%}
@@ -174,19 +168,4 @@
             alter table {{ table }} add column {{ adapter.quote(column.name) }} {{ column.data_type }}
         {%- endcall -%}
     {%- endfor -%}
-{% endmacro %}
-
-
-{% macro versions_to_rebuild(dataset) %}
-    {%- set rebuilt, lost = [], [] -%}
-    {%- for version in landed_versions() if version.dataset == dataset and (version.is_merged or version.has_raw_rows) -%}
-        {%- do (rebuilt if version.has_raw_rows else lost).append(version) -%}
-    {%- endfor -%}
-    {%- if lost -%}
-        {{ exceptions.raise_compiler_error(
-            "--full-refresh would destroy " ~ dataset ~ " " ~ lost | map(attribute='file_month') | join(', ')
-            ~ ": the raw rows are dropped; land these months again, or leave --full-refresh out"
-        ) }}
-    {%- endif -%}
-    {{ return(rebuilt) }}
 {% endmacro %}

@@ -66,13 +66,24 @@
 {% macro versions_to_merge(dataset) %}
     {%- set months, landed = requested_months(), landed_versions() -%}
     {%- set chosen = [] -%}
-    {%- if dataset in requested_datasets() -%}
-        {%- for version in landed if version.dataset == dataset and version.has_raw_rows -%}
-            {#- A month asked for by name is built anew even if it stands; else only what is not merged. -#}
-            {%- if version.file_month in months or (not months and not version.is_merged) -%}
-                {%- do chosen.append(version) -%}
-            {%- endif -%}
-        {%- endfor -%}
+    {%- for version in landed if version.dataset == dataset and dataset in requested_datasets() -%}
+        {%- if months -%}
+            {#- A month asked for by name is built anew even if it is merged. -#}
+            {%- set is_chosen = version.file_month in months and version.has_raw_rows -%}
+        {%- elif should_full_refresh() -%}
+            {%- set is_chosen = true -%}
+        {%- else -%}
+            {%- set is_chosen = version.has_raw_rows and not version.is_merged -%}
+        {%- endif -%}
+        {%- if is_chosen -%}{%- do chosen.append(version) -%}{%- endif -%}
+    {%- endfor -%}
+
+    {%- set lost = chosen | rejectattr('has_raw_rows') | map(attribute='file_month') | list -%}
+    {%- if lost -%}
+        {{ exceptions.raise_compiler_error(
+            "--full-refresh: the raw rows of " ~ dataset ~ " are dropped for " ~ lost | join(', ')
+            ~ "; land these months again with --keep-raw, or leave --full-refresh out"
+        ) }}
     {%- endif -%}
     {{ return(chosen) }}
 {% endmacro %}

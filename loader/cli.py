@@ -261,9 +261,9 @@ def available(
     """
     parse_dataset(dataset)
     today = dt.date.today().replace(day=1)
-    last = parse_month(to) if to else max(today, parse_month(month)) if month else today
-    first = parse_month(month) if month else last.replace(year=last.year - 1)
-    months = month_range(max(first, FIRST_MONTH[dataset]), last)
+    last = parse_month(to) if to else today
+    first = parse_month(month) if month else last.replace(year=max(last.year - 1, 1))
+    months = month_range(max(first, FIRST_MONTH[dataset]), max(last, FIRST_MONTH[dataset]))
     with _session(target, source) as context:
         landed = {(v.dataset, v.file_month): v for v in context.warehouse.landed_files()}
         merged = _merged(context.warehouse)
@@ -291,13 +291,17 @@ def available(
             [
                 row["dataset"],
                 row["month"],
-                f"{row['last_modified'] or 'yes':%Y-%m-%d}" if row["published"] else "not yet",
+                _day(row["last_modified"]) if row["published"] else "not yet",
                 f"{row['bytes'] / 1e6:.1f}" if row["published"] else "",
                 row["here"] + (", changed at the source" if row["changed"] else ""),
             ]
             for row in rows
         ],
     )
+
+
+def _day(time: dt.datetime | None) -> str:
+    return f"{time:%Y-%m-%d}" if time else "yes"
 
 
 def _standing(version: LandedFile | None, entry: dict[str, Any] | None) -> str:

@@ -99,6 +99,11 @@ class Conformer:
         return found
 
     @property
+    def unknown_names(self) -> list[str]:
+        """The same columns as the file names them."""
+        return [self.file_schema.names[index] for index in self.unknown.values()]
+
+    @property
     def missing(self) -> list[str]:
         """Contract columns that a file of this month should have, and this one lacks."""
         return [

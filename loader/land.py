@@ -131,7 +131,7 @@ def _load(
         )
     if conformer.unknown:
         reporter.say(
-            f"{label}  warning: the contract doesn't know {', '.join(conformer.unknown)};"
+            f"{label}  warning: the contract doesn't know {', '.join(conformer.unknown_names)};"
             " landed as text in the raw table, and kept there"
         )
     with _only_one_pipeline(settings, reporter):

@@ -57,6 +57,8 @@ def export_settings() -> None:
     plain `dbt` and `dlt` have the loader's settings, whatever directory they are started in.
     """
     load_dotenv(PROJECT_DIR / ".env")
+    # In full: what reads it may be somewhere else.
+    os.environ["TLC_LOCAL_DIR"] = str(local_directory())
     for name, path in {
         "DBT_PROJECT_DIR": PROJECT_DIR,
         "DBT_PROFILES_DIR": PROJECT_DIR,

@@ -22,6 +22,10 @@ _DATA = Path(os.environ.get("TLC_TEST_DATA") or PROJECT_DIR.parent / "shared" / 
 #: collected before any fixture runs; None when it is not there.
 DATA_DIR: Path | None = _DATA if (_DATA / "trip-data").is_dir() else None
 
+#: The environment variable that makes a build run dbt's data tests too, and its unit tests.
+DATA_TESTS = {"DBT_EXCLUDE_RESOURCE_TYPES": "unit_test"}
+ALL_TESTS = {"DBT_EXCLUDE_RESOURCE_TYPES": ""}
+
 _OURS = ("PG", "TLC_", "DBT_", "DLT_")
 _NUMBERS = itertools.count(1)
 
@@ -171,8 +175,8 @@ def new_workspace(server, tmp_path_factory) -> Callable[[], Workspace]:
             TLC_SCHEMA_PREFIX=prefix,
             DBT_TARGET_PATH=str(local_dir / "dbt"),
             DBT_LOG_PATH=str(local_dir / "logs"),
-            # Half of a build's time, and the same in any workspace: test_end_to_end runs them once.
-            DBT_EXCLUDE_RESOURCE_TYPES="unit_test",
+            # Half of a build's time. Tests of dbt's that matter to a test of ours are asked for.
+            DBT_EXCLUDE_RESOURCE_TYPES="unit_test test",
             **local_postgres.connection_env(server),
         )
         return Workspace(env, local_dir, prefix)

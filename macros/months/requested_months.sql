@@ -1,6 +1,10 @@
 {% macro requested_months() %}
-    {%- for name in invocation_args_dict.get('vars', {}) if name not in ('dataset', 'month', 'months') -%}
-        {{ exceptions.raise_compiler_error("--vars: unknown name '" ~ name ~ "': use dataset, month or months") }}
+    {%- for name, value in invocation_args_dict.get('vars', {}).items() -%}
+        {%- if name not in ('dataset', 'month', 'months') -%}
+            {{ exceptions.raise_compiler_error("--vars: unknown name '" ~ name ~ "': use dataset, month or months") }}
+        {%- elif value is none -%}
+            {{ exceptions.raise_compiler_error("--vars: " ~ name ~ " has no value; leave it out, or give it one") }}
+        {%- endif -%}
     {%- endfor -%}
 
     {%- set month, months = var('month', none), var('months', none) -%}

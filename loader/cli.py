@@ -263,7 +263,7 @@ def available(
     today = dt.date.today().replace(day=1)
     last = parse_month(to) if to else today
     first = parse_month(month) if month else last.replace(year=max(last.year - 1, 1))
-    months = month_range(max(first, FIRST_MONTH[dataset]), max(last, FIRST_MONTH[dataset]))
+    months = month_range(max(first, FIRST_MONTH[dataset]), last)
     with _session(target, source) as context:
         landed = {(v.dataset, v.file_month): v for v in context.warehouse.landed_files()}
         merged = _merged(context.warehouse)

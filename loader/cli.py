@@ -38,14 +38,14 @@ from loader.warehouse import LandedFile, PostgresWarehouse, connect_warehouse
 app = typer.Typer(
     help="""Loads New York's taxi trips from TLC's monthly files into a warehouse.
 
-    [bold]python -m loader run --dataset green --month 2023-01[/bold] does a month end to end:
+    `python -m loader run --dataset green --month 2023-01` does a month end to end:
     it lands the file, merges it with dbt, tests it, and says what came out. Run again, it finds
     that nothing has changed.
 
     Settings come from the environment or .env: see docs/settings.md. Exit codes: 0 done or nothing
     to do, 2 wrong usage, 3 not published, 4 source fails, 5 file refused, 6 warehouse fails,
     7 counts differ, 8 locked by another run.""",
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

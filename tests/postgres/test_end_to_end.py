@@ -404,27 +404,22 @@ def test_a_new_version_counts_what_was_added_removed_and_changed(workspace):
     assert raw_rows(workspace) == 3_000
     ids = row_ids(workspace, "green", "2023-02")
 
-    # Rows that share their seven key columns included: their ordinals hang on their other columns.
-    order = random.Random(7).sample(range(3_000), 3_000)
-    pq.write_table(table.take(order), path)
-    succeeded(workspace.loader(*options))
-    assert row_ids(workspace, "green", "2023-02") == ids
-    assert raw_rows(workspace) == 0
-    assert_same(stored(workspace, "green", "2023-02"), expected(path, "green"))
-
     # Five rows go, three come (out of another month), two change beside the key, one in the key.
+    # The others stand in another order, rows that share their seven key columns included: their
+    # ordinals hang on their other columns.
     other = pq.read_table(generate(workspace.source, "green", "2023-03", rows=3, seed=1))
     rows = table.slice(5).to_pylist()
     for row in (10, 20):
         rows[row]["tip_amount"] += 1.0
     rows[30]["fare_amount"] += 100.0
-    pq.write_table(pa.concat_tables([pa.Table.from_pylist(rows, table.schema), other]), path)
+    changed = pa.concat_tables([pa.Table.from_pylist(rows, table.schema), other])
+    order = random.Random(7).sample(range(len(changed)), len(changed))
+    pq.write_table(changed.take(order), path)
     succeeded(workspace.loader(*options))
+    assert raw_rows(workspace) == 0
     assert_same(stored(workspace, "green", "2023-02"), expected(path, "green"))
-
     assert ledger(workspace, "green", "2023-02") == [
         (False, 3_000, 3_000, 0, 0),
-        (False, 3_000, 0, 0, 3_000),
         (True, 2_998, 3 + 3, 5 + 3, 2_992),
     ]
     # A changed tip leaves the id alone: it is another version of the same trip.
@@ -434,8 +429,10 @@ def test_a_new_version_counts_what_was_added_removed_and_changed(workspace):
     write_month(path, "green", dt.date(2023, 2, 1), 3_000)
     succeeded(workspace.loader(*options))
     assert row_ids(workspace, "green", "2023-02") == ids
-    assert ledger(workspace, "green", "2023-02")[-1] == (True, 3_000, 8, 6, 2_992)
-    assert sum(is_current for is_current, *_ in ledger(workspace, "green", "2023-02")) == 1
+    assert ledger(workspace, "green", "2023-02") == [
+        (False, 2_998, 6, 8, 2_992),
+        (True, 3_000, 8, 6, 2_992),
+    ]
 
 
 def raw_rows(workspace: Workspace, dataset: str = "green") -> int:
@@ -453,7 +450,7 @@ def test_a_column_that_nobody_knew_is_kept_and_reported(workspace):
     options = ("--dataset", "yellow", "--month", "2023-02", "--source", workspace.source)
     process = succeeded(workspace.loader("run", *options))
 
-    assert "warning: the contract doesn't know x_request_source, unnamed;" in process.stderr
+    assert "warning: the contract doesn't know Request Source; --, \"Ü\";" in process.stderr
     assert_same(
         stored(workspace, "yellow", "2023-02"),
         expected_known(path, "yellow"),

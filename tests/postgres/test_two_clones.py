@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,6 @@ def clones() -> Iterator[list[Workspace]]:
             DBT_LOG_PATH=str(folder / "logs"),
             DBT_EXCLUDE_RESOURCE_TYPES="unit_test",
         )
-        # The PG* variables are the tests' way in: the commands are to find the server themselves.
         clone = Workspace(env, folder, "")
         path = clone.source / "green_tripdata_2023-01.parquet"
         write_month(path, "green", dt.date(2023, 1, 1), rows)
@@ -52,9 +52,11 @@ def clones() -> Iterator[list[Workspace]]:
             shutil.rmtree(folder)
 
 
-def psql(clone: Workspace, query: str) -> str:
-    """Ask a clone's server through the command that the README shows."""
-    return succeeded(clone.loader("postgres", "psql", "--", "-XAtc", query)).stdout.strip()
+def answer(clone: Workspace, query: str) -> object:
+    """Ask a clone's server for one value."""
+    named = PROJECT_DIR / clone.env["TLC_LOCAL_DIR"]
+    there = replace(clone, env=local_postgres.connection_env(named))
+    return there.query(query)[0][0]
 
 
 def plain_dbt(clone: Workspace, *args: str, cwd: Path = PROJECT_DIR) -> str:
@@ -78,11 +80,13 @@ def test_clones_dont_disturb_each_other_and_plain_dbt_finds_its_own(clones):
     # PG* variables of the user's own lead elsewhere: target local doesn't look at them.
     one.env["PGHOST"] = "/nowhere"
     plain_dbt(one, "build", "--vars", "{month: 2023-01}")
-    assert psql(one, counts) == "100"
-    assert psql(two, "select to_regclass('tlc.green_tripdata')") == ""
+    assert answer(one, counts) == 100
+    assert answer(two, "select to_regclass('tlc.green_tripdata')") is None
 
     succeeded(two.loader("run", *MONTH))
-    assert (psql(one, counts), psql(two, counts)) == ("100", "200")
+    assert (answer(one, counts), answer(two, counts)) == (100, 200)
+    told = one.loader("postgres", "psql", "--", "-XAtc", counts)
+    assert succeeded(told).stdout == "100\n"
 
     hosts = {succeeded(clone.loader("postgres", "env")).stdout for clone in clones}
     assert len(hosts) == 2
@@ -91,10 +95,10 @@ def test_clones_dont_disturb_each_other_and_plain_dbt_finds_its_own(clones):
     assert succeeded(one.loader("postgres", "stop")).stdout == "stopped\n"
     assert "not running" in succeeded(one.loader("postgres", "status")).stdout
     assert "running, pid" in succeeded(two.loader("postgres", "status")).stdout
-    assert psql(two, counts) == "200"
+    assert answer(two, counts) == 200
     # Any command with target local starts the server again; its data are still there.
     assert "100" in succeeded(one.loader("status")).stdout
-    assert succeeded(one.loader("postgres", "start")).stdout == "running already\n"
+    assert answer(one, counts) == 100
 
 
 def test_profiles_folder_may_be_given_as_a_dot(clones):

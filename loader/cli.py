@@ -159,13 +159,21 @@ def _run_month(
     started = time.monotonic()
     landing = land_month(context.settings, context.warehouse, dataset, month, context.reporter)
     entry = _merged(context.warehouse).get((dataset, month))
+    # Columns that the contract doesn't know are in the raw table only.
+    drops_raw = not keep_raw and not landing.landed.unknown_columns
     build: BuildResult | None = None
-    if entry is None or entry["sha256"] != landing.landed.sha256:
+    if (
+        entry is None
+        or entry["sha256"] != landing.landed.sha256
+        # Raw rows that should be gone: an earlier run merged them, and failed after that.
+        or (drops_raw and context.warehouse.has_raw_rows(dataset, month))
+    ):
         build = build_months(context.settings, dataset, [month], context.reporter)
-        entry = _reconcile(context.warehouse, landing)
+    entry = _reconcile(context.warehouse, landing)
+    if build:
         for name, rows in build.warnings.items():
             context.reporter.say(f"{dataset} {format_month(month)}  warning: {name} ({rows})")
-    if not keep_raw and not landing.landed.unknown_columns:
+    if build and drops_raw:
         context.warehouse.drop_raw(dataset, month)
     if landing.download and not keep_files:
         landing.download.unlink(missing_ok=True)

@@ -448,3 +448,19 @@ def test_errors_go_to_the_log_with_their_stack(in_process, workspace):
     log = (workspace.local_dir / "logs" / "loader.log").read_text()
     assert "Traceback" in log
     assert "NotPublishedError" in log
+
+
+def test_counts_that_differ_end_with_7_and_keep_the_raw_rows(workspace):
+    path = workspace.source / "green_tripdata_2023-01.parquet"
+    write_month(path, "green", dt.date(2023, 1, 1), 50)
+    options = ("--dataset", "green", "--month", "2023-01", "--source", workspace.source)
+    assert workspace.loader("run", *options, "--keep-raw").returncode == 0
+    workspace.query(f"delete from {workspace.tlc}.green_tripdata where file_row = 7")
+    process = workspace.loader("run", *options, "--keep-raw")
+    assert process.returncode == 7
+    assert "50 rows in the file" in process.stderr
+    assert "49 in the table" in process.stderr
+    # Without --keep-raw the raw rows are there to be dropped, so the month is built anew first.
+    assert workspace.loader("run", *options).returncode == 0
+    (count,) = workspace.query(f"select count(*) from {workspace.tlc}.green_tripdata")[0]
+    assert count == 50

@@ -32,7 +32,7 @@ $(BIN)/python:
 
 # A stamp for each file of requirements: pip runs again only when one has changed. The .pth makes
 # every Python of the environment know the project and its settings: see export_settings.
-$(VENV)/%.installed: % requirements.txt $(BIN)/python
+$(VENV)/%.installed: % requirements.txt requirements-bigquery.txt $(BIN)/python
 	@echo "installing $<"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
 	@printf '%s\n' '$(CURDIR)' 'import loader.settings; loader.settings.export_settings()' \

@@ -22,6 +22,7 @@ from loader import discover, local_postgres
 from loader.doctor import checks
 from loader.errors import LoaderError, ReconciliationError, WarehouseError
 from loader.land import Landing, land_month, same_signal
+from loader.mirror import mirror_months
 from loader.months import (
     FIRST_MONTH,
     check_supported,
@@ -33,7 +34,7 @@ from loader.months import (
 from loader.progress import Reporter
 from loader.settings import Settings, load_settings
 from loader.transform import BuildResult, build_months
-from loader.warehouse import LandedFile, PostgresWarehouse, connect_warehouse
+from loader.warehouse import LandedFile, Warehouse, connect_warehouse
 
 app = typer.Typer(
     help="""Loads New York's taxi trips from TLC's monthly files into a warehouse.
@@ -59,7 +60,7 @@ DatasetOption = Annotated[str, typer.Option("--dataset", help="yellow or green")
 MonthOption = Annotated[str, typer.Option("--month", help="file month, YYYY-MM")]
 ToOption = Annotated[str | None, typer.Option("--to", help="last month of a range, YYYY-MM")]
 SourceOption = Annotated[
-    str | None, typer.Option("--source", help="base URL or folder of the files; default TLC's CDN")
+    str | None, typer.Option("--source", help="base URL, folder or bucket; default TLC's CDN")
 ]
 TargetOption = Annotated[
     str | None, typer.Option("--target", help="local, postgres or bigquery; default local")
@@ -70,7 +71,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for progra
 @dataclass(frozen=True)
 class _Context:
     settings: Settings
-    warehouse: PostgresWarehouse
+    warehouse: Warehouse
     reporter: Reporter
 
 
@@ -191,7 +192,7 @@ def _run_month(
     }
 
 
-def _reconcile(warehouse: PostgresWarehouse, landing: Landing) -> dict[str, Any]:
+def _reconcile(warehouse: Warehouse, landing: Landing) -> dict[str, Any]:
     landed = landing.landed
     entry = _merged(warehouse).get((landed.dataset, landed.file_month))
     label = f"{landed.dataset} {format_month(landed.file_month)}"
@@ -308,6 +309,37 @@ def available(
     )
 
 
+@app.command()
+def mirror(
+    destination: Annotated[
+        str, typer.Argument(metavar="DEST", help="folder, gs://bucket/path or s3://bucket/path")
+    ],
+    dataset: DatasetOption,
+    month: MonthOption,
+    to: ToOption = None,
+    source: SourceOption = None,
+) -> None:
+    """Copy published files, byte for byte, to a folder or a bucket.
+
+    Several at once, each verified. What is there unchanged is left alone; what was published anew
+    is replaced; a run that was cut off goes on. DEST then serves as --source.
+    """
+    months = _months(dataset, month, to)
+    settings = load_settings(None, source)
+    _log_to_file(settings)
+    outcomes = mirror_months(settings, dataset, months, destination, Reporter(Console(stderr=True)))
+    counts = []
+    for state in ("mirrored", "unchanged", "not published", "failed"):
+        of_state = [one for one in outcomes if one.state == state]
+        size = sum(one.size for one in of_state)
+        if of_state:
+            counts.append(f"{len(of_state)} {state}" + (f" ({size / 1e6:,.1f} MB)" if size else ""))
+    print(f"{dataset}: {', '.join(counts)}")
+    errors = [one.error for one in outcomes if one.error]
+    if errors:
+        raise type(errors[0])(f"{len(errors)} of {len(months)} months failed; run again to go on")
+
+
 def _day(time: dt.datetime | None) -> str:
     return f"{time:%Y-%m-%d}" if time else "yes"
 
@@ -319,7 +351,7 @@ def _standing(version: LandedFile | None, entry: dict[str, Any] | None) -> str:
     return "landed, not merged" if version else ""
 
 
-def _merged(warehouse: PostgresWarehouse) -> dict[tuple[str, dt.date], dict[str, Any]]:
+def _merged(warehouse: Warehouse) -> dict[tuple[str, dt.date], dict[str, Any]]:
     """Return the ledger's row of the version that each month of the trips tables holds."""
     return {
         (row["dataset"], row["file_month"]): row for row in warehouse.ledger() if row["is_current"]

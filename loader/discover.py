@@ -1,4 +1,4 @@
-"""What a source has: finds month files at a base URL or in a folder."""
+"""What a source has: finds month files at a base URL, in a folder or in a bucket."""
 
 import datetime as dt
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from requests.adapters import HTTPAdapter
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 from urllib3.util import Retry
 
-from loader import __version__
+from loader import __version__, filesystem
 from loader.errors import NotPublishedError, SourceError, UsageError
 from loader.months import file_name, format_month
 
@@ -51,7 +51,7 @@ class PublishedFile:
         name: the file's name, ours and not the server's.
         url: full address or absolute path. It may hold a password: show it through `redact`.
         size: bytes.
-        etag: the server's ETag, quotes included; None for folders.
+        etag: the server's ETag, quotes included; the generation on gs://; None for folders.
         last_modified: naive UTC, if known.
     """
 
@@ -146,11 +146,29 @@ class _FolderSource:
         return PublishedFile(dataset, month, path.name, str(path), stat.st_size, None, modified)
 
 
+@dataclass(frozen=True)
+class _BucketSource:
+    base: str
+
+    def find(self, dataset: str, month: dt.date) -> PublishedFile | None:
+        name = file_name(dataset, month)
+        url = f"{self.base.rstrip('/')}/{name}"
+        try:
+            found = filesystem.look(url)
+        except SourceError as error:
+            raise SourceError(f"{_label(dataset, month)}: {error}") from error
+        if found is None:
+            return None
+        return PublishedFile(
+            dataset, month, name, url, found.size, found.version, found.last_modified
+        )
+
+
 def open_source(source: str) -> Source:
     """Turn a source as the user writes it into the object that reads it.
 
     Args:
-        source: an http(s) base URL, a folder's path, or a file:// URL.
+        source: an http(s) base URL, gs:// or s3://, a folder's path, or a file:// URL.
 
     Returns:
         The source.
@@ -160,13 +178,15 @@ def open_source(source: str) -> Source:
     """
     if is_http(source):
         return _HttpSource(source)
+    if filesystem.is_bucket(source):
+        return _BucketSource(source)
     if "://" not in source:
         return _FolderSource(Path(source).absolute())
     if source.lower().startswith("file:///"):
         return _FolderSource(Path(url2pathname(urlsplit(source).path)))
     raise UsageError(
-        f"can't read from {redact(source)!r}: give an http(s):// address, a folder,"
-        " or a file:/// address"
+        f"can't read from {redact(source)!r}: give an http(s)://, gs:// or s3:// address,"
+        " a folder, or a file:/// address"
     )
 
 
@@ -174,7 +194,7 @@ def find(source: str, dataset: str, month: dt.date) -> PublishedFile | None:
     """Look for a month file.
 
     Args:
-        source: base URL or folder.
+        source: base URL, folder or bucket.
         dataset: yellow or green.
         month: the file month.
 
@@ -192,7 +212,7 @@ def require(source: str, dataset: str, month: dt.date) -> PublishedFile:
     """Look for a month file that was asked for by name.
 
     Args:
-        source: base URL or folder.
+        source: base URL, folder or bucket.
         dataset: yellow or green.
         month: the file month.
 

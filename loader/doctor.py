@@ -6,11 +6,9 @@ from importlib.metadata import version
 
 from loader import discover
 from loader.contract import load_contract
-from loader.errors import SourceError, UsageError, WarehouseError
+from loader.errors import SourceError, UsageError
 from loader.settings import Settings
 from loader.warehouse import connect_warehouse
-
-_MIN_POSTGRES = 150000
 
 
 def checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
@@ -49,13 +47,6 @@ def _source(settings: Settings) -> str:
 def _target(settings: Settings) -> str:
     warehouse = connect_warehouse(settings)
     try:
-        number = warehouse.connection.server_version
-        if number < _MIN_POSTGRES:
-            raise WarehouseError(f"Postgres {number // 10000} is too old: 15 or newer is needed")
-        missing = warehouse.missing_rights()
-        if missing:
-            raise WarehouseError(f"{missing}; ask the database's owner to grant it")
-        info = warehouse.connection.info
-        return f"Postgres {number // 10000}.{number % 10000}, {info.user}@{info.dbname}, may create"
+        return warehouse.check()
     finally:
         warehouse.close()

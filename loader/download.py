@@ -3,9 +3,10 @@
 import datetime as dt
 import hashlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import requests
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from loader import filesystem
 from loader.discover import PublishedFile, bad_status, describe, is_http, redact, request
 from loader.errors import FileRefusedError, LoaderError, SourceError
 
@@ -52,6 +54,11 @@ class LocalFile:
     last_modified: dt.datetime | None
     published: PublishedFile
 
+    @property
+    def is_download(self) -> bool:
+        """Whether it is a copy of ours, which may be deleted."""
+        return str(self.path) != self.published.url
+
 
 def fetch(
     file: PublishedFile, folder: Path, progress: Callable[[int], None] | None = None
@@ -75,7 +82,7 @@ def fetch(
         FileRefusedError: when it is not a Parquet file with rows; a download is deleted.
         LoaderError: when the folder can't be written to, or the disk is full.
     """
-    if not is_http(file.url):
+    if not is_http(file.url) and not filesystem.is_bucket(file.url):
         return _read_in_place(file)
     part = _Part(folder / f"{file.name}.part")
     try:
@@ -126,7 +133,8 @@ class _Part:
 def _download(
     file: PublishedFile, folder: Path, part: _Part, progress: Callable[[int], None] | None
 ) -> LocalFile:
-    served = _Transfer(file, part, progress).run()
+    transfer = _HttpTransfer if is_http(file.url) else _BucketTransfer
+    served = transfer(file, part, progress).run()
     rows = _check_parquet(part.path, file)
     sha256 = _sha256(part.path)
     path = folder / file.name
@@ -137,8 +145,8 @@ def _download(
     return LocalFile(path, sha256, served.size, rows, served.etag, served.last_modified, file)
 
 
-class _Transfer:
-    """Fills a partial download, in as many requests as it takes."""
+class _Transfer(ABC):
+    """Fills a partial download, in as many attempts as it takes."""
 
     def __init__(
         self, file: PublishedFile, part: _Part, progress: Callable[[int], None] | None
@@ -158,6 +166,19 @@ class _Transfer:
         retrying(self._attempt)
         return self.file
 
+    @abstractmethod
+    def _attempt(self) -> None:
+        """Go on from what is here; all is here when this returns."""
+
+    def _require_whole(self, done: int, cause: Exception | None = None) -> None:
+        if done != self.file.size:
+            raise _InterruptedError(
+                f"{self.file.label}: {redact(self.file.url)} sent {done} bytes where it announced"
+                f" {self.file.size}; run again to go on from there"
+            ) from cause
+
+
+class _HttpTransfer(_Transfer):
     def _attempt(self) -> None:
         start = self.part.size_of(self.file)
         if start == self.file.size:
@@ -204,11 +225,34 @@ class _Transfer:
                         break
         except requests.RequestException as error:
             cause = error
-        if done != self.file.size:
-            raise _InterruptedError(
-                f"{self.file.label}: {redact(self.file.url)} sent {done} bytes where it announced"
-                f" {self.file.size}; run again to go on from there"
-            ) from cause
+        self._require_whole(done, cause)
+
+
+class _BucketTransfer(_Transfer):
+    def _attempt(self) -> None:
+        done = self.part.size_of(self.file)
+        if not done:
+            self.part.begin(self.file.etag)
+        url, label = self.file.url, self.file.label
+        try:
+            with self.part.path.open("ab") as out:
+                for piece in filesystem.read(url, self.file.size, done):
+                    out.write(piece)
+                    done += len(piece)
+                    self.progress(done)
+            now = filesystem.look(url)
+        except SourceError as error:
+            raise SourceError(f"{label}: {error}") from error
+        if now is None:
+            raise SourceError(f"{label}: {url} was removed while it was read; run again later")
+        # The pieces came one by one: they are of one version if it still is the same.
+        if (now.size, now.version) != (self.file.size, self.file.etag):
+            self.part.discard()
+            self.file = replace(
+                self.file, size=now.size, etag=now.version, last_modified=now.last_modified
+            )
+            raise _InterruptedError(f"{label}: {url} was replaced while it was read; run again")
+        self._require_whole(done)
 
 
 def _reuse(file: PublishedFile, folder: Path) -> LocalFile | None:

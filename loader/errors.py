@@ -20,7 +20,7 @@ class NotPublishedError(LoaderError):
 
 
 class SourceError(LoaderError):
-    """The source fails, is out of reach, or blocks us."""
+    """The source, or a mirror's destination, fails, is out of reach, or blocks us."""
 
     exit_code = 4
 

@@ -21,7 +21,7 @@ from loader.months import format_month
 from loader.progress import DltProgress, Reporter
 from loader.settings import Settings
 from loader.source import month_file, raw_schema
-from loader.warehouse import LandedFile, PostgresWarehouse
+from loader.warehouse import LandedFile, Warehouse
 
 PIPELINE = "nyc_tlc"
 
@@ -44,7 +44,7 @@ class Landing:
 
 def land_month(
     settings: Settings,
-    warehouse: PostgresWarehouse,
+    warehouse: Warehouse,
     dataset: str,
     month: dt.date,
     reporter: Reporter,
@@ -91,7 +91,7 @@ def land_month(
     return Landing(landed, changed=True, download=downloaded)
 
 
-def _newest_landed(warehouse: PostgresWarehouse, dataset: str, month: dt.date) -> LandedFile | None:
+def _newest_landed(warehouse: Warehouse, dataset: str, month: dt.date) -> LandedFile | None:
     """Return the newest landed version, unless its rows are gone before they were merged."""
     versions = [
         v for v in warehouse.landed_files() if (v.dataset, v.file_month) == (dataset, month)
@@ -120,7 +120,7 @@ def same_signal(landed: LandedFile, published: discover.PublishedFile) -> bool:
 
 
 def _load(
-    settings: Settings, warehouse: PostgresWarehouse, file: LocalFile, reporter: Reporter
+    settings: Settings, warehouse: Warehouse, file: LocalFile, reporter: Reporter
 ) -> LandedFile:
     dataset, month = file.published.dataset, file.published.month
     label = f"{dataset} {format_month(month)}"
@@ -139,6 +139,7 @@ def _load(
             PIPELINE,
             pipelines_dir=str(settings.local_dir / "dlt" / "pipelines"),
             destination=warehouse.destination(),
+            staging=warehouse.staging(),
             dataset_name=settings.raw_schema,
             progress=DltProgress(reporter, label, file.rows),
         )

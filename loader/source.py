@@ -33,7 +33,12 @@ def raw_schema(conformer: Conformer) -> dlt.Schema:
         columns = [_hint(column.name, column.data_type) for column in table.columns]
         if table == conformer.table:
             columns += [_hint(name, "text") for name in conformer.unknown]
-        schema.update_table(new_table(table.name, write_disposition="append", columns=columns))
+        raw_table = new_table(table.name, write_disposition="append", columns=columns)
+        if table.dataset:
+            # BigQuery's partitions and clusters; Postgres' are made in destination.py.
+            raw_table["x-bigquery-partition"] = {"_file_month": "DATE_TRUNC({column_name}, MONTH)"}
+            raw_table["x-bigquery-cluster-columns"] = ["_dlt_load_id"]
+        schema.update_table(raw_table)
     # Written to storage and read back, as dlt wants a schema before it makes tables of it.
     return dlt.Schema.from_dict(schema.to_dict())
 

@@ -1,23 +1,16 @@
-"""What the loader asks of the warehouse besides dlt's loads: locks, publishing, the ledger."""
+"""What the loader asks of a warehouse besides dlt's loads: locks, publishing, the ledger."""
 
 import datetime as dt
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import dlt
-import psycopg2
 from dlt.common.destination import Destination
-from psycopg2 import sql
-from psycopg2.extras import RealDictCursor
 
 from loader import local_postgres
-from loader.contract import dataset_table
-from loader.destination import Part, postgres_copy
-from loader.errors import LockedError, ReconciliationError, UsageError, WarehouseError
-from loader.months import format_month
+from loader.errors import UsageError
 from loader.settings import Settings
 
 
@@ -60,88 +53,20 @@ class LandedFile:
     loader_version: str
 
 
-def connect_warehouse(settings: Settings) -> "PostgresWarehouse":
-    """Connect to the target's warehouse; the embedded server is started when it is down.
-
-    Args:
-        settings: the settings, with the target.
-
-    Returns:
-        The warehouse, connected.
-
-    Raises:
-        WarehouseError: when it can't be reached.
-        UsageError: when the target isn't supported.
-    """
-    if settings.target == "bigquery":
-        raise UsageError("target bigquery is not supported yet: use local or postgres")
-    if settings.target == "local":
-        local_postgres.start(settings.local_dir)
-        os.environ.update(local_postgres.connection_env(settings.local_dir))
-    return PostgresWarehouse(settings)
-
-
-class PostgresWarehouse:
-    """A Postgres database, reached by libpq's own variables."""
-
-    def __init__(self, settings: Settings) -> None:
-        """Connect.
-
-        Args:
-            settings: the settings; the connection comes from the PG* variables.
-
-        Raises:
-            WarehouseError: when the server can't be reached.
-        """
-        self._raw = settings.raw_schema
-        self._final = settings.schema
-        try:
-            # libpq fills in what the variables leave open, ~/.pgpass and services included.
-            self.connection = psycopg2.connect("", application_name="nyc_tlc")
-        except psycopg2.OperationalError as error:
-            raise WarehouseError(
-                f"Postgres can't be reached: {' '.join(str(error).split())}; check the PG*"
-                " variables, or run: python -m loader doctor"
-            ) from error
-        self.connection.autocommit = True
+class Warehouse(Protocol):
+    """A warehouse, connected. Failures are told as WarehouseErrors."""
 
     def close(self) -> None:
-        """Close the connection; locks held by it are released."""
-        self.connection.close()
+        """Close the connection."""
 
     def destination(self) -> Destination[Any, Any]:
-        """Return the dlt destination for this database."""
-        info = self.connection.info
-        return postgres_copy(
-            credentials={
-                "host": "localhost",
-                "port": info.port,
-                "username": info.user,
-                "password": info.password or "none",  # dlt insists on one
-                "database": info.dbname,
-                # A socket's folder can't stand in a URL's host; libpq lets the query overrule it.
-                "query": {"host": info.host},
-            }
-        )
+        """Return the dlt destination."""
 
-    @contextmanager
-    def lock(self, dataset: str, month: dt.date) -> Iterator[None]:
-        """Hold the lock of a dataset and month, or fail at once.
+    def staging(self) -> Destination[Any, Any] | None:
+        """Return dlt's staging destination, if loads go through one."""
 
-        Raises:
-            LockedError: when another run holds it.
-        """
-        key = f"nyc_tlc {self._raw} {dataset} {format_month(month)}"
-        if not self._scalar("select pg_try_advisory_lock(hashtextextended(%s, 0))", key):
-            raise LockedError(
-                f"{dataset} {format_month(month)}: another run is working on it;"
-                " wait for it to end, or choose another month"
-            )
-        try:
-            yield
-        finally:
-            if not self.connection.closed:
-                self._scalar("select pg_advisory_unlock(hashtextextended(%s, 0))", key)
+    def lock(self, dataset: str, month: dt.date) -> AbstractContextManager[None]:
+        """Hold the lock of a dataset and month, or raise a LockedError at once."""
 
     def prepare(
         self, pipeline: dlt.Pipeline, schema: dlt.Schema, dataset: str, month: dt.date
@@ -154,26 +79,9 @@ class PostgresWarehouse:
             dataset: dataset that is going to land.
             month: file month that is going to land.
         """
-        with self._schema_lock(), pipeline.destination_client() as client:
-            client.schema = schema
-            client.initialize_storage()
-            # force: dlt trusts its record of the schema, even when somebody dropped a table.
-            client.update_stored_schema(force=True)
-        for part in self._parts(dataset, month, attached=False):
-            self._execute(sql.SQL("drop table {}").format(self._raw_table(part.name)))
-
-    @contextmanager
-    def _schema_lock(self) -> Iterator[None]:
-        # Two loads at once would both find a table missing, and both create it.
-        key = f"nyc_tlc {self._raw} schema"
-        self._scalar("select pg_advisory_lock(hashtextextended(%s, 0))", key)
-        try:
-            yield
-        finally:
-            self._scalar("select pg_advisory_unlock(hashtextextended(%s, 0))", key)
 
     def publish(self, landed: LandedFile) -> None:
-        """Make a landed file's rows visible in place of the version before, in one transaction.
+        """Make a landed file's rows visible in place of the version before, in one step.
 
         Args:
             landed: the record to write; its counts are checked against the rows that are there.
@@ -181,145 +89,58 @@ class PostgresWarehouse:
         Raises:
             ReconciliationError: when rows are missing; nothing is changed then.
         """
-        dataset, month = landed.dataset, landed.file_month
-        parent = self._raw_table(dataset_table(dataset).name)
-        with self.connection, self.connection.cursor() as cursor:
-            for part in self._parts(dataset, month, attached=True):
-                cursor.execute(sql.SQL("drop table {}").format(self._raw_table(part.name)))
-            for part in self._parts(dataset, month, attached=False):
-                cursor.execute(
-                    sql.SQL(
-                        "alter table {} attach partition {} for values from (%s, %s) to (%s, %s)"
-                    ).format(parent, self._raw_table(part.name)),
-                    (month, part.first_row, month, part.last_row + 1),
-                )
-            cursor.execute(
-                sql.SQL(
-                    "select count(*) from {} where _file_month = %s and _dlt_load_id = %s"
-                ).format(parent),
-                (month, landed.load_id),
-            )
-            (count,) = cursor.fetchone()
-            if count != landed.file_rows:
-                raise ReconciliationError(
-                    f"{dataset} {format_month(month)}: {landed.file_name} has"
-                    f" {landed.file_rows:,} rows, {count:,} landed; run the command again"
-                )
-            self._record(cursor, landed)
 
     def touch(self, landed: LandedFile) -> None:
         """Record that a version was seen again under another ETag or time; its rows stay."""
-        with self.connection, self.connection.cursor() as cursor:
-            self._record(cursor, landed)
-
-    def _record(self, cursor: psycopg2.extensions.cursor, landed: LandedFile) -> None:
-        """Write the record of a version, in place of one of the same bytes."""
-        values = asdict(landed)
-        table = self._raw_table("month_files")
-        cursor.execute(
-            sql.SQL("delete from {} where dataset = %s and file_month = %s and sha256 = %s").format(
-                table
-            ),
-            (landed.dataset, landed.file_month, landed.sha256),
-        )
-        cursor.execute(
-            sql.SQL("insert into {} ({}) values ({})").format(
-                table,
-                sql.SQL(", ").join(map(sql.Identifier, values)),
-                sql.SQL(", ").join(sql.Placeholder() * len(values)),
-            ),
-            list(values.values()),
-        )
 
     def drop_raw(self, dataset: str, month: dt.date) -> None:
         """Drop a month's raw rows; the record of them stays."""
-        with self.connection, self.connection.cursor() as cursor:
-            for part in self._parts(dataset, month, attached=True):
-                cursor.execute(sql.SQL("drop table {}").format(self._raw_table(part.name)))
-            cursor.execute(
-                sql.SQL(
-                    "update {} set raw_dropped_at = timezone('UTC', now())"
-                    " where dataset = %s and file_month = %s and raw_dropped_at is null"
-                ).format(self._raw_table("month_files")),
-                (dataset, month),
-            )
 
     def landed_files(self) -> list[LandedFile]:
         """Read the record of every landed version, the newest of a month last."""
-        if not self._exists(self._raw, "month_files"):
-            return []
-        names = [field.name for field in fields(LandedFile)]
-        query = sql.SQL("select {} from {} order by dataset, file_month, landed_at").format(
-            sql.SQL(", ").join(map(sql.Identifier, names)), self._raw_table("month_files")
-        )
-        return [LandedFile(**row) for row in self._rows(query)]
 
     def ledger(self) -> list[dict[str, Any]]:
         """Read the ledger: one row a merged version, the newest of a month last."""
-        if not self._exists(self._final, "file_ledger"):
-            return []
-        return self._rows(
-            sql.SQL("select * from {} order by dataset, file_month, merged_at").format(
-                sql.Identifier(self._final, "file_ledger")
-            )
-        )
 
     def has_raw_rows(self, dataset: str, month: dt.date) -> bool:
         """Tell whether a month's landed rows are still there."""
-        return bool(self._parts(dataset, month, attached=True))
 
     def table_rows(self, dataset: str, month: dt.date) -> int:
         """Count a month's rows in the trips table."""
-        return self._scalar(
-            sql.SQL("select count(*) from {} where file_month = %s").format(
-                sql.Identifier(self._final, dataset_table(dataset).name)
-            ),
-            month,
-        )
 
-    def missing_rights(self) -> str | None:
-        """Name the right that loading needs and the user lacks; None when all is granted."""
-        database = self.connection.info.dbname
-        for schema in (self._raw, self._final):
-            if self._scalar("select to_regnamespace(%s) is not null", schema):
-                if not self._scalar("select has_schema_privilege(%s, 'CREATE')", schema):
-                    return f"no right to create tables in schema {schema}"
-            elif not self._scalar("select has_database_privilege(%s, 'CREATE')", database):
-                return f"no right to create schemas in database {database}"
-        return None
+    def check(self) -> str:
+        """Describe the connection for `doctor`.
 
-    def _parts(self, dataset: str, month: dt.date, *, attached: bool) -> list[Part]:
-        """List a month's parts: those of the raw table, or those that no landing finished."""
-        if not self._exists(self._raw, dataset_table(dataset).name):
-            return []
-        prefix = f"{dataset_table(dataset).name}_{month:%Y_%m}__"
-        rows = self._rows(
-            sql.SQL(
-                "select relname from pg_class where relnamespace = %s::regnamespace"
-                " and relkind = 'r' and starts_with(relname, %s) and relispartition = %s"
-            ),
-            self._raw,
-            prefix,
-            attached,
-        )
-        return sorted((Part.of_name(row["relname"]) for row in rows), key=lambda p: p.first_row)
+        Raises:
+            WarehouseError: when a right or a version is missing.
+        """
 
-    def _raw_table(self, name: str) -> sql.Identifier:
-        return sql.Identifier(self._raw, name)
 
-    def _exists(self, schema: str, table: str) -> bool:
-        return self._scalar("select to_regclass(%s) is not null", f"{schema}.{table}")
+def connect_warehouse(settings: Settings) -> Warehouse:
+    """Connect to the target's warehouse; the embedded server is started when it is down.
 
-    def _execute(self, query: str | sql.Composable, *args: Any) -> None:
-        with self.connection.cursor() as cursor:
-            cursor.execute(query, args)
+    Args:
+        settings: the settings, with the target.
 
-    def _rows(self, query: str | sql.Composable, *args: Any) -> list[dict[str, Any]]:
-        with self.connection.cursor(cursor_factory=RealDictCursor) as cursor:
-            cursor.execute(query, args)
-            return [dict(row) for row in cursor.fetchall()]
+    Returns:
+        The warehouse, connected.
 
-    def _scalar(self, query: str | sql.Composable, *args: Any) -> Any:
-        with self.connection.cursor() as cursor:
-            cursor.execute(query, args)
-            return cursor.fetchone()[0]
+    Raises:
+        WarehouseError: when it can't be reached.
+        UsageError: when the target's packages are not installed, or a setting is missing.
+    """
+    if settings.target == "bigquery":
+        try:
+            from loader.bigquery_warehouse import BigQueryWarehouse
+        except ImportError as error:
+            raise UsageError(
+                f"target bigquery needs packages that are not installed ({error.name}): run"
+                " make install WITH=bigquery"
+            ) from error
+        return BigQueryWarehouse(settings)
+    if settings.target == "local":
+        local_postgres.start(settings.local_dir)
+        os.environ.update(local_postgres.connection_env(settings.local_dir))
+    from loader.postgres_warehouse import PostgresWarehouse
+
+    return PostgresWarehouse(settings)

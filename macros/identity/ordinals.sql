@@ -97,6 +97,11 @@ numbered as (
     {{ column }}{{ ' collate "C"' if type == 'text' }} nulls last
 {%- endmacro %}
 
+{#- BigQuery takes NaN for the smallest number, Postgres for the greatest. -#}
+{% macro bigquery__sort_key(column, type) -%}
+    {{ column }} is null, {{ 'is_nan(' ~ column ~ '), ' if type == 'double' }}{{ column }}
+{%- endmacro %}
+
 
 {% macro key_hash() -%}
     {{ return(adapter.dispatch('key_hash', 'nyc_tlc')()) }}

@@ -17,6 +17,20 @@
     )
 {%- endmacro %}
 
+{% macro bigquery__row_key(dataset) -%}
+    array_to_string([
+        '{{ dataset }}',
+        {{ key_text('file_month', 'date') }},
+        {{ key_text('vendor_id', 'integer') }},
+        {{ key_text('pickup_datetime', 'timestamp') }},
+        {{ key_text('dropoff_datetime', 'timestamp') }},
+        {{ key_text('pickup_location_id', 'integer') }},
+        {{ key_text('dropoff_location_id', 'integer') }},
+        {{ key_text('fare_amount', 'double') }},
+        {{ key_text('trip_distance', 'double') }}
+    ], '|')
+{%- endmacro %}
+
 
 {% macro key_text(column, type) -%}
     {{ return(adapter.dispatch('key_text', 'nyc_tlc')(column, type)) }}
@@ -45,6 +59,28 @@
     {%- endif -%}
 {%- endmacro %}
 
+{% macro bigquery__key_text(column, type) -%}
+    {%- if type == 'integer' -%}
+        coalesce(cast({{ column }} as string), '~')
+    {%- elif type == 'date' -%}
+        cast(date_diff({{ column }}, date '1970-01-01', day) as string)
+    {%- elif type == 'timestamp' -%}
+        coalesce(
+            cast(
+                datetime_diff(datetime_trunc({{ column }}, second), datetime '1970-01-01 00:00:00', second)
+                as string
+            ),
+            '~'
+        )
+    {%- elif type == 'double' -%}
+        case
+            when {{ column }} is null then '~'
+            when abs({{ column }}) < 1e15 then cast(cast(floor({{ column }} * 100 + 0.5) as int64) as string)
+            else '!'
+        end
+    {%- endif -%}
+{%- endmacro %}
+
 
 {% macro row_id(row_key, ordinal) -%}
     {{ return(adapter.dispatch('row_id', 'nyc_tlc')(row_key, ordinal)) }}
@@ -56,4 +92,12 @@
 
 {% macro postgres__row_id(row_key, ordinal) -%}
     cast(md5({{ row_key }} || '|' || cast({{ ordinal }} as text)) as uuid)
+{%- endmacro %}
+
+{% macro bigquery__row_id(row_key, ordinal) -%}
+    regexp_replace(
+        to_hex(md5({{ row_key }} || '|' || cast({{ ordinal }} as string))),
+        r'(.{8})(.{4})(.{4})(.{4})(.{12})',
+        r'\1-\2-\3-\4-\5'
+    )
 {%- endmacro %}

@@ -7,3 +7,13 @@
         {{ return(dbt.materialization_incremental_default()) }}
     {%- endif -%}
 {%- endmaterialization %}
+
+
+{% materialization incremental, adapter='bigquery', supported_languages=['sql'] -%}
+    {#- dbt-bigquery's own takes no other strategies, and replaces partitions without the ledger. -#}
+    {%- if config.get('incremental_strategy') == 'replace_file_month' -%}
+        {{ return(replace_file_months()) }}
+    {%- else -%}
+        {{ return(dbt.materialization_incremental_bigquery()) }}
+    {%- endif -%}
+{%- endmaterialization %}

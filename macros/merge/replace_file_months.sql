@@ -9,10 +9,7 @@
 
     {%- do get_assert_columns_equivalent(sql) -%}
     {%- if existing is none -%}
-        {%- call statement('create_table') -%}
-            create table {{ table }} {{ get_table_columns_and_constraints() }}
-            partition by list (file_month)
-        {%- endcall -%}
+        {%- do create_trips_table(table) -%}
     {%- else -%}
         {%- do append_new_columns(table) -%}
     {%- endif -%}
@@ -21,9 +18,6 @@
         {#- The model's SQL is for all months in hand; each is built by itself. -#}
         {%- set month_sql = sql | replace(is_landed_version(versions), is_landed_version([version])) -%}
         {%- do merge_file_month(table, dataset, version, month_sql) -%}
-        {%- do adapter.commit() -%}
-        {#- psycopg2 takes no notice of that COMMIT, and dbt-postgres leaves BEGIN to psycopg2. -#}
-        {%- call statement('begin') -%}begin{%- endcall -%}
     {%- endfor -%}
 
     {%- call statement('main') -%}
@@ -32,13 +26,38 @@
     {%- do apply_grants(table, config.get('grants'), should_revoke=should_revoke(existing, full_refresh_mode=false)) -%}
     {%- do persist_docs(table, model) -%}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
-    {%- do adapter.commit() -%}
+    {%- if target.type == 'postgres' -%}{%- do adapter.commit() -%}{%- endif -%}
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [table]}) }}
 {% endmacro %}
 
 
+{% macro create_trips_table(table) %}
+    {{ return(adapter.dispatch('create_trips_table', 'nyc_tlc')(table)) }}
+{% endmacro %}
+
+{% macro default__create_trips_table(table) %}
+    {%- call statement('create_table') -%}
+        create table {{ table }} {{ get_table_columns_and_constraints() }}
+        partition by list (file_month)
+    {%- endcall -%}
+{% endmacro %}
+
+{% macro bigquery__create_trips_table(table) %}
+    {%- call statement('create_table') -%}
+        create table {{ table }} {{ get_table_columns_and_constraints() }}
+        {{ partition_by(adapter.parse_partition_by(config.get('partition_by'))) }}
+        {{ cluster_by(config.get('cluster_by')) }}
+        {{ bigquery_table_options(config, model, false) }}
+    {%- endcall -%}
+{% endmacro %}
+
+
 {% macro merge_file_month(table, dataset, version, month_sql) %}
+    {{ return(adapter.dispatch('merge_file_month', 'nyc_tlc')(table, dataset, version, month_sql)) }}
+{% endmacro %}
+
+{% macro default__merge_file_month(table, dataset, version, month_sql) %}
     {%- set month = version.file_month -%}
     {%- set name = table.identifier ~ '_' ~ month[:7] | replace('-', '_') -%}
     {%- set partition = table.incorporate(path={'identifier': name}) -%}
@@ -92,7 +111,64 @@
         alter table {{ table }} attach partition {{ partition }} for values in (date '{{ month }}');
         alter table {{ partition }} drop constraint is_file_month;
     {%- endcall -%}
-    {%- do record_merge(dataset, version, rows, before, unchanged) -%}
+    {%- call statement('record') -%}
+        {{ record_merge_sql(dataset, version, rows, before, unchanged) }}
+    {%- endcall -%}
+    {%- do adapter.commit() -%}
+    {#- psycopg2 takes no notice of that COMMIT, and dbt-postgres leaves BEGIN to psycopg2. -#}
+    {%- call statement('begin') -%}begin{%- endcall -%}
+    {%- do log_merge(dataset, month, rows, before, unchanged) -%}
+{% endmacro %}
+
+{#- One script, in which a transaction holds all that readers could see: an error in it, or the end of
+    the job, leaves the month as it was. Every statement on the table names the month's partition. -#}
+{% macro bigquery__merge_file_month(table, dataset, version, month_sql) %}
+    {%- set month = version.file_month -%}
+    {%- set script -%}
+        declare table_rows, rows_before, rows_unchanged int64;
+        create temp table built as
+        select
+            {%- for column in model.columns %}
+            {{ adapter.quote(column) }}{{ ',' if not loop.last }}
+            {%- endfor %}
+        from ({{ month_sql }}) as model
+        where file_month = date '{{ month }}';
+
+        set table_rows = (select count(*) from built);
+        if table_rows != {{ version.landed_rows }} then
+            raise using message = format(
+                '{{ dataset }} {{ month[:7] }}: {{ version.landed_rows }} rows landed, %d built; nothing was changed',
+                table_rows
+            );
+        end if;
+
+        begin transaction;
+        set rows_before = (select count(*) from {{ table }} where file_month = date '{{ month }}');
+        set rows_unchanged = (
+            select count(*)
+            from built as new_version
+            inner join {{ table }} as old_version
+                on new_version.unique_row_id = old_version.unique_row_id
+            where
+                old_version.file_month = date '{{ month }}'
+                {%- for column in model.columns if column != 'file_row' %}
+                and new_version.{{ adapter.quote(column) }} is not distinct from old_version.{{ adapter.quote(column) }}
+                {%- endfor %}
+        );
+        delete from {{ table }} where file_month = date '{{ month }}';
+        insert into {{ table }} ({{ model.columns | join(', ') }})
+        select {{ model.columns | join(', ') }} from built;
+        {{ record_merge_sql(dataset, version, 'table_rows', 'rows_before', 'rows_unchanged') }};
+        commit transaction;
+
+        select table_rows, rows_before, rows_unchanged;
+    {%- endset -%}
+    {%- set counts = run_query(script).rows[0] -%}
+    {%- do log_merge(dataset, month, counts[0] | int, counts[1] | int, counts[2] | int) -%}
+{% endmacro %}
+
+
+{% macro log_merge(dataset, month, rows, before, unchanged) %}
     {%- do log(
         dataset ~ " " ~ month[:7] ~ ": " ~ rows ~ " rows, " ~ (rows - unchanged) ~ " added, "
         ~ (before - unchanged) ~ " removed, " ~ unchanged ~ " unchanged", info=true
@@ -127,23 +203,22 @@
 {% endmacro %}
 
 
-{% macro record_merge(dataset, version, rows, before, unchanged) %}
-    {%- set ledger = ref('file_ledger') -%}
+{% macro record_merge_sql(dataset, version, rows, before, unchanged) %}
+    {%- set ledger, month_files = ref('file_ledger'), source('tlc_raw', 'month_files') -%}
     {%- set is_this_month -%} dataset = '{{ dataset }}' and file_month = date '{{ version.file_month }}' {%- endset -%}
-    {%- call statement('record') -%}
-        {%- if version.is_merged %}
+    {%- if version.is_merged -%}
         -- The same version, built anew: what it changed when it came stays on record.
         update {{ ledger }}
         set
             table_rows = {{ rows }},
-            merged_at = timezone('UTC', now()),
+            merged_at = {{ utc_now() }},
             invocation_id = '{{ invocation_id }}'
         where {{ is_this_month }} and is_current
-        {%- else %}
+    {%- else -%}
         update {{ ledger }} set is_current = false where {{ is_this_month }} and is_current;
         delete from {{ ledger }}
         where {{ is_this_month }} and sha256 in (
-            select sha256 from {{ source('tlc_raw', 'month_files') }} where load_id = '{{ version.load_id }}'
+            select sha256 from {{ month_files }} where load_id = '{{ version.load_id }}'
         );
         insert into {{ ledger }} (
             dataset, file_month, file_name, source_url, etag, last_modified, file_bytes, sha256,
@@ -151,14 +226,27 @@
             landed_at, merged_at, loader_version, is_current, load_id, invocation_id
         )
         select
-            dataset, file_month, file_name, source_url, etag, last_modified, file_bytes, sha256,
-            file_rows, landed_rows, {{ rows }}, {{ rows - unchanged }}, {{ before - unchanged }}, {{ unchanged }},
-            landed_at, timezone('UTC', now()), loader_version, true, load_id, '{{ invocation_id }}'
-        from {{ source('tlc_raw', 'month_files') }}
+            dataset, file_month, file_name, source_url, etag, {{ wall_clock('last_modified') }},
+            file_bytes, sha256, file_rows, landed_rows, {{ rows }}, {{ rows }} - {{ unchanged }},
+            {{ before }} - {{ unchanged }}, {{ unchanged }}, {{ wall_clock('landed_at') }},
+            {{ utc_now() }}, loader_version, true, load_id, '{{ invocation_id }}'
+        from {{ month_files }}
         where {{ is_this_month }} and load_id = '{{ version.load_id }}'
-        {%- endif %}
-    {%- endcall -%}
+    {%- endif -%}
 {% endmacro %}
+
+
+{% macro utc_now() -%}
+    {{ return(adapter.dispatch('utc_now', 'nyc_tlc')()) }}
+{%- endmacro %}
+
+{% macro default__utc_now() -%}
+    timezone('UTC', now())
+{%- endmacro %}
+
+{% macro bigquery__utc_now() -%}
+    current_datetime('UTC')
+{%- endmacro %}
 
 
 {% macro append_new_columns(table) %}

@@ -41,8 +41,8 @@ renamed as (
         cbd_congestion_fee,
 
         -- timestamps
-        pickup_datetime,
-        dropoff_datetime
+        {{ wall_clock('pickup_datetime') }} as pickup_datetime,
+        {{ wall_clock('dropoff_datetime') }} as dropoff_datetime
 
     from source
 

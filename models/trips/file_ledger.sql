@@ -1,6 +1,6 @@
 {{
     config(
-        incremental_strategy='append',
+        incremental_strategy='merge' if target.type == 'bigquery' else 'append',
         full_refresh=false,
     )
 }}

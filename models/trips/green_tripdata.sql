@@ -2,6 +2,8 @@
     config(
         incremental_strategy='replace_file_month',
         indexes=[{'columns': ['unique_row_id'], 'unique': true}],
+        partition_by={'field': 'file_month', 'data_type': 'date', 'granularity': 'month'},
+        cluster_by=['pickup_datetime', 'pickup_location_id'],
     )
 }}
 

@@ -15,6 +15,14 @@ dbt = SimpleNamespace(
 )
 
 
+target = SimpleNamespace(type="postgres")
+
+
+def wall_clock(column: str) -> str:
+    """An expression."""
+    return f"cast({column} as timestamp)"
+
+
 def type_datetime() -> str:
     """A type."""
     return "timestamp"

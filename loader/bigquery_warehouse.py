@@ -1,0 +1,332 @@
+"""The warehouse in BigQuery."""
+
+import datetime as dt
+import os
+import re
+import socket
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from typing import Any
+
+import dlt
+import google.auth
+from dlt.common.destination import Destination
+from google.api_core.exceptions import GoogleAPIError, NotFound
+from google.auth.exceptions import GoogleAuthError
+from google.cloud import bigquery
+from google.oauth2.credentials import Credentials
+
+from loader.contract import dataset_table, load_contract
+from loader.errors import LockedError, ReconciliationError, UsageError, WarehouseError
+from loader.filesystem import open_filesystem
+from loader.months import format_month
+from loader.settings import Settings
+from loader.warehouse import LandedFile
+
+# We read counts, not tables: the faster way to read those is not missed.
+warnings.filterwarnings("ignore", message="Cannot create BigQuery Storage client")
+
+#: A lock outlives its run by this at most, should the run be killed.
+_LEASE_HOURS = 6
+_PARAMETER_TYPES = {
+    "integer": "INT64",
+    "bigint": "INT64",
+    "text": "STRING",
+    "timestamp": "TIMESTAMP",
+    "date": "DATE",
+}
+
+
+class BigQueryWarehouse:
+    """A Google Cloud project, reached by Application Default Credentials or an access token."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connect.
+
+        Args:
+            settings: the settings; the project, location and credentials come from Google's
+                variables.
+
+        Raises:
+            UsageError: when the project isn't named.
+            WarehouseError: when there are no credentials.
+        """
+        self._project = os.environ.get("GOOGLE_CLOUD_PROJECT", "")
+        if not re.fullmatch(r"[a-z0-9.:-]+", self._project):
+            raise UsageError("target bigquery needs GOOGLE_CLOUD_PROJECT: set it to your project")
+        self._location = os.environ.get("BIGQUERY_LOCATION") or "US"
+        self._bucket = os.environ.get("TLC_BUCKET", "").rstrip("/")
+        if self._bucket and not self._bucket.startswith("gs://"):
+            raise UsageError(f"TLC_BUCKET={self._bucket!r}: write gs://bucket or gs://bucket/path")
+        self._raw = settings.raw_schema
+        self._final = settings.schema
+        token = os.environ.get("BIGQUERY_ACCESS_TOKEN")
+        self._token = Credentials(token=token, quota_project_id=self._project) if token else None
+        try:
+            self.client = bigquery.Client(
+                project=self._project,
+                location=self._location,
+                credentials=self._token or google.auth.default()[0],
+            )
+        except GoogleAuthError as error:
+            raise WarehouseError(
+                "no Google credentials: run gcloud auth application-default login, or set"
+                " GOOGLE_APPLICATION_CREDENTIALS or BIGQUERY_ACCESS_TOKEN"
+            ) from error
+        # The rows of a load are told apart by this column; on Postgres our own job fills it.
+        os.environ["NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID"] = "true"
+
+    def close(self) -> None:
+        """Close the client."""
+        self.client.close()
+
+    def destination(self) -> Destination[Any, Any]:
+        """Return the dlt destination for this project."""
+        return dlt.destinations.bigquery(
+            credentials=self._token, project_id=self._project, location=self._location
+        )
+
+    def staging(self) -> Destination[Any, Any] | None:
+        """Return the bucket that loads go through, if TLC_BUCKET names one."""
+        if not self._bucket:
+            return None
+        return dlt.destinations.filesystem(
+            bucket_url=f"{self._bucket}/staging",
+            credentials=self._token,
+            warn_unsafe_layout_separators=False,
+        )
+
+    def check(self) -> str:
+        """Describe the connection.
+
+        Raises:
+            WarehouseError: when the project doesn't answer, or a right is missing.
+        """
+        self._query("select 1")
+        through = f", through {self._bucket}" if self._bucket else ", loads go straight"
+        return f"BigQuery project {self._project} in {self._location}{through}"
+
+    @contextmanager
+    def lock(self, dataset: str, month: dt.date) -> Iterator[None]:
+        """Hold the lock of a dataset and month, or fail at once.
+
+        BigQuery has no locks: a row of `_locks` is taken by a conditional UPDATE, of which the
+        service lets one at a time through.
+
+        Raises:
+            LockedError: when another run holds it.
+        """
+        self.client.create_dataset(bigquery.Dataset(f"{self._project}.{self._raw}"), exists_ok=True)
+        locks = self._table(self._raw, "_locks")
+        name, token = f"{dataset} {format_month(month)}", uuid.uuid4().hex
+        holder = f"{socket.gethostname()}, pid {os.getpid()}"
+        rows = self._query(
+            f"""
+            create table if not exists {locks}
+                (name string, token string, holder string, expires_at timestamp);
+            insert into {locks} (name)
+            select @name from (select 1)
+            where not exists (select 1 from {locks} where name = @name);
+            update {locks}
+            set token = @token, holder = @holder,
+                expires_at = timestamp_add(current_timestamp(), interval {_LEASE_HOURS} hour)
+            where name = @name and not exists (
+                select 1 from {locks} as live
+                where live.name = @name and live.expires_at > current_timestamp()
+            );
+            select distinct token, holder, expires_at from {locks}
+            where name = @name and expires_at > current_timestamp();
+            """,
+            name=name,
+            token=token,
+            holder=holder,
+        )
+        if [row["token"] for row in rows] != [token]:
+            other = f"{rows[0]['holder']}, until {rows[0]['expires_at']:%H:%M} UTC" if rows else "?"
+            raise LockedError(
+                f"{dataset} {format_month(month)}: another run is working on it ({other});"
+                " wait for it to end, or choose another month"
+            )
+        try:
+            yield
+        finally:
+            self._query(
+                f"update {locks} set token = null, holder = null, expires_at = null"
+                " where name = @name and token = @token",
+                name=name,
+                token=token,
+            )
+
+    def prepare(
+        self, pipeline: dlt.Pipeline, schema: dlt.Schema, dataset: str, month: dt.date
+    ) -> None:
+        """Make the raw tables where they are missing, and drop what a cut-off landing left.
+
+        Args:
+            pipeline: the dlt pipeline, for its client.
+            schema: the raw tables as they should be.
+            dataset: dataset that is going to land.
+            month: file month that is going to land.
+        """
+        with pipeline.destination_client() as client:
+            client.schema = schema
+            client.initialize_storage()
+            # force: dlt trusts its record of the schema, even when somebody dropped a table.
+            client.update_stored_schema(force=True)
+        self._query(
+            f"""
+            delete from {self._raw_table(dataset)}
+            where _file_month = @month and _dlt_load_id not in (
+                select load_id from {self._table(self._raw, "month_files")}
+                where dataset = @dataset and file_month = @month and raw_dropped_at is null
+            )
+            """,
+            dataset=dataset,
+            month=month,
+        )
+
+    def publish(self, landed: LandedFile) -> None:
+        """Make a landed file's rows visible in place of the version before, in one transaction.
+
+        Args:
+            landed: the record to write; its counts are checked against the rows that are there.
+
+        Raises:
+            ReconciliationError: when rows are missing; nothing is changed then.
+        """
+        raw, month_files = self._raw_table(landed.dataset), self._table(self._raw, "month_files")
+        (counted,) = self._query(
+            f"select count(*) as n from {raw}"
+            " where _file_month = @file_month and _dlt_load_id = @load_id",
+            file_month=landed.file_month,
+            load_id=landed.load_id,
+        )
+        if counted["n"] != landed.file_rows:
+            raise ReconciliationError(
+                f"{landed.dataset} {format_month(landed.file_month)}: {landed.file_name} has"
+                f" {landed.file_rows:,} rows, {counted['n']:,} landed; run the command again"
+            )
+        # Rows are seen through month_files only, so this is the step that publishes them.
+        self._record(
+            landed,
+            f"""
+            delete from {raw} where _file_month = @file_month and _dlt_load_id != @load_id;
+            update {month_files} set raw_dropped_at = current_timestamp()
+            where dataset = @dataset and file_month = @file_month and raw_dropped_at is null;
+            """,
+        )
+        if self._bucket:
+            store = open_filesystem(self._bucket)
+            for part in store.glob(f"{self._bucket}/staging/{self._raw}/*/{landed.load_id}.*"):
+                store.rm_file(part)
+
+    def touch(self, landed: LandedFile) -> None:
+        """Record that a version was seen again under another ETag or time; its rows stay."""
+        self._record(landed, "")
+
+    def _record(self, landed: LandedFile, before: str) -> None:
+        """Write the record of a version, in place of one of the same bytes."""
+        month_files, names = self._table(self._raw, "month_files"), list(asdict(landed))
+        self._query(
+            f"""
+            begin transaction;
+            {before}
+            delete from {month_files}
+            where dataset = @dataset and file_month = @file_month and sha256 = @sha256;
+            insert into {month_files} ({", ".join(names)})
+            values ({", ".join(f"@{name}" for name in names)});
+            commit transaction;
+            """,
+            **asdict(landed),
+        )
+
+    def drop_raw(self, dataset: str, month: dt.date) -> None:
+        """Drop a month's raw rows; the record of them stays."""
+        self._query(
+            f"""
+            begin transaction;
+            delete from {self._raw_table(dataset)} where _file_month = @month;
+            update {self._table(self._raw, "month_files")}
+            set raw_dropped_at = current_timestamp()
+            where dataset = @dataset and file_month = @month and raw_dropped_at is null;
+            commit transaction;
+            """,
+            dataset=dataset,
+            month=month,
+        )
+
+    def landed_files(self) -> list[LandedFile]:
+        """Read the record of every landed version, the newest of a month last."""
+        names = ", ".join(field.name for field in fields(LandedFile))
+        rows = self._query_if_there(
+            f"select {names} from {self._table(self._raw, 'month_files')}"
+            " order by dataset, file_month, landed_at"
+        )
+        return [LandedFile(**row) for row in rows]
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """Read the ledger: one row a merged version, the newest of a month last."""
+        return self._query_if_there(
+            f"select * from {self._table(self._final, 'file_ledger')}"
+            " order by dataset, file_month, merged_at"
+        )
+
+    def has_raw_rows(self, dataset: str, month: dt.date) -> bool:
+        """Tell whether a month's landed rows are still there."""
+        rows = self._query_if_there(
+            f"select 1 from {self._raw_table(dataset)} where _file_month = @month limit 1",
+            month=month,
+        )
+        return bool(rows)
+
+    def table_rows(self, dataset: str, month: dt.date) -> int:
+        """Count a month's rows in the trips table."""
+        table = self._table(self._final, dataset_table(dataset).name)
+        (row,) = self._query(
+            f"select count(*) as n from {table} where file_month = @month", month=month
+        )
+        return row["n"]
+
+    def _raw_table(self, dataset: str) -> str:
+        return self._table(self._raw, dataset_table(dataset).name)
+
+    def _table(self, schema: str, name: str) -> str:
+        return f"`{self._project}.{schema}.{name}`"
+
+    def _query_if_there(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
+        try:
+            return self._query(query, **parameters)
+        except WarehouseError as error:
+            if isinstance(error.__cause__, NotFound):
+                return []
+            raise
+
+    def _query(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
+        """Run a statement or script with named parameters; return its last rows."""
+        config = bigquery.QueryJobConfig(
+            query_parameters=[
+                bigquery.ScalarQueryParameter(name, _parameter_type(name, value), value)
+                for name, value in parameters.items()
+            ]
+        )
+        try:
+            job = self.client.query(query, job_config=config)
+            return [{name: _naive(value) for name, value in row.items()} for row in job.result()]
+        except (GoogleAPIError, GoogleAuthError) as error:
+            raise WarehouseError(f"BigQuery: {' '.join(str(error).split())}") from error
+
+
+def _parameter_type(name: str, value: Any) -> str:
+    """Return a parameter's type: that of the column of `month_files`, else of the value."""
+    for column in load_contract()["month_files"].columns:
+        if column.name == name:
+            return _PARAMETER_TYPES[column.data_type]
+    return "DATE" if isinstance(value, dt.date) else "STRING"
+
+
+def _naive(value: Any) -> Any:
+    """Take the zone off a time: all times of ours are UTC, and naive elsewhere."""
+    return value.replace(tzinfo=None) if isinstance(value, dt.datetime) else value

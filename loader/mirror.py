@@ -1,0 +1,306 @@
+"""Copies published month files, byte for byte, to a folder or a bucket, which then is a source.
+
+Beside each copy lies a note, `<file>.mirror.json`: which version of the source's file it is, and
+how the copy looked when it was verified. A month is unchanged when both still hold. The note is
+written last: whatever a kill interrupts is done again.
+"""
+
+import datetime as dt
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from loader import discover, download, filesystem
+from loader.download import LocalFile
+from loader.errors import LoaderError, LockedError, NotPublishedError, SourceError, UsageError
+from loader.months import format_month
+from loader.progress import Reporter
+from loader.settings import Settings
+
+#: Files that are copied at the same time.
+THREADS = 4
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a month.
+
+    Attributes:
+        month: the file month.
+        state: mirrored, unchanged, not published or failed.
+        size: bytes of the file; 0 when there is none.
+        error: why it failed.
+    """
+
+    month: dt.date
+    state: str
+    size: int = 0
+    error: LoaderError | None = None
+
+
+def mirror_months(
+    settings: Settings, dataset: str, months: list[dt.date], destination: str, reporter: Reporter
+) -> list[Outcome]:
+    """Copy month files as they are. What is there unchanged is left alone.
+
+    Files come through TLC_LOCAL_DIR, `THREADS` at a time, resumed and checked like a load's, and
+    are deleted there once their copy is verified.
+
+    Args:
+        settings: the settings; its source is copied from.
+        dataset: dataset to copy.
+        months: file months to copy.
+        destination: a folder, gs://bucket/path or s3://bucket/path.
+        reporter: gets a line for each month.
+
+    Returns:
+        What became of each month, in their order.
+
+    Raises:
+        UsageError: when the destination can't be one.
+        NotPublishedError: when the one month asked for is not at the source.
+        LoaderError: when the one month asked for fails; of several, all are tried.
+        LockedError: when another mirror runs in this TLC_LOCAL_DIR.
+    """
+    run = _Mirror(settings, dataset, _destination(destination, settings.source))
+    with _only_one(run.folder):
+        if len(months) == 1:
+            started = time.monotonic()
+            outcome = run.copy(months[0])
+            if outcome.state == "not published":
+                raise NotPublishedError(
+                    f"{dataset} {format_month(months[0])} is not at"
+                    f" {discover.redact(settings.source)}"
+                )
+            _report(reporter, dataset, outcome, started)
+            return [outcome]
+
+        def attempt(month: dt.date) -> Outcome:
+            started = time.monotonic()
+            try:
+                outcome = run.copy(month)
+            except LoaderError as error:
+                outcome = Outcome(month, "failed", error=error)
+            _report(reporter, dataset, outcome, started)
+            return outcome
+
+        pool = ThreadPoolExecutor(THREADS)
+        try:
+            return list(pool.map(attempt, months))
+        finally:
+            pool.shutdown(cancel_futures=True)  # Ctrl-C: what is under way ends, no more begins
+
+
+class _Destination(Protocol):
+    def version(self, name: str) -> str | None:
+        """Tell how a file looks now; None when it is not there."""
+
+    def put(self, file: LocalFile) -> str:
+        """Copy a file, all or nothing, and verify it; return how it looks then."""
+
+    def read_note(self, name: str) -> str | None:
+        """Return a note's text; None when there is none."""
+
+    def write_note(self, name: str, text: str) -> None:
+        """Write a note."""
+
+
+@dataclass(frozen=True)
+class _Folder:
+    path: Path
+
+    def version(self, name: str) -> str | None:
+        try:
+            return _look(self.path / name)
+        except FileNotFoundError:
+            return None
+
+    def put(self, file: LocalFile) -> str:
+        self.path.mkdir(parents=True, exist_ok=True)
+        path = self.path / file.published.name
+        part = path.with_name(f"{path.name}.part")
+        shutil.copyfile(file.path, part)
+        with part.open("rb") as written:
+            if hashlib.file_digest(written, "sha256").hexdigest() != file.sha256:
+                raise _differs(file, path)
+            os.fsync(written.fileno())
+        version = _look(part)
+        part.replace(path)
+        return version
+
+    def read_note(self, name: str) -> str | None:
+        path = self.path / name
+        return path.read_text() if path.exists() else None
+
+    def write_note(self, name: str, text: str) -> None:
+        (self.path / name).write_text(text)
+
+
+@dataclass(frozen=True)
+class _Bucket:
+    base: str
+
+    def version(self, name: str) -> str | None:
+        found = filesystem.look(self._url(name))
+        return _signal(found.size, found.version, found.last_modified) if found else None
+
+    def put(self, file: LocalFile) -> str:
+        url = self._url(file.published.name)
+        filesystem.upload(file.path, url)
+        found = filesystem.look(url)
+        if found is None or found.size != file.size or not _same_bytes(file, found, url):
+            filesystem.remove(url)
+            raise _differs(file, url)
+        return _signal(found.size, found.version, found.last_modified)
+
+    def read_note(self, name: str) -> str | None:
+        url = self._url(name)
+        found = filesystem.look(url)
+        return b"".join(filesystem.read(url, found.size)).decode() if found else None
+
+    def write_note(self, name: str, text: str) -> None:
+        filesystem.write_text(text, self._url(name))
+
+    def _url(self, name: str) -> str:
+        return f"{self.base}/{name}"
+
+
+@dataclass(frozen=True)
+class _Mirror:
+    settings: Settings
+    dataset: str
+    destination: _Destination
+
+    @property
+    def folder(self) -> Path:
+        # Not a load's folder: both at once would write to the same partial download.
+        return self.settings.local_dir / "mirror"
+
+    def copy(self, month: dt.date) -> Outcome:
+        try:
+            return self._copy(month)
+        except OSError as error:
+            raise SourceError(
+                f"{self.dataset} {format_month(month)}: {error}; check the destination"
+            ) from error
+
+    def _copy(self, month: dt.date) -> Outcome:
+        published = discover.find(self.settings.source, self.dataset, month)
+        if published is None:
+            return Outcome(month, "not published")
+        signal = _signal(published.size, published.etag, published.last_modified)
+        if signal and self._has(published.name, signal):
+            self._clear(published.name)
+            return Outcome(month, "unchanged", published.size)
+        file = download.fetch(published, self.folder)
+        note = {
+            "source": discover.redact(published.url),
+            "source_version": _signal(file.size, file.etag, file.last_modified),
+            "sha256": file.sha256,
+            "copy_version": self.destination.put(file),
+        }
+        self.destination.write_note(_note_name(published.name), json.dumps(note, indent=2) + "\n")
+        self._clear(published.name)
+        return Outcome(month, "mirrored", file.size)
+
+    def _clear(self, name: str) -> None:
+        """Delete a download and all that belongs to it."""
+        for path in self.folder.glob(f"{name}*"):
+            path.unlink(missing_ok=True)
+
+    def _has(self, name: str, signal: str) -> bool:
+        text = self.destination.read_note(_note_name(name))
+        try:
+            note = json.loads(text or "{}")
+        except ValueError:  # cut off by a kill
+            return False
+        if note.get("source_version") != signal:
+            return False
+        return note["copy_version"] == self.destination.version(name)
+
+
+def _destination(destination: str, source: str) -> _Destination:
+    if filesystem.is_bucket(destination):
+        base = destination.rstrip("/")
+        same, made = base == source, _Bucket(base)
+    elif destination and "://" not in destination:
+        path = Path(destination).resolve()
+        same, made = path == Path(source).resolve(), _Folder(path)
+    else:
+        raise UsageError(
+            f"can't mirror to {discover.redact(destination)!r}: give a folder, or a gs:// or"
+            " s3:// address"
+        )
+    if same:
+        raise UsageError(f"{destination} is the source itself: choose another destination")
+    return made
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LockedError(
+                f"another mirror runs in {folder}: wait for it, or set another TLC_LOCAL_DIR"
+            ) from error
+        yield
+
+
+def _note_name(name: str) -> str:
+    return f"{name}.mirror.json"
+
+
+def _signal(size: int, etag: str | None, last_modified: dt.datetime | None) -> str | None:
+    """Write a version's cheap signal as text; None when there is nothing to tell versions by."""
+    mark = etag or (last_modified.isoformat() if last_modified else None)
+    return f"{size} bytes, {mark}" if mark else None
+
+
+def _look(path: Path) -> str:
+    stat = path.stat()
+    return f"{stat.st_size} bytes, {stat.st_mtime_ns}"
+
+
+def _same_bytes(file: LocalFile, found: filesystem.StoredObject, url: str) -> bool:
+    """Compare with the store's own checksum, or with the bytes read back if it tells none."""
+    if found.md5:
+        with file.path.open("rb") as opened:
+            return hashlib.file_digest(opened, "md5").hexdigest() == found.md5
+    digest = hashlib.sha256()
+    for piece in filesystem.read(url, found.size):
+        digest.update(piece)
+    return digest.hexdigest() == file.sha256
+
+
+def _differs(file: LocalFile, copy: str | Path) -> SourceError:
+    return SourceError(
+        f"{file.published.label}: the copy {copy} is not what was sent; run again, and look at the"
+        " destination if it stays so"
+    )
+
+
+_printing = threading.Lock()
+
+
+def _report(reporter: Reporter, dataset: str, outcome: Outcome, started: float) -> None:
+    line = f"{dataset} {format_month(outcome.month)}  {outcome.state:<13}"
+    if outcome.error:
+        line = f"failed: {outcome.error}"
+    elif outcome.size:
+        seconds = time.monotonic() - started
+        line = f"{line}  {outcome.size / 1e6:8,.1f} MB  {seconds:6.1f} s"
+    with _printing:
+        reporter.say(line.rstrip())

@@ -1,0 +1,283 @@
+"""The warehouse in Postgres."""
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from typing import Any
+
+import dlt
+import psycopg2
+from dlt.common.destination import Destination
+from psycopg2 import sql
+from psycopg2.extras import RealDictCursor
+
+from loader.contract import dataset_table
+from loader.destination import Part, postgres_copy
+from loader.errors import LockedError, ReconciliationError, WarehouseError
+from loader.months import format_month
+from loader.settings import Settings
+from loader.warehouse import LandedFile
+
+_MIN_VERSION = 150000
+
+
+class PostgresWarehouse:
+    """A Postgres database, reached by libpq's own variables."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connect.
+
+        Args:
+            settings: the settings; the connection comes from the PG* variables.
+
+        Raises:
+            WarehouseError: when the server can't be reached.
+        """
+        self._raw = settings.raw_schema
+        self._final = settings.schema
+        try:
+            # libpq fills in what the variables leave open, ~/.pgpass and services included.
+            self.connection = psycopg2.connect("", application_name="nyc_tlc")
+        except psycopg2.OperationalError as error:
+            raise WarehouseError(
+                f"Postgres can't be reached: {' '.join(str(error).split())}; check the PG*"
+                " variables, or run: python -m loader doctor"
+            ) from error
+        self.connection.autocommit = True
+
+    def close(self) -> None:
+        """Close the connection; locks held by it are released."""
+        self.connection.close()
+
+    def destination(self) -> Destination[Any, Any]:
+        """Return the dlt destination for this database."""
+        info = self.connection.info
+        return postgres_copy(
+            credentials={
+                "host": "localhost",
+                "port": info.port,
+                "username": info.user,
+                "password": info.password or "none",  # dlt insists on one
+                "database": info.dbname,
+                # A socket's folder can't stand in a URL's host; libpq lets the query overrule it.
+                "query": {"host": info.host},
+            }
+        )
+
+    def staging(self) -> None:
+        """Return nothing: parts are copied straight from here."""
+
+    def check(self) -> str:
+        """Describe the connection.
+
+        Raises:
+            WarehouseError: when the server is too old, or a right is missing.
+        """
+        number, info = self.connection.server_version, self.connection.info
+        if number < _MIN_VERSION:
+            raise WarehouseError(f"Postgres {number // 10000} is too old: 15 or newer is needed")
+        missing = self._missing_right()
+        if missing:
+            raise WarehouseError(f"{missing}; ask the database's owner to grant it")
+        return f"Postgres {number // 10000}.{number % 10000}, {info.user}@{info.dbname}, may create"
+
+    @contextmanager
+    def lock(self, dataset: str, month: dt.date) -> Iterator[None]:
+        """Hold the lock of a dataset and month, or fail at once.
+
+        Raises:
+            LockedError: when another run holds it.
+        """
+        key = f"nyc_tlc {self._raw} {dataset} {format_month(month)}"
+        if not self._scalar("select pg_try_advisory_lock(hashtextextended(%s, 0))", key):
+            raise LockedError(
+                f"{dataset} {format_month(month)}: another run is working on it;"
+                " wait for it to end, or choose another month"
+            )
+        try:
+            yield
+        finally:
+            if not self.connection.closed:
+                self._scalar("select pg_advisory_unlock(hashtextextended(%s, 0))", key)
+
+    def prepare(
+        self, pipeline: dlt.Pipeline, schema: dlt.Schema, dataset: str, month: dt.date
+    ) -> None:
+        """Make the raw tables where they are missing, and drop what a cut-off landing left.
+
+        Args:
+            pipeline: the dlt pipeline, for its client.
+            schema: the raw tables as they should be.
+            dataset: dataset that is going to land.
+            month: file month that is going to land.
+        """
+        with self._schema_lock(), pipeline.destination_client() as client:
+            client.schema = schema
+            client.initialize_storage()
+            # force: dlt trusts its record of the schema, even when somebody dropped a table.
+            client.update_stored_schema(force=True)
+        for part in self._parts(dataset, month, attached=False):
+            self._execute(sql.SQL("drop table {}").format(self._raw_table(part.name)))
+
+    @contextmanager
+    def _schema_lock(self) -> Iterator[None]:
+        # Two loads at once would both find a table missing, and both create it.
+        key = f"nyc_tlc {self._raw} schema"
+        self._scalar("select pg_advisory_lock(hashtextextended(%s, 0))", key)
+        try:
+            yield
+        finally:
+            self._scalar("select pg_advisory_unlock(hashtextextended(%s, 0))", key)
+
+    def publish(self, landed: LandedFile) -> None:
+        """Make a landed file's rows visible in place of the version before, in one transaction.
+
+        Args:
+            landed: the record to write; its counts are checked against the rows that are there.
+
+        Raises:
+            ReconciliationError: when rows are missing; nothing is changed then.
+        """
+        dataset, month = landed.dataset, landed.file_month
+        parent = self._raw_table(dataset_table(dataset).name)
+        with self.connection, self.connection.cursor() as cursor:
+            for part in self._parts(dataset, month, attached=True):
+                cursor.execute(sql.SQL("drop table {}").format(self._raw_table(part.name)))
+            for part in self._parts(dataset, month, attached=False):
+                cursor.execute(
+                    sql.SQL(
+                        "alter table {} attach partition {} for values from (%s, %s) to (%s, %s)"
+                    ).format(parent, self._raw_table(part.name)),
+                    (month, part.first_row, month, part.last_row + 1),
+                )
+            cursor.execute(
+                sql.SQL(
+                    "select count(*) from {} where _file_month = %s and _dlt_load_id = %s"
+                ).format(parent),
+                (month, landed.load_id),
+            )
+            (count,) = cursor.fetchone()
+            if count != landed.file_rows:
+                raise ReconciliationError(
+                    f"{dataset} {format_month(month)}: {landed.file_name} has"
+                    f" {landed.file_rows:,} rows, {count:,} landed; run the command again"
+                )
+            self._record(cursor, landed)
+
+    def touch(self, landed: LandedFile) -> None:
+        """Record that a version was seen again under another ETag or time; its rows stay."""
+        with self.connection, self.connection.cursor() as cursor:
+            self._record(cursor, landed)
+
+    def _record(self, cursor: psycopg2.extensions.cursor, landed: LandedFile) -> None:
+        """Write the record of a version, in place of one of the same bytes."""
+        values = asdict(landed)
+        table = self._raw_table("month_files")
+        cursor.execute(
+            sql.SQL("delete from {} where dataset = %s and file_month = %s and sha256 = %s").format(
+                table
+            ),
+            (landed.dataset, landed.file_month, landed.sha256),
+        )
+        cursor.execute(
+            sql.SQL("insert into {} ({}) values ({})").format(
+                table,
+                sql.SQL(", ").join(map(sql.Identifier, values)),
+                sql.SQL(", ").join(sql.Placeholder() * len(values)),
+            ),
+            list(values.values()),
+        )
+
+    def drop_raw(self, dataset: str, month: dt.date) -> None:
+        """Drop a month's raw rows; the record of them stays."""
+        with self.connection, self.connection.cursor() as cursor:
+            for part in self._parts(dataset, month, attached=True):
+                cursor.execute(sql.SQL("drop table {}").format(self._raw_table(part.name)))
+            cursor.execute(
+                sql.SQL(
+                    "update {} set raw_dropped_at = timezone('UTC', now())"
+                    " where dataset = %s and file_month = %s and raw_dropped_at is null"
+                ).format(self._raw_table("month_files")),
+                (dataset, month),
+            )
+
+    def landed_files(self) -> list[LandedFile]:
+        """Read the record of every landed version, the newest of a month last."""
+        if not self._exists(self._raw, "month_files"):
+            return []
+        names = [field.name for field in fields(LandedFile)]
+        query = sql.SQL("select {} from {} order by dataset, file_month, landed_at").format(
+            sql.SQL(", ").join(map(sql.Identifier, names)), self._raw_table("month_files")
+        )
+        return [LandedFile(**row) for row in self._rows(query)]
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """Read the ledger: one row a merged version, the newest of a month last."""
+        if not self._exists(self._final, "file_ledger"):
+            return []
+        return self._rows(
+            sql.SQL("select * from {} order by dataset, file_month, merged_at").format(
+                sql.Identifier(self._final, "file_ledger")
+            )
+        )
+
+    def has_raw_rows(self, dataset: str, month: dt.date) -> bool:
+        """Tell whether a month's landed rows are still there."""
+        return bool(self._parts(dataset, month, attached=True))
+
+    def table_rows(self, dataset: str, month: dt.date) -> int:
+        """Count a month's rows in the trips table."""
+        return self._scalar(
+            sql.SQL("select count(*) from {} where file_month = %s").format(
+                sql.Identifier(self._final, dataset_table(dataset).name)
+            ),
+            month,
+        )
+
+    def _missing_right(self) -> str | None:
+        """Name the right that loading needs and the user lacks; None when all is granted."""
+        database = self.connection.info.dbname
+        for schema in (self._raw, self._final):
+            if self._scalar("select to_regnamespace(%s) is not null", schema):
+                if not self._scalar("select has_schema_privilege(%s, 'CREATE')", schema):
+                    return f"no right to create tables in schema {schema}"
+            elif not self._scalar("select has_database_privilege(%s, 'CREATE')", database):
+                return f"no right to create schemas in database {database}"
+        return None
+
+    def _parts(self, dataset: str, month: dt.date, *, attached: bool) -> list[Part]:
+        """List a month's parts: those of the raw table, or those that no landing finished."""
+        if not self._exists(self._raw, dataset_table(dataset).name):
+            return []
+        prefix = f"{dataset_table(dataset).name}_{month:%Y_%m}__"
+        rows = self._rows(
+            sql.SQL(
+                "select relname from pg_class where relnamespace = %s::regnamespace"
+                " and relkind = 'r' and starts_with(relname, %s) and relispartition = %s"
+            ),
+            self._raw,
+            prefix,
+            attached,
+        )
+        return sorted((Part.of_name(row["relname"]) for row in rows), key=lambda p: p.first_row)
+
+    def _raw_table(self, name: str) -> sql.Identifier:
+        return sql.Identifier(self._raw, name)
+
+    def _exists(self, schema: str, table: str) -> bool:
+        return self._scalar("select to_regclass(%s) is not null", f"{schema}.{table}")
+
+    def _execute(self, query: str | sql.Composable, *args: Any) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute(query, args)
+
+    def _rows(self, query: str | sql.Composable, *args: Any) -> list[dict[str, Any]]:
+        with self.connection.cursor(cursor_factory=RealDictCursor) as cursor:
+            cursor.execute(query, args)
+            return [dict(row) for row in cursor.fetchall()]
+
+    def _scalar(self, query: str | sql.Composable, *args: Any) -> Any:
+        with self.connection.cursor() as cursor:
+            cursor.execute(query, args)
+            return cursor.fetchone()[0]

@@ -1,0 +1,276 @@
+"""The whole job on BigQuery: the same commands give the same tables and ids as on Postgres.
+
+Against emulators. What they can't prove (rights, quotas, bytes billed) docs/bigquery.md tells.
+"""
+
+import datetime as dt
+import json
+import math
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from google.cloud import bigquery
+from google.oauth2.credentials import Credentials
+
+from loader.contract import dataset_table
+from loader.filesystem import open_filesystem
+from loader.sample import schema_of, write_month
+from tests.conftest import DATA_DIR, Workspace, clean_env, succeeded
+
+MONTHS = {
+    "green": ["2022-01", "2022-02", "2022-03", "2023-01", "2023-02", "2024-12", "2025-01"],
+    "yellow": ["2019-01", "2019-02", "2020-04"],
+}
+EDGES = ("green", "2026-06")
+
+
+class BigQueryWorkspace(Workspace):
+    """A workspace whose warehouse is the emulator."""
+
+    def query(self, sql: str, *args) -> list[tuple]:
+        client = bigquery.Client(
+            project=self.env["GOOGLE_CLOUD_PROJECT"],
+            credentials=Credentials(token=self.env["BIGQUERY_ACCESS_TOKEN"]),
+            client_options={"api_endpoint": self.env["BIGQUERY_EMULATOR_HOST"]},
+        )
+        return [tuple(row.values()) for row in client.query(sql).result()]
+
+
+def edges(path: Path) -> None:
+    """Write a month of everything that could come out differently on two warehouses."""
+    schema = schema_of(*EDGES[:1], dt.date(2026, 6, 1))
+    doubles = [None, 0.0, -0.0, 0.125, 1.005, -0.005, 1e-7, 1e9, 2.675, -52.0, 1e15, 1e300]
+    doubles += [math.inf, -math.inf, math.nan, 0.1 + 0.2, 12345.675]
+    times = [
+        *(None, dt.datetime(2026, 6, 1), dt.datetime(2026, 6, 1, 0, 0, 0, 999999)),
+        *(dt.datetime(1, 1, 1), dt.datetime(1969, 12, 31, 23, 59, 59, 500000)),
+        *(dt.datetime(3019, 2, 3, 4, 5, 6, 999999), dt.datetime(2026, 3, 8, 2, 30)),
+        *(dt.datetime(2025, 11, 2, 1, 30), dt.datetime(9999, 12, 31, 23, 59, 59, 999999)),
+    ]
+    texts = [None, "", "|", "~", "a|b", "Peñas", "日本😀", "'; --", "\\N"]
+    rows = []
+    for index in range(2_000):
+        row = {}
+        for place, field in enumerate(schema):
+            pick = index * (place + 3) + index // 7
+            if pa.types.is_timestamp(field.type):
+                row[field.name] = times[pick % len(times)]
+            elif pa.types.is_floating(field.type):
+                row[field.name] = doubles[pick % len(doubles)]
+            elif pa.types.is_integer(field.type):
+                row[field.name] = [None, 0, 1, -1, 2, 265][pick % 6]
+            else:
+                row[field.name] = texts[pick % len(texts)]
+        rows.append(row)
+    rows += rows[:300]  # rows that share their key, and all else
+    pq.write_table(pa.Table.from_pylist(rows, schema), path)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    """Every real month at hand, or generated ones in their place, and the month of edge cases."""
+    folder = tmp_path_factory.mktemp("source")
+    for dataset, months in MONTHS.items():
+        for month in months if DATA_DIR else months[-2:]:
+            name = f"{dataset}_tripdata_{month}.parquet"
+            if DATA_DIR:
+                (folder / name).symlink_to(DATA_DIR / "trip-data" / name)
+            else:
+                write_month(folder / name, dataset, dt.date.fromisoformat(f"{month}-01"), 3_000)
+    edges(folder / "green_tripdata_2026-06.parquet")
+    return folder
+
+
+def months_of(source: Path, dataset: str) -> list[str]:
+    return sorted(path.stem[-7:] for path in source.glob(f"{dataset}_*.parquet"))
+
+
+def land_and_merge(workspace: Workspace, source: Path, dataset: str) -> None:
+    """Land all of a dataset's months, and merge them in one build."""
+    months = months_of(source, dataset)
+    for month in months:
+        options = ("--dataset", dataset, "--month", month, "--source", source)
+        succeeded(workspace.loader("load", *options))
+    variables = json.dumps({"dataset": dataset, "months": months})
+    succeeded(workspace.dbt("build", "--vars", variables))
+
+
+@pytest.fixture(scope="module")
+def on_bigquery(rig, source, tmp_path_factory) -> BigQueryWorkspace:
+    """All months on BigQuery: green over the bucket, yellow straight."""
+    local_dir = tmp_path_factory.mktemp("bigquery")
+    env = clean_env(
+        **rig.env,
+        TLC_LOCAL_DIR=str(local_dir),
+        DBT_TARGET_PATH=str(local_dir / "dbt"),
+        DBT_LOG_PATH=str(local_dir / "logs"),
+        DBT_EXCLUDE_RESOURCE_TYPES="unit_test test",
+    )
+    workspace = BigQueryWorkspace(env, local_dir, "")
+    land_and_merge(workspace, source, "green")
+    straight = BigQueryWorkspace(env | {"TLC_BUCKET": ""}, local_dir, "")
+    land_and_merge(straight, source, "yellow")
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def on_postgres(new_workspace, source) -> Workspace:
+    """The same months on Postgres."""
+    workspace = new_workspace()
+    for dataset in MONTHS:
+        land_and_merge(workspace, source, dataset)
+    return workspace
+
+
+def table_of(workspace: Workspace, dataset: str) -> str:
+    return f"{workspace.tlc}.{dataset}_tripdata"
+
+
+@pytest.mark.parametrize("dataset", MONTHS)
+def test_ids_are_the_same_as_on_postgres(on_bigquery, on_postgres, dataset):
+    query = "select file_month, file_row, {id} from {table} order by 1, 2"
+    ours = on_bigquery.query(query.format(id="unique_row_id", table=table_of(on_bigquery, dataset)))
+    theirs = on_postgres.query(
+        query.format(id="cast(unique_row_id as text)", table=table_of(on_postgres, dataset))
+    )
+    ids_only = {(month, row_id) for month, _, row_id in ours}
+    assert len(ids_only) == len(ours)
+    if dataset == "green":
+        # Rows that are the same in every column may swap their ids; the set is what is fixed.
+        assert ids_only == {(month, row_id) for month, _, row_id in theirs}
+    else:
+        assert ours == theirs
+
+
+@pytest.mark.parametrize("dataset", MONTHS)
+def test_rows_nulls_and_sums_are_those_of_the_files(on_bigquery, source, dataset):
+    columns = [column for column in dataset_table(dataset).file_columns if column.name]
+    money = [c.name for c in columns if c.data_type == "double" and c.name != "trip_distance"]
+    for month in months_of(source, dataset):
+        if (dataset, month) == EDGES:
+            continue  # infinities have no sum; the ids and the counts cover it
+        table = pq.read_table(source / f"{dataset}_tripdata_{month}.parquet")
+        by_lower = {name.lower(): name for name in table.column_names}
+        spelled = {
+            c.name: next(
+                (by_lower[s.name.lower()] for s in c.spellings if s.name.lower() in by_lower), None
+            )
+            for c in columns
+        }
+        nulls = ", ".join(f"countif({c.name} is null)" for c in columns)
+        sums = ", ".join(f"coalesce(sum({name}), 0)" for name in money)
+        (found,) = on_bigquery.query(
+            f"select count(*), min(pickup_datetime), max(dropoff_datetime), {nulls}, {sums}"
+            f" from {table_of(on_bigquery, dataset)} where file_month = date '{month}-01'"
+        )
+        pickup, dropoff = (table[spelled[n]] for n in ("pickup_datetime", "dropoff_datetime"))
+        assert found[0] == table.num_rows
+        assert found[1] == min(t for t in pickup.to_pylist() if t)
+        assert found[2] == max(t for t in dropoff.to_pylist() if t)
+        expected_nulls = [
+            table[spelled[c.name]].null_count if spelled[c.name] else table.num_rows
+            for c in columns
+        ]
+        assert list(found[3 : 3 + len(columns)]) == expected_nulls
+        for name, total in zip(money, found[3 + len(columns) :], strict=True):
+            values = table[spelled[name]].to_pylist() if spelled[name] else []
+            assert total == pytest.approx(math.fsum(v for v in values if v), abs=0.005), name
+
+
+def test_times_are_wall_clock_without_a_zone(on_bigquery):
+    types = dict(
+        on_bigquery.query(
+            "select column_name, data_type from tlc.INFORMATION_SCHEMA.COLUMNS"
+            " where table_name = 'green_tripdata'"
+        )
+    )
+    assert types["pickup_datetime"] == types["dropoff_datetime"] == "DATETIME"
+    assert types["file_month"] == "DATE"
+
+
+def test_the_ledger_is_that_of_postgres(on_bigquery, on_postgres):
+    query = (
+        "select dataset, file_month, file_name, sha256, file_bytes, file_rows, landed_rows,"
+        " table_rows, rows_added, rows_removed, rows_unchanged, is_current"
+        " from {schema}.file_ledger order by dataset, file_month"
+    )
+    ours = on_bigquery.query(query.format(schema="tlc"))
+    assert ours == on_postgres.query(query.format(schema=on_postgres.tlc))
+
+
+def test_every_statement_on_the_trips_names_the_months_partition(on_bigquery):
+    log = (Path(on_bigquery.env["DBT_LOG_PATH"]) / "dbt.log").read_text()
+    scripts = re.findall(r"declare table_rows.*?commit transaction;", log, re.DOTALL)
+    assert scripts
+    statements = [s for script in scripts for s in script.split(";") if "_tripdata`" in s]
+    for statement in statements:
+        if "insert into" in statement:  # takes the month's rows from the temporary table
+            assert "from built" in statement
+        else:
+            assert re.search(r"file_month = date '\d{4}-\d\d-01'", statement), statement
+
+
+def test_run_replaces_a_republished_month_alone_and_then_has_nothing_to_do(
+    on_bigquery, source, tmp_path
+):
+    """The real republished file where it is there; else the same values, rows in another order."""
+    name = "green_tripdata_2023-02.parquet" if DATA_DIR else "green_tripdata_2025-01.parquet"
+    month = name[-15:-8]
+    republished = tmp_path / name
+    if DATA_DIR:
+        republished.symlink_to(DATA_DIR / "republished" / name)
+    else:
+        table = pq.read_table(source / name)
+        pq.write_table(table.take(list(range(table.num_rows))[::-1]), republished)
+    content = (
+        "select file_month, count(*), bit_xor(farm_fingerprint(unique_row_id))"
+        " from tlc.green_tripdata group by 1 order by 1"
+    )
+    before = on_bigquery.query(content)
+    options = ("--dataset", "green", "--month", month, "--source", tmp_path, "--json")
+    (done,) = json.loads(succeeded(on_bigquery.loader("run", *options)).stdout)
+    assert (done["rows_added"], done["rows_removed"]) == (0, 0)
+    assert on_bigquery.query(content) == before
+    versions = on_bigquery.query(
+        "select is_current from tlc.file_ledger where dataset = 'green'"
+        f" and file_month = date '{month}-01' order by merged_at"
+    )
+    assert versions == [(False,), (True,)]
+    raw = f"select count(*) from tlc_raw.green_tripdata where _file_month = date '{month}-01'"
+    assert on_bigquery.query(raw) == [(0,)]
+    (again,) = json.loads(succeeded(on_bigquery.loader("run", *options)).stdout)
+    assert again["changed"] is False
+
+
+def test_no_part_of_a_landed_file_stays_in_the_bucket(on_bigquery, monkeypatch):
+    for name in ("STORAGE_EMULATOR_HOST", "BIGQUERY_ACCESS_TOKEN"):
+        monkeypatch.setenv(name, on_bigquery.env[name])
+    found = open_filesystem("gs://tlc").find("gs://tlc/staging")
+    assert found  # dlt's own small files: they show that loads went through here
+    assert [path for path in found if path.endswith(".parquet")] == []
+
+
+def test_another_runs_lock_is_respected(on_bigquery, source):
+    on_bigquery.query(
+        "update tlc_raw._locks set token = 'other', holder = 'a test',"
+        " expires_at = timestamp_add(current_timestamp(), interval 1 hour)"
+        " where name = 'yellow 2020-04'"
+    )
+    options = ("--dataset", "yellow", "--month", "2020-04", "--source", source)
+    process = on_bigquery.loader("load", *options)
+    assert process.returncode == 8
+    assert "another run is working on it (a test" in process.stderr
+    on_bigquery.query("update tlc_raw._locks set expires_at = null where holder = 'a test'")
+    assert on_bigquery.loader("load", *options).returncode == 0
+
+
+def test_what_is_missing_is_said_in_one_line(on_bigquery):
+    process = on_bigquery.loader("doctor", "--source", "/", GOOGLE_CLOUD_PROJECT="")
+    assert process.returncode == 2
+    assert "GOOGLE_CLOUD_PROJECT" in process.stdout
+    process = on_bigquery.loader("status", TLC_BUCKET="s3://somewhere")
+    assert process.returncode == 2
+    assert process.stderr.count("\n") == 1

@@ -78,7 +78,7 @@ def land_month(
     with reporter.stage(label, "download", "bytes", published.size) as stage:
         file = download.fetch(published, settings.local_dir / "downloads", stage.set)
         stage.set(file.size)
-    downloaded = file.path if discover.is_http(published.url) else None
+    downloaded = file.path if file.is_download else None
     if newest and newest.sha256 == file.sha256:
         # TLC stamps files anew without changing them: remember the stamp, keep the rows.
         touched = replace(newest, etag=file.etag, last_modified=file.last_modified)

@@ -267,6 +267,14 @@ def test_another_runs_lock_is_respected(on_bigquery, source):
     assert on_bigquery.loader("load", *options).returncode == 0
 
 
+def test_a_mirror_in_a_bucket_is_a_source(on_bigquery, source):
+    month = ("--dataset", "yellow", "--month", "2020-04")
+    succeeded(on_bigquery.loader("mirror", *month, "--source", source, "gs://tlc/mirror"))
+    process = succeeded(on_bigquery.loader("run", *month, "--source", "gs://tlc/mirror"))
+    assert "same bytes as landed" in process.stderr
+    assert list((on_bigquery.local_dir / "downloads").iterdir()) == []
+
+
 def test_what_is_missing_is_said_in_one_line(on_bigquery):
     process = on_bigquery.loader("doctor", "--source", "/", GOOGLE_CLOUD_PROJECT="")
     assert process.returncode == 2

@@ -12,7 +12,7 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 help:
 	@echo 'make install  the environment in $(VENV) (WITH=bigquery: that warehouse too)'
 	@echo 'make demo     two generated months of green and yellow: loaded, merged, tested'
-	@echo 'make test     lint, dbt and Python tests on a throwaway Postgres'
+	@echo 'make test     lint, dbt and Python tests on a throwaway Postgres and on emulators of BigQuery'
 	@echo 'make clean    stop the embedded server; remove it, its data and $(VENV)'
 
 install: $(REQUIREMENTS:%=$(VENV)/%.installed)

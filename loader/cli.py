@@ -6,7 +6,6 @@ import logging
 import os
 import shlex
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,8 +19,8 @@ from rich.table import Table
 
 from loader import discover, local_postgres
 from loader.doctor import checks
-from loader.errors import LoaderError, ReconciliationError, WarehouseError
-from loader.land import Landing, land_month, same_signal
+from loader.errors import LoaderError, WarehouseError
+from loader.land import land_month, same_signal
 from loader.mirror import mirror_months
 from loader.months import (
     FIRST_MONTH,
@@ -32,9 +31,9 @@ from loader.months import (
     parse_month,
 )
 from loader.progress import Reporter
+from loader.run import MonthRun, run_months
 from loader.settings import Settings, load_settings
-from loader.transform import BuildResult, build_months
-from loader.warehouse import LandedFile, Warehouse, connect_warehouse
+from loader.warehouse import LandedFile, Warehouse, connect_warehouse, merged_versions
 
 app = typer.Typer(
     help="""Loads New York's taxi trips from TLC's monthly files into a warehouse.
@@ -140,81 +139,27 @@ def run(
     """Do months end to end: land, merge, test, reconcile, clean up.
 
     Exit code 0 means that the ledger reconciles: the file's rows, the landed rows and the table's
-    rows are the same number, for every month asked for.
+    rows are the same number, for every month asked for. A month that fails doesn't stop the others;
+    the exit code is then that of the first which failed.
     """
     months = _months(dataset, month, to)
-    done = []
     with _session(target, source) as context:
-        for one in months:
-            with context.warehouse.lock(dataset, one):
-                done.append(_run_month(context, dataset, one, keep_raw, keep_files))
-    if as_json:
-        _print_json(done)
-    else:
-        _print_runs(done)
-
-
-def _run_month(
-    context: _Context, dataset: str, month: dt.date, keep_raw: bool, keep_files: bool
-) -> dict[str, Any]:
-    started = time.monotonic()
-    landing = land_month(context.settings, context.warehouse, dataset, month, context.reporter)
-    entry = _merged(context.warehouse).get((dataset, month))
-    # Columns that the contract doesn't know are in the raw table only.
-    drops_raw = not keep_raw and not landing.landed.unknown_columns
-    build: BuildResult | None = None
-    if (
-        entry is None
-        or entry["sha256"] != landing.landed.sha256
-        # Raw rows that should be gone: an earlier run merged them, and failed after that.
-        or (drops_raw and context.warehouse.has_raw_rows(dataset, month))
-    ):
-        build = build_months(context.settings, dataset, [month], context.reporter)
-    entry = _reconcile(context.warehouse, landing)
-    if build:
-        for name, rows in build.warnings.items():
-            context.reporter.say(f"{dataset} {format_month(month)}  warning: {name} ({rows})")
-    if build and drops_raw:
-        context.warehouse.drop_raw(dataset, month)
-    if landing.download and not keep_files:
-        landing.download.unlink(missing_ok=True)
-        landing.download.with_name(f"{landing.download.name}.version").unlink(missing_ok=True)
-    return {
-        "dataset": dataset,
-        "month": format_month(month),
-        "changed": build is not None,
-        "rows": entry["table_rows"],
-        "rows_added": entry["rows_added"] if build else 0,
-        "rows_removed": entry["rows_removed"] if build else 0,
-        "rows_unchanged": entry["rows_unchanged"] if build else entry["table_rows"],
-        "warnings": build.warnings if build else {},
-        "seconds": round(time.monotonic() - started, 1),
-    }
-
-
-def _reconcile(warehouse: Warehouse, landing: Landing) -> dict[str, Any]:
-    landed = landing.landed
-    entry = _merged(warehouse).get((landed.dataset, landed.file_month))
-    label = f"{landed.dataset} {format_month(landed.file_month)}"
-    if entry is None or entry["sha256"] != landed.sha256:
-        raise ReconciliationError(
-            f"{label}: the ledger doesn't hold the version that landed; run the command again"
+        done = run_months(
+            context.settings,
+            context.warehouse,
+            [(dataset, one) for one in months],
+            context.reporter,
+            keep_raw=keep_raw,
+            keep_files=keep_files,
         )
-    counted = warehouse.table_rows(landed.dataset, landed.file_month)
-    counts = (landed.file_rows, entry["landed_rows"], entry["table_rows"], counted)
-    if len(set(counts)) != 1:
-        raise ReconciliationError(
-            f"{label}: {counts[0]:,} rows in the file, {counts[1]:,} landed, {counts[2]:,} merged,"
-            f" {counts[3]:,} in the table; run the command again, and report it if it stays"
-        )
-    return entry
+    _finish(done, as_json)
 
 
 @app.command()
 def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
     """Show the ledger: which version of each month is landed, which the trips table holds."""
     with _session(target, None) as context:
-        merged = _merged(context.warehouse)
+        merged = merged_versions(context.warehouse)
         landed = {(v.dataset, v.file_month): v for v in context.warehouse.landed_files()}
     rows = []
     for key in sorted(merged.keys() | landed.keys()):
@@ -275,7 +220,7 @@ def available(
     months = month_range(max(first, FIRST_MONTH[dataset]), last)
     with _session(target, source) as context:
         landed = {(v.dataset, v.file_month): v for v in context.warehouse.landed_files()}
-        merged = _merged(context.warehouse)
+        merged = merged_versions(context.warehouse)
         rows = []
         for one in months:
             file = discover.find(context.settings.source, dataset, one)
@@ -351,13 +296,6 @@ def _standing(version: LandedFile | None, entry: dict[str, Any] | None) -> str:
     return "landed, not merged" if version else ""
 
 
-def _merged(warehouse: Warehouse) -> dict[tuple[str, dt.date], dict[str, Any]]:
-    """Return the ledger's row of the version that each month of the trips tables holds."""
-    return {
-        (row["dataset"], row["file_month"]): row for row in warehouse.ledger() if row["is_current"]
-    }
-
-
 @app.command()
 def doctor(source: SourceOption = None, target: TargetOption = None) -> None:
     """Check that everything is there to load a month: one line a check, nothing is changed."""
@@ -418,23 +356,44 @@ def postgres_env() -> None:
         print(f"export {name}={shlex.quote(value)}")
 
 
-def _print_runs(done: list[dict[str, Any]]) -> None:
-    _print_table(
-        ["dataset", "month", "rows", "added", "removed", "unchanged", "seconds", ""],
-        [
+def _finish(done: list[MonthRun], as_json: bool) -> None:
+    """Print what a run did, and fail as the first month that failed did."""
+    if as_json:
+        _print_json(
             [
-                row["dataset"],
-                row["month"],
-                *(
-                    f"{row[name]:,}"
-                    for name in ("rows", "rows_added", "rows_removed", "rows_unchanged")
-                ),
-                f"{row['seconds']:.1f}",
-                "merged" if row["changed"] else "nothing to do",
+                asdict(one)
+                | {
+                    "month": format_month(one.month),
+                    "changed": one.state == "merged",
+                    "error": str(one.error) if one.error else None,
+                }
+                for one in done
             ]
-            for row in done
-        ],
-    )
+        )
+    elif len(done) > 1 or not done[0].error:
+        _print_table(
+            ["dataset", "month", "rows", "added", "removed", "unchanged", "seconds", ""],
+            [
+                [
+                    one.dataset,
+                    format_month(one.month),
+                    *(
+                        "" if one.error else f"{rows:,}"
+                        for rows in (one.rows, one.rows_added, one.rows_removed, one.rows_unchanged)
+                    ),
+                    f"{one.seconds:.1f}",
+                    one.state,
+                ]
+                for one in done
+            ],
+        )
+    errors = [one.error for one in done if one.error]
+    if len(done) == 1 and errors:
+        raise errors[0]
+    for error in errors:
+        print(f"error: {error}", file=sys.stderr)
+    if errors:
+        raise type(errors[0])(f"{len(errors)} of {len(done)} months failed; run again to go on")
 
 
 def _print_table(columns: list[str], rows: list[list[str]]) -> None:

@@ -144,3 +144,17 @@ def connect_warehouse(settings: Settings) -> Warehouse:
     from loader.postgres_warehouse import PostgresWarehouse
 
     return PostgresWarehouse(settings)
+
+
+def merged_versions(warehouse: Warehouse) -> dict[tuple[str, dt.date], dict[str, Any]]:
+    """Read the ledger's row of the version that each month of the trips tables holds.
+
+    Args:
+        warehouse: the warehouse.
+
+    Returns:
+        The rows, by dataset and file month.
+    """
+    return {
+        (row["dataset"], row["file_month"]): row for row in warehouse.ledger() if row["is_current"]
+    }

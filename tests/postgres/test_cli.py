@@ -464,3 +464,24 @@ def test_counts_that_differ_end_with_7_and_keep_the_raw_rows(workspace):
     assert workspace.loader("run", *options).returncode == 0
     (count,) = workspace.query(f"select count(*) from {workspace.tlc}.green_tripdata")[0]
     assert count == 50
+
+
+def test_a_failed_month_does_not_stop_the_others(new_workspace, tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for month in ("2023-01", "2023-03"):
+        small_month(source, month)
+    (source / "green_tripdata_2023-02.parquet").write_bytes(b"PAR1 not what it says PAR1")
+    workspace = new_workspace()
+    option = ("run", "--dataset", "green", "--month", "2023-01", "--to", "2023-04", "--json")
+    result = workspace.loader(*option, "--source", source)
+    assert result.returncode == 5  # that of the first which failed
+    told = json.loads(result.stdout)
+    states = ["merged", "failed", "merged", "failed"]
+    assert [row["state"] for row in told] == states
+    assert "green_tripdata_2023-02.parquet" in told[1]["error"]
+    assert "2023-04" in told[3]["error"]
+    assert "error: 2 of 4 months failed; run again to go on" in result.stderr
+    assert workspace.query(
+        f"select file_month::text from {workspace.tlc}.green_tripdata group by 1 order by 1"
+    ) == [("2023-01-01",), ("2023-03-01",)]

@@ -145,7 +145,8 @@ class Conformer:
         arrays = [self._cast(column, batch) for column in self.table.file_columns]
         arrays += [_as_text(batch.column(index)) for index in self.unknown.values()]
         arrays.append(pa.repeat(pa.scalar(self.month, pa.date32()), batch.num_rows))
-        arrays.append(pa.array(range(first_row, first_row + batch.num_rows), pa.int32()))
+        ones = pa.repeat(pa.scalar(1, pa.int32()), batch.num_rows)
+        arrays.append(pc.cumulative_sum(ones, start=first_row - 1))
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def _cast(self, column: Column, batch: pa.RecordBatch) -> pa.Array:

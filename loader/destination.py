@@ -170,15 +170,14 @@ class _CopyStream:
 
     def __init__(self, file: pq.ParquetFile) -> None:
         self._chunks = self._encode(file)
-        self._buffer = b""
+        self._chunk, self._read = b"", 0
 
     def read(self, size: int) -> bytes:
-        while len(self._buffer) < size:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                break
-            self._buffer += chunk
-        data, self._buffer = self._buffer[:size], self._buffer[size:]
+        if self._read == len(self._chunk):
+            self._chunk, self._read = next(self._chunks, b""), 0
+        # A slice of each chunk, never what is left of it: that would copy the chunk each time.
+        data = self._chunk[self._read : self._read + size]
+        self._read += len(data)
         return data
 
     @staticmethod

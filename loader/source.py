@@ -1,8 +1,11 @@
 """The dlt source: one resource a dataset, which yields a month file's conformed batches."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import dlt
+import pyarrow as pa
 from dlt.common.schema.utils import new_table
 
 from loader.conform import Conformer
@@ -53,11 +56,20 @@ def month_file(conformer: Conformer) -> dlt.sources.DltResource:
         A resource that yields Arrow batches for the dataset's raw table.
     """
     return dlt.resource(
-        conformer.batches(),
+        _one_ahead(conformer.batches()),
         name=conformer.table.name,
         write_disposition="append",
         file_format="parquet",
     )
+
+
+def _one_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Read and cast the next batch while dlt writes this one: Arrow lets go of the GIL in both."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = reader.submit(next, batches, None)
+            yield batch
 
 
 def _hint(name: str, data_type: str) -> dict[str, Any]:

@@ -174,7 +174,8 @@ class _CopyStream:
 
     def read(self, size: int) -> bytes:
         if self._read == len(self._chunk):
-            self._chunk, self._read = next(self._chunks, b""), 0
+            # The encoder may keep a small batch back and give nothing: nothing would end the COPY.
+            self._chunk, self._read = next(filter(None, self._chunks), b""), 0
         # A slice of each chunk, never what is left of it: that would copy the chunk each time.
         data = self._chunk[self._read : self._read + size]
         self._read += len(data)

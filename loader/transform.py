@@ -62,7 +62,7 @@ def build_months(
         with reporter.stage(label, "merge", "nodes") as stage:
             process = subprocess.run(  # noqa: S603 - our own interpreter, values checked above
                 [
-                    *(sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "build"),
+                    *(sys.executable, "-m", "loader.dbt_build", "--no-use-colors"),
                     *("--target", settings.target, "--vars", json.dumps(variables)),
                 ],
                 env=os.environ

@@ -1,7 +1,8 @@
 {% macro numbered_trips(trips, dataset, versions) -%}
-{#- The rows are read three times rather than once through a common table expression, which Postgres
-    would write to disk first. Only subqueries decide, no joins: the planner has no statistics of
-    rows that landed seconds ago, and can't go wrong here. -#}
+    {{ return(adapter.dispatch('numbered_trips', 'nyc_tlc')(trips, dataset, versions)) }}
+{%- endmacro %}
+
+{% macro default__numbered_trips(trips, dataset, versions) -%}
 repeated as (
 
     -- A few rows of a month share their key. These may be some more: the hash is a coarse one.
@@ -30,14 +31,7 @@ sharing as (
 
     select
         *,
-        row_number() over (
-            partition by file_month, row_key
-            order by
-                {%- for column, type in tie_breakers(dataset) %}
-                {{ sort_key(column, type) }},
-                {%- endfor %}
-                file_row
-        ) as ordinal
+        {{ ordinal(dataset) }} as ordinal
 
     from {{ trips }}
     where
@@ -53,6 +47,84 @@ numbered as (
     select * from sharing
 
 )
+{%- endmacro %}
+
+{#- The rows are read three times, each time by all cores. That is why the few values that one step
+    hands to the next are multiranges: Postgres gives a scalar subquery's value to its parallel
+    workers, but no rows of a common table expression. And there are no joins: the planner has no
+    statistics of rows that landed seconds ago, and can't go wrong here. -#}
+{% macro postgres__numbered_trips(trips, dataset, versions) -%}
+{%- set place = "((cast(file_month - date '1970-01-01' as bigint) << 32) | file_row)" -%}
+repeated as (
+
+    -- A few rows of a month share their key. These may be some more: the hash is a coarse one.
+    select {{ key_hash() }} as key_hash
+    from {{ trips }}
+    where {{ is_landed_version(versions) }}
+    group by 1
+    having count(*) > 1
+
+),
+
+sharing as (
+
+    select
+        *,
+        {{ ordinal(dataset) }} as ordinal
+
+    from {{ trips }}
+    where
+        {{ is_landed_version(versions) }}
+        and (
+            select coalesce(range_agg(int8range(repeated.key_hash, repeated.key_hash, '[]')), '{}')
+            from repeated
+        ) @> {{ key_hash() }}
+
+),
+
+later as (
+
+    select *
+    from sharing
+    where ordinal > 1
+
+),
+
+first_of_key as (
+
+    select
+        *,
+        1 as ordinal
+
+    from {{ trips }}
+    where
+        {{ is_landed_version(versions) }}
+        and not (
+            select coalesce(range_agg(int8range({{ place }}, {{ place }}, '[]')), '{}')
+            from later
+        ) @> {{ place }}
+
+),
+
+numbered as (
+
+    select * from first_of_key
+    union all
+    select * from later
+
+)
+{%- endmacro %}
+
+
+{% macro ordinal(dataset) -%}
+row_number() over (
+            partition by file_month, row_key
+            order by
+                {%- for column, type in tie_breakers(dataset) %}
+                {{ sort_key(column, type) }},
+                {%- endfor %}
+                file_row
+        )
 {%- endmacro %}
 
 

@@ -68,10 +68,14 @@
         select pg_advisory_xact_lock(hashtextextended('{{ partition }}', 0))
     {%- endcall -%}
     {#- Nobody has analyzed rows that landed seconds ago: two sides of millions of rows are joined by
-        hash, whatever the planner thinks of their number. -#}
+        hash, and millions of groups found by sorting, whatever the planner thinks of their number.
+        Handing rows to the process that writes them is worth it, as the others make the ids. -#}
     {%- call statement('plan') -%}
         set local enable_nestloop = off;
         set local enable_mergejoin = off;
+        set local enable_hashagg = off;
+        set local parallel_tuple_cost = 0;
+        set local jit = off;
         set local work_mem = '256MB';
         -- a build whose dbt was killed ends soon, and gives its locks back
         set local client_connection_check_interval = '2s'

@@ -23,6 +23,7 @@ from loader.settings import PROJECT_DIR
 _FIRST = dt.date(2019, 1, 1)
 _SMALL = dt.date(2018, 12, 1)  # a month of few rows: what is left is overhead
 _SMALL_ROWS = 1_000
+_BACKFILL = 4  # months in one command
 #: Months that the replaced flow is timed at; the thirteenth finds twelve in its table.
 _THEIR_MONTHS = (1, 2, 4, 8, 13)
 
@@ -43,6 +44,10 @@ def main(
     The result is FOLDER/result.json; the server and the files go at the end.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    # A trip takes 230 bytes with its id; the server keeps up to 8 GB of WAL.
+    needed, free = rows * (months + 6) * 240 / 1e9 + 8, shutil.disk_usage(folder).free / 1e9
+    if needed > free:
+        sys.exit(f"error: {folder}: {needed:.0f} GB needed, {free:.0f} GB free; choose less")
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -87,65 +92,63 @@ def measure(
 
     ours = Ours(server, source)
     result = report.header(server, rows, months)
-    result["small"] = _small_month(server, ours)
-    result["first_month"] = _first_month(server, ours, source, repeats)
-    result["backfill"] = _backfill(server, ours, calendar[:4])
-    result["months"], result["unchanged"] = _curve(server, ours, calendar)
+    _say(f"a month of {_SMALL_ROWS:,} rows: what is left is overhead")
+    result["small"] = {"load": ours.load(_SMALL, "small_")}
+    row_id = compiled_row_id(server, source)
+    result["small"]["run"] = ours.run(_SMALL, "small_")  # landed already: dbt alone
+    server.drop("small_")
+    result["first_month"], limit = _first_month(server, ours, row_id, repeats)
+    result["months"] = _curve(ours, calendar, result["first_month"]["run"][-1])
+    result["limit_after"] = limit.measure()
+    result["unchanged"] = _unchanged(ours, calendar[-1], repeats)
     result["rows_checked"] = _check(server, source, calendar)
     server.drop("")
+    if months >= _BACKFILL:
+        _say(f"{_BACKFILL} months in one command")
+        result["backfill"] = ours.run(calendar[0], "", calendar[_BACKFILL - 1])
+        result["backfill"]["months"] = _BACKFILL
+        server.drop("")
     result["replaced_flow"] = _their_curve(server, source, calendar[:theirs])
     return result | report.ratios(result)
 
 
-def _small_month(server: Server, ours: Ours) -> dict[str, Any]:
-    """Do a month of few rows, after one that warms Python's and the system's caches."""
-    _say(f"{_SMALL_ROWS:,} rows: what a month costs before its data do")
-    ours.run(_SMALL, "small_")
-    server.drop("small_")
-    figures = {"load": ours.load(_SMALL, "small_"), "build": ours.build(_SMALL, "small_")}
-    server.drop("small_")
-    return figures | {"run": ours.run(_SMALL, "small_")}
+def _first_month(
+    server: Server, ours: Ours, row_id: str, repeats: int
+) -> tuple[dict[str, Any], Limit]:
+    """Do the first month on an empty warehouse, and the limit, in turns: drift hits both.
 
-
-def _first_month(server: Server, ours: Ours, source: Path, repeats: int) -> dict[str, Any]:
-    """Do the first month on an empty warehouse, and the limit, in turns: drift hits both."""
+    The month of the last `run` stays.
+    """
     found: dict[str, Any] = {"load": [], "build": [], "run": [], "limit": []}
     limit = None
     for turn in range(repeats):
         _say(f"month 1 on an empty warehouse, {turn + 1} of {repeats}: ours and the limit")
+        server.drop("")
         found["load"].append(ours.load(_FIRST, "one_"))
         found["build"].append(ours.build(_FIRST, "one_"))
-        limit = limit or Limit(
-            server, f"one_tlc.yellow_tripdata_{_FIRST:%Y_%m}", compiled_row_id(server, source)
-        )
+        limit = limit or Limit(server, f"one_tlc.yellow_tripdata_{_FIRST:%Y_%m}", row_id)
         server.drop("one_")
         found["limit"].append(limit.measure())
-        found["run"].append(ours.run(_FIRST, "one_"))
-        server.drop("one_")
-    return found
+        found["run"].append(ours.run(_FIRST, ""))
+    return found, limit
 
 
-def _backfill(server: Server, ours: Ours, calendar: list[dt.date]) -> dict[str, Any]:
-    """Do some months in one command."""
-    _say(f"{len(calendar)} months in one command")
-    figures = ours.run(calendar[0], "many_", calendar[-1])
-    server.drop("many_")
-    return figures | {"months": len(calendar)}
-
-
-def _curve(
-    server: Server, ours: Ours, calendar: list[dt.date]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Do month after month, and at the end the last one again, which has not changed."""
-    done = []
-    for number, month in enumerate(calendar, 1):
+def _curve(ours: Ours, calendar: list[dt.date], first: dict[str, Any]) -> list[dict[str, Any]]:
+    """Do month after month; the first is there."""
+    done = [{"month": 1, **first}]
+    for number, month in enumerate(calendar[1:], 2):
         figures = ours.run(month, "")
         _say(f"ours, month {number}: {figures['seconds']:.1f} s")
         done.append({"month": number, **figures})
-    unchanged = [ours.run(calendar[-1], "") for _ in range(3)]
-    if any(again["changed"] for again in unchanged):
-        raise BenchmarkError(f"yellow {format_month(calendar[-1])}, run again, was merged again")
-    return done, unchanged
+    return done
+
+
+def _unchanged(ours: Ours, month: dt.date, repeats: int) -> list[dict[str, Any]]:
+    """Do a month again that has not changed."""
+    done = [ours.run(month, "") for _ in range(repeats)]
+    if any(again["changed"] for again in done):
+        raise BenchmarkError(f"yellow {format_month(month)}, run again, was merged again")
+    return done
 
 
 def _check(server: Server, source: Path, calendar: list[dt.date]) -> int:

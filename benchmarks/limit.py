@@ -54,7 +54,7 @@ class Limit:
             ),
         }
         self._server.execute("drop table limits.landed, limits.copied, limits.identified")
-        return {name: round(measured.seconds, 3) for name, measured in seconds.items()}
+        return {name: round(measured.seconds, 4) for name, measured in seconds.items()}
 
 
 def compiled_row_id(server: Server, source: Path) -> str:

@@ -114,8 +114,8 @@ class ReferenceFlow:
         server.execute("reset work_mem")
         csv.unlink()
         return {
-            "seconds": round(sum(step.seconds for step in steps.values()), 2),
-            **{name: round(step.seconds, 2) for name, step in steps.items()},
+            "seconds": round(sum(step.seconds for step in steps.values()), 3),
+            **{name: round(step.seconds, 3) for name, step in steps.items()},
             "wal_mb": round(sum(step.wal_mb for step in steps.values()), 1),
             "size_mb": server.size_mb("replaced_flow.%"),
         }

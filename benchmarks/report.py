@@ -58,9 +58,10 @@ def ratios(result: dict[str, Any]) -> dict[str, float]:
     limit = statistics.median(one["copy"] + one["ctas"] for one in first["limit"])
     limit_id = statistics.median(one["copy"] + one["ctas_id"] for one in first["limit"])
     run = _median(first["run"], "seconds")
+    unchanged, after = _median(result["unchanged"], "seconds"), result["limit_after"]
     ends = 3 if len(months) >= 6 else 1
     last = theirs[-1]["month"]
-    peaks = [*first["load"], *first["build"], *first["run"], *months, result["backfill"]]
+    peaks = [*first["load"], *first["build"], *first["run"], *months]
     figures = {
         "ratio_to_limit": run / limit,
         "ratio_to_limit_with_id": run / limit_id,
@@ -70,12 +71,17 @@ def ratios(result: dict[str, Any]) -> dict[str, float]:
         "landing_ratio": _median(first["load"], "inside") / copy,
         "landing_process_ratio": _median(first["load"], "seconds") / copy,
         "flatness": _median(months[-ends:], "seconds") / _median(months[:ends], "seconds"),
-        "unchanged_seconds": _median(result["unchanged"], "seconds"),
-        "dbt_overhead_seconds": result["small"]["build"]["seconds"],
-        "backfill_month_seconds": result["backfill"]["seconds"] / result["backfill"]["months"],
+        "unchanged_seconds": unchanged,
+        # A run that has few rows to merge, less a run that has nothing to do.
+        "dbt_overhead_seconds": result["small"]["run"]["seconds"] - unchanged,
         "peak_mb": max(one["peak_mb"] for one in peaks),
+        # How much slower the machine had become by the end of the months.
+        "drift": (after["copy"] + after["ctas"]) / limit,
     }
-    return {name: round(value, 3) for name, value in figures.items()}
+    if "backfill" in result:
+        backfill = result["backfill"]
+        figures["backfill_month_seconds"] = backfill["seconds"] / backfill["months"]
+    return {name: float(f"{value:.4g}") for name, value in figures.items()}
 
 
 def write(result: dict[str, Any], folder: Path) -> None:

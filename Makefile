@@ -24,13 +24,21 @@ demo: install
 test: $(VENV)/requirements-dev.txt.installed
 	@$(IN_VENV) scripts/test
 
-# The size of a quick look: minutes. A full one, ROWS=7700000 MONTHS=24, takes an hour and 60 GB.
+# The size of a quick look: minutes. A full one takes an hour and 60 GB.
 ROWS ?= 1000000
 MONTHS ?= 3
 REPEATS ?= 3
 THEIRS ?= 13
-bench: install
-	@$(IN_VENV) python -m benchmarks --rows $(ROWS) --months $(MONTHS) --repeats $(REPEATS) --theirs $(THEIRS)
+PEERS := .local/bench/venv
+bench: install $(PEERS)/requirements-bench.txt.installed
+	@$(IN_VENV) python -m benchmarks --rows $(ROWS) --months $(MONTHS) --theirs $(THEIRS) \
+		--repeats $(REPEATS) --peers $(PEERS)/bin/python
+
+$(PEERS)/%.installed: %
+	$(PYTHON) -m venv $(PEERS)
+	@echo "installing $<"
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 clean:
 	-$(BIN)/python -m loader postgres stop

@@ -13,12 +13,13 @@ from rich.console import Console
 from benchmarks import report
 from benchmarks.check import check_month
 from benchmarks.limit import Limit, compiled_row_id
+from benchmarks.mirror import measure_mirror
 from benchmarks.ours import Ours
+from benchmarks.peers import measure_peers
 from benchmarks.reference_flow import ReferenceFlow
 from benchmarks.server import BenchmarkError, Server, throwaway_server
 from loader.months import file_name, format_month, next_month
 from loader.sample import write_month
-from loader.settings import PROJECT_DIR
 
 _FIRST = dt.date(2019, 1, 1)
 _SMALL = dt.date(2018, 12, 1)  # a month of few rows: what is left is overhead
@@ -35,9 +36,8 @@ def main(
     months: Annotated[int, typer.Option(min=1, help="Months that ours loads, one by one.")],
     theirs: Annotated[int, typer.Option(min=1, help="Last month of the replaced flow.")] = 13,
     repeats: Annotated[int, typer.Option(min=1, help="Repeats of the first month.")] = 3,
-    folder: Annotated[Path, typer.Option(help="Where files and result go.")] = PROJECT_DIR
-    / ".local"
-    / "bench",
+    peers: Annotated[Path | None, typer.Option(help="Python of the peers' environment.")] = None,
+    folder: Annotated[Path, typer.Option(help="Where files and result go.")] = report.FOLDER,
 ) -> None:
     """Measure ours, the replaced flow and the limit on the same generated months.
 
@@ -56,7 +56,7 @@ def main(
         try:
             with throwaway_server(folder) as server:
                 result = measure(
-                    server, folder / "files", rows, months, min(theirs, months), repeats
+                    server, folder / "files", rows, months, min(theirs, months), repeats, peers
                 )
         except BenchmarkError as error:
             sys.exit(f"error: {error}")
@@ -66,7 +66,13 @@ def main(
 
 
 def measure(
-    server: Server, source: Path, rows: int, months: int, theirs: int, repeats: int
+    server: Server,
+    source: Path,
+    rows: int,
+    months: int,
+    theirs: int,
+    repeats: int,
+    peers: Path | None,
 ) -> dict[str, Any]:
     """Measure everything.
 
@@ -77,6 +83,7 @@ def measure(
         months: months that ours loads.
         theirs: last month of the replaced flow.
         repeats: how often the first month is done on an empty warehouse.
+        peers: interpreter of the peers' environment; None leaves them out.
 
     Returns:
         The result, ratios included.
@@ -109,6 +116,13 @@ def measure(
         result["backfill"]["months"] = _BACKFILL
         server.drop("")
     result["replaced_flow"] = _their_curve(server, source, calendar[:theirs])
+    server.execute("drop schema replaced_flow cascade")
+    _say("mirror")
+    result["mirror"] = measure_mirror(server, source, calendar[:_BACKFILL], repeats)
+    if peers:
+        _say("peers, landing")
+        file = source / file_name("yellow", _FIRST)
+        result["peers"] = measure_peers(server, file, rows, peers)
     return result | report.ratios(result)
 
 

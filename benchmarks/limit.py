@@ -70,7 +70,7 @@ def compiled_row_id(server: Server, source: Path) -> str:
     Raises:
         BenchmarkError: when dbt doesn't give it.
     """
-    process = server.timed_process(
+    process = server.timed_project(
         *("-m", "dbt.cli.main", "--quiet", "--no-use-colors", "compile", "--inline", _ID),
         source=source,
     )

@@ -90,7 +90,7 @@ class Ours:
         }
 
     def _process(self, prefix: str, *arguments: str) -> Measured:
-        return self._server.timed_process(*arguments, prefix=prefix, source=self._source)
+        return self._server.timed_project(*arguments, prefix=prefix, source=self._source)
 
     def _nodes(self) -> dict[str, float]:
         """Read how long dbt's nodes took: the trips, and the others by what they are."""

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -113,13 +113,12 @@ class Server:
             cursor.copy_expert(statement, stream, size=1 << 18)
         return Measured(**elapsed)
 
-    def timed_process(self, *arguments: object, prefix: str = "", source: Path) -> Measured:
-        """Run a Python process of the project's, as a user would, and measure it.
+    def timed_process(self, command: Sequence[str], settings: dict[str, str]) -> Measured:
+        """Run a process, and measure it.
 
         Args:
-            arguments: of Python: ("-m", "loader", …).
-            prefix: the TLC_SCHEMA_PREFIX.
-            source: the TLC_SOURCE.
+            command: program and arguments.
+            settings: environment variables, besides those that are nobody's settings.
 
         Returns:
             What it took, and what it said.
@@ -127,14 +126,14 @@ class Server:
         Raises:
             BenchmarkError: when it fails.
         """
-        command = [sys.executable, *map(str, arguments)]
+        others = {name: v for name, v in os.environ.items() if not name.startswith(_SETTINGS)}
         peak = 0
         with (
             self._alone() as elapsed,
-            subprocess.Popen(  # noqa: S603 - our own interpreter
+            subprocess.Popen(  # noqa: S603 - the project's programs and its peers'
                 command,
                 cwd=PROJECT_DIR,
-                env=self._environment(prefix, source),
+                env=others | settings,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -147,11 +146,36 @@ class Server:
                 peak = max(peak, _tree_bytes(process.pid))
         if process.returncode:
             lines = [line for line in (output + said).splitlines() if line.strip()]
-            raise BenchmarkError(
-                f"{' '.join(map(str, arguments))}: exit {process.returncode}:"
-                f" {lines[-1] if lines else 'it said nothing'}"
-            )
+            raise BenchmarkError(lines[-1].strip() if lines else f"exit {process.returncode}")
         return Measured(**elapsed, peak_mb=peak / MB, output=output, said=said)
+
+    def timed_project(self, *arguments: str, source: Path, prefix: str = "") -> Measured:
+        """Run Python in the project, as a user of this server would, and measure it.
+
+        Args:
+            arguments: of Python: "-m", "loader", …
+            source: the TLC_SOURCE.
+            prefix: the TLC_SCHEMA_PREFIX.
+
+        Returns:
+            What it took, and what it said.
+
+        Raises:
+            BenchmarkError: when it fails.
+        """
+        settings = {
+            "TLC_TARGET": "local",
+            "TLC_LOCAL_DIR": str(self.local_dir),
+            "TLC_SOURCE": str(source),
+            "TLC_SCHEMA_PREFIX": prefix,
+            "DBT_TARGET_PATH": str(self.local_dir / "dbt"),
+            "DBT_LOG_PATH": str(self.local_dir / "logs"),
+        }
+        try:
+            return self.timed_process((sys.executable, *arguments), settings)
+        except BenchmarkError as error:
+            what = " ".join(argument for argument in arguments if "\n" not in argument)
+            raise BenchmarkError(f"python {what}: {error}") from error
 
     def drop(self, prefix: str) -> None:
         """Drop the schemas of a warehouse: the next run finds it empty."""
@@ -182,18 +206,6 @@ class Server:
         elapsed["seconds"] = time.perf_counter() - started
         written = self.scalar("select pg_wal_lsn_diff(pg_current_wal_lsn(), %s)", before)
         elapsed["wal_mb"] = float(written) / MB
-
-    def _environment(self, prefix: str, source: Path) -> dict[str, str]:
-        """Give a process's environment: nothing of the user's own settings, .env included."""
-        env = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
-        return env | {
-            "TLC_TARGET": "local",
-            "TLC_LOCAL_DIR": str(self.local_dir),
-            "TLC_SOURCE": str(source),
-            "TLC_SCHEMA_PREFIX": prefix,
-            "DBT_TARGET_PATH": str(self.local_dir / "dbt"),
-            "DBT_LOG_PATH": str(self.local_dir / "logs"),
-        }
 
 
 @contextmanager

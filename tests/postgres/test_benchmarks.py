@@ -4,9 +4,11 @@ import json
 import math
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks.plot import months_svg
 from loader.settings import PROJECT_DIR
 from tests.conftest import clean_env, succeeded
 
@@ -23,6 +25,7 @@ FIGURES = (
     "flatness",
     "unchanged_seconds",
     "dbt_overhead_seconds",
+    "mirror_ratio",
     "peak_mb",
     "drift",
 )
@@ -71,3 +74,8 @@ def test_a_month_again_is_left_alone(result):
 
 def test_the_server_and_the_files_are_gone(folder):
     assert {path.name for path in folder.iterdir()} == {"lock", "result.json"}
+
+
+def test_the_plot_has_a_dot_for_each_month(result):
+    plot = months_svg(result["months"], result["replaced_flow"], ROWS)
+    assert len(ElementTree.fromstring(plot).findall("{*}circle")) == 4

@@ -7,12 +7,13 @@ BIN := $(VENV)/bin
 REQUIREMENTS := requirements.txt $(WITH:%=requirements-%.txt)
 IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help install demo test clean
+.PHONY: help install demo test bench clean
 
 help:
 	@echo 'make install  the environment in $(VENV) (WITH=bigquery: that warehouse too)'
 	@echo 'make demo     two generated months of green and yellow: loaded, merged, tested'
 	@echo 'make test     lint, dbt and Python tests on a throwaway Postgres and on emulators of BigQuery'
+	@echo 'make bench    measure beside the replaced flow and the limit: ROWS=7700000 MONTHS=24, any size'
 	@echo 'make clean    stop the embedded server; remove it, its data and $(VENV)'
 
 install: $(REQUIREMENTS:%=$(VENV)/%.installed)
@@ -22,6 +23,22 @@ demo: install
 
 test: $(VENV)/requirements-dev.txt.installed
 	@$(IN_VENV) scripts/test
+
+# The size of a quick look: minutes. A full one takes an hour and 60 GB.
+ROWS ?= 1000000
+MONTHS ?= 3
+REPEATS ?= 3
+THEIRS ?= 13
+PEERS := .local/bench/venv
+bench: install $(PEERS)/requirements-bench.txt.installed
+	@$(IN_VENV) python -m benchmarks --rows $(ROWS) --months $(MONTHS) --theirs $(THEIRS) \
+		--repeats $(REPEATS) --peers $(PEERS)/bin/python
+
+$(PEERS)/%.installed: %
+	$(PYTHON) -m venv $(PEERS)
+	@echo "installing $<"
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 clean:
 	-$(BIN)/python -m loader postgres stop

@@ -1,0 +1,79 @@
+"""The limit: what Postgres itself takes for a month's rows that are ready and typed."""
+
+from pathlib import Path
+
+from benchmarks.server import BenchmarkError, Server
+
+_ID = "{{ row_id(row_key('yellow'), '1') }}"
+
+
+class Limit:
+    """A binary file of ready-made rows, and the three things that Postgres can do with it."""
+
+    def __init__(self, server: Server, month_table: str, row_id: str) -> None:
+        """Write the file.
+
+        Args:
+            server: the server.
+            month_table: a month of the trips, as dbt built it.
+            row_id: SQL of the row id.
+        """
+        self._server = server
+        self._row_id = row_id
+        self._file = server.data_dir / "ready.copy"
+        # All columns of the trips but the id, the row's place in the file included.
+        columns = server.scalar(
+            "select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute"
+            " where attrelid = %s::regclass and attnum > 0 and attname <> 'unique_row_id'",
+            month_table,
+        )
+        rows = f"select {columns} from {month_table}"
+        server.execute("create schema limits")
+        server.execute(f"create table limits.shape as {rows} with no data")
+        server.execute(f"copy ({rows}) to '{self._file}' (format binary)")
+
+    def measure(self) -> dict[str, float]:
+        """Copy the rows into a plain logged table, and make two tables of that one.
+
+        The tables come and go in the statements that fill them, as ours do, so that the server
+        needs no WAL for them; `freeze` spares the scan after the COPY its hint bits.
+
+        Returns:
+            Seconds of `copy`, `ctas` (create table as select *) and `ctas_id` (and with our id).
+        """
+        run = self._server.timed
+        seconds = {
+            "copy": run(
+                "begin; create table limits.landed (like limits.shape);"
+                f" copy limits.landed from '{self._file}' (format binary, freeze); commit"
+            ),
+            "ctas": run("create table limits.copied as select * from limits.landed"),
+            "ctas_id": run(
+                "create table limits.identified as"
+                f" select {self._row_id} as unique_row_id, * from limits.landed"
+            ),
+        }
+        self._server.execute("drop table limits.landed, limits.copied, limits.identified")
+        return {name: round(measured.seconds, 4) for name, measured in seconds.items()}
+
+
+def compiled_row_id(server: Server, source: Path) -> str:
+    """Have dbt compile the project's own row id, so that the limit computes the same.
+
+    Args:
+        server: the server, with something landed.
+        source: the folder of month files.
+
+    Returns:
+        The SQL expression over the columns of the trips.
+
+    Raises:
+        BenchmarkError: when dbt doesn't give it.
+    """
+    process = server.timed_project(
+        *("-m", "dbt.cli.main", "--quiet", "--no-use-colors", "compile", "--inline", _ID),
+        source=source,
+    )
+    if "md5" not in process.output:
+        raise BenchmarkError(f"dbt compile gave no row id: {process.output}")
+    return process.output.strip()

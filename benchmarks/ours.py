@@ -1,0 +1,111 @@
+"""Ours, as a user runs it: `load` and `dbt build`, and `run`."""
+
+import datetime as dt
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from benchmarks.server import Measured, Server
+from loader.months import format_month
+
+#: `python -m loader`, and the seconds of the command itself: without Python's start and imports.
+_LOADER = """
+import sys, time
+import loader.postgres_warehouse
+from loader.cli import main
+started = time.perf_counter()
+try:
+    main()
+finally:
+    print("inside", time.perf_counter() - started)
+"""
+# "yellow 2019-01  copy         7,700,000 rows     8.7 s  …"
+_STAGE = re.compile(r"^\S+ \S+  (\w+) +\S+ \w+ +([\d,.]+) s", re.MULTILINE)
+
+
+class Ours:
+    """The project's commands on the run's server."""
+
+    def __init__(self, server: Server, source: Path) -> None:
+        """Take note of where.
+
+        Args:
+            server: the server.
+            source: the folder of month files.
+        """
+        self._server = server
+        self._source = source
+
+    def load(self, month: dt.date, prefix: str) -> dict[str, Any]:
+        """Land a month.
+
+        Args:
+            month: file month.
+            prefix: the warehouse's TLC_SCHEMA_PREFIX.
+
+        Returns:
+            Figures of the process, `inside` (seconds of the command once Python has started: from
+            the file on disk to committed rows) and of its stages.
+        """
+        measured = self._process(prefix, "-c", _LOADER, "load", *_month(month))
+        inside = float(measured.output.split("inside")[-1])
+        return measured.figures | {"inside": round(inside, 3), "stages": _stages(measured)}
+
+    def build(self, month: dt.date, prefix: str) -> dict[str, Any]:
+        """Merge and test a landed month with dbt itself.
+
+        Args:
+            month: file month.
+            prefix: the warehouse's TLC_SCHEMA_PREFIX.
+
+        Returns:
+            Figures of the process, and seconds of dbt's nodes.
+        """
+        variables = json.dumps({"dataset": "yellow", "month": format_month(month)})
+        measured = self._process(
+            prefix, *("-m", "dbt.cli.main", "--no-use-colors", "build", "--vars", variables)
+        )
+        return measured.figures | {"nodes": self._nodes()}
+
+    def run(self, first: dt.date, prefix: str, last: dt.date | None = None) -> dict[str, Any]:
+        """Do a month, or some, from the file to the tested table.
+
+        Args:
+            first: file month.
+            prefix: the warehouse's TLC_SCHEMA_PREFIX.
+            last: last file month, to do several in one command.
+
+        Returns:
+            Figures of the process, seconds of its stages and of dbt's nodes, size of the month.
+        """
+        to = ("--to", format_month(last)) if last else ()
+        measured = self._process(prefix, "-m", "loader", "run", *_month(first), *to, "--json")
+        changed = any(done["changed"] for done in json.loads(measured.output))
+        return measured.figures | {
+            "changed": changed,
+            "stages": _stages(measured),
+            "nodes": self._nodes() if changed else {},
+            "size_mb": self._server.size_mb(f"{prefix}tlc.yellow_tripdata_{first:%Y_%m}"),
+        }
+
+    def _process(self, prefix: str, *arguments: str) -> Measured:
+        return self._server.timed_project(*arguments, prefix=prefix, source=self._source)
+
+    def _nodes(self) -> dict[str, float]:
+        """Read how long dbt's nodes took: the trips, and the others by what they are."""
+        results = json.loads((self._server.local_dir / "dbt" / "run_results.json").read_text())
+        seconds: dict[str, float] = {}
+        for result in results["results"]:
+            kind, _, name = result["unique_id"].split(".")[:3]
+            key = name if name == "yellow_tripdata" else f"{kind}s"
+            seconds[key] = seconds.get(key, 0) + result["execution_time"]
+        return {name: round(value, 2) for name, value in seconds.items()}
+
+
+def _month(month: dt.date) -> tuple[str, ...]:
+    return ("--dataset", "yellow", "--month", format_month(month))
+
+
+def _stages(measured: Measured) -> dict[str, float]:
+    return {name: float(seconds) for name, seconds in _STAGE.findall(measured.said)}

@@ -1,0 +1,246 @@
+"""The run's own embedded server, and how work on it is measured: time, memory, WAL."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+
+from loader import local_postgres
+from loader.settings import PROJECT_DIR
+
+MB = 1e6
+
+_SETTINGS = ("PG", "TLC_", "DBT_", "DLT_")
+_SCHEMAS = ("tlc_raw", "tlc_staging", "tlc", "tlc_marts")
+_SAMPLE_SECONDS = 0.05
+
+
+class BenchmarkError(Exception):
+    """Something didn't run, or came out wrong: the figures would mean nothing."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a piece of work took.
+
+    Attributes:
+        seconds: wall time.
+        wal_mb: WAL that the server wrote meanwhile.
+        peak_mb: memory of the process and all that it started, added up, at its highest; 0 for
+            work of the server alone.
+        output: what the process said on standard output.
+        said: what it said on standard error.
+    """
+
+    seconds: float
+    wal_mb: float
+    peak_mb: float = 0
+    output: str = ""
+    said: str = ""
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The figures, rounded, for the result."""
+        figures = {name: asdict(self)[name] for name in ("seconds", "wal_mb", "peak_mb")}
+        return {name: round(value, 2) for name, value in figures.items() if value}
+
+
+class Server:
+    """An embedded server in a folder of its own, started as the loader starts the user's."""
+
+    def __init__(self, local_dir: Path) -> None:
+        """Start it and connect; use `throwaway_server`.
+
+        Args:
+            local_dir: its TLC_LOCAL_DIR.
+        """
+        self.local_dir = local_dir
+        local_postgres.start(local_dir)
+        self.connection_env = local_postgres.connection_env(local_dir)
+        self.connection = self.connect()
+
+    def connect(self) -> psycopg2.extensions.connection:
+        """Open a connection that commits by itself."""
+        names = ("host", "port", "user", "password", "dbname")
+        connection = psycopg2.connect(**dict(zip(names, self.connection_env.values(), strict=True)))
+        connection.autocommit = True
+        return connection
+
+    @property
+    def data_dir(self) -> Path:
+        """Where the server may write files of its own."""
+        return self.local_dir / "postgres"
+
+    def execute(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Run a statement.
+
+        Args:
+            statement: SQL; several statements run in one transaction.
+            values: its parameters.
+
+        Returns:
+            Its rows, if it gives any.
+        """
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def scalar(self, statement: str, *values: Any) -> Any:
+        """Run a statement and return the first value of its first row."""
+        return self.execute(statement, *values)[0][0]
+
+    def timed(self, statement: str) -> Measured:
+        """Run a statement, alone on the server, and measure it."""
+        with self._alone() as elapsed:
+            self.execute(statement)
+        return Measured(**elapsed)
+
+    def timed_copy(self, statement: str, file: Path) -> Measured:
+        """Send a file through a `copy … from stdin`, and measure it."""
+        with (
+            file.open("rb") as stream,
+            self._alone() as elapsed,
+            self.connection.cursor() as cursor,
+        ):
+            cursor.copy_expert(statement, stream, size=1 << 18)
+        return Measured(**elapsed)
+
+    def timed_process(self, command: Sequence[str], settings: dict[str, str]) -> Measured:
+        """Run a process, and measure it.
+
+        Args:
+            command: program and arguments.
+            settings: environment variables, besides those that are nobody's settings.
+
+        Returns:
+            What it took, and what it said.
+
+        Raises:
+            BenchmarkError: when it fails.
+        """
+        others = {name: v for name, v in os.environ.items() if not name.startswith(_SETTINGS)}
+        peak = 0
+        with (
+            self._alone() as elapsed,
+            subprocess.Popen(  # noqa: S603 - the project's programs and its peers'
+                command,
+                cwd=PROJECT_DIR,
+                env=others | settings,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as process,
+        ):
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    output, said = process.communicate(timeout=_SAMPLE_SECONDS)
+                    break
+                peak = max(peak, _tree_bytes(process.pid))
+        if process.returncode:
+            lines = [line for line in (output + said).splitlines() if line.strip()]
+            raise BenchmarkError(lines[-1].strip() if lines else f"exit {process.returncode}")
+        return Measured(**elapsed, peak_mb=peak / MB, output=output, said=said)
+
+    def timed_project(self, *arguments: str, source: Path, prefix: str = "") -> Measured:
+        """Run Python in the project, as a user of this server would, and measure it.
+
+        Args:
+            arguments: of Python: "-m", "loader", …
+            source: the TLC_SOURCE.
+            prefix: the TLC_SCHEMA_PREFIX.
+
+        Returns:
+            What it took, and what it said.
+
+        Raises:
+            BenchmarkError: when it fails.
+        """
+        settings = {
+            "TLC_TARGET": "local",
+            "TLC_LOCAL_DIR": str(self.local_dir),
+            "TLC_SOURCE": str(source),
+            "TLC_SCHEMA_PREFIX": prefix,
+            "DBT_TARGET_PATH": str(self.local_dir / "dbt"),
+            "DBT_LOG_PATH": str(self.local_dir / "logs"),
+        }
+        try:
+            return self.timed_process((sys.executable, *arguments), settings)
+        except BenchmarkError as error:
+            what = " ".join(argument for argument in arguments if "\n" not in argument)
+            raise BenchmarkError(f"python {what}: {error}") from error
+
+    def drop(self, prefix: str) -> None:
+        """Drop the schemas of a warehouse: the next run finds it empty."""
+        for schema in _SCHEMAS:
+            self.execute(f"drop schema if exists {prefix}{schema} cascade")
+
+    def size_mb(self, pattern: str) -> float:
+        """Return the size on disk, indexes included, of the tables whose names match."""
+        return round(
+            self.scalar(
+                "select coalesce(sum(pg_total_relation_size(oid)), 0) / 1e6 from pg_class"
+                " where relkind = 'r' and format('%%s.%%s', relnamespace::regnamespace, relname)"
+                " like %s",
+                pattern,
+            ).__float__(),
+            1,
+        )
+
+    @contextmanager
+    def _alone(self) -> Iterator[dict[str, float]]:
+        """Time what is done inside, after all that was written before has reached the disk."""
+        self.execute("checkpoint")
+        os.sync()
+        elapsed: dict[str, float] = {}
+        before = self.scalar("select pg_current_wal_lsn()")
+        started = time.perf_counter()
+        yield elapsed
+        elapsed["seconds"] = time.perf_counter() - started
+        written = self.scalar("select pg_wal_lsn_diff(pg_current_wal_lsn(), %s)", before)
+        elapsed["wal_mb"] = float(written) / MB
+
+
+@contextmanager
+def throwaway_server(folder: Path) -> Iterator[Server]:
+    """Start a server that is removed afterwards, with what a killed run left of the last one.
+
+    Args:
+        folder: where to keep its files.
+
+    Yields:
+        The server.
+    """
+    local_dir = folder / "server"
+    _remove(local_dir)
+    server = Server(local_dir)
+    try:
+        yield server
+    finally:
+        server.connection.close()
+        _remove(local_dir)
+
+
+def _remove(local_dir: Path) -> None:
+    local_postgres.stop(local_dir)
+    shutil.rmtree(local_postgres.socket_dir(local_dir), ignore_errors=True)
+    shutil.rmtree(local_dir, ignore_errors=True)
+
+
+def _tree_bytes(pid: int) -> int:
+    """Return the resident memory of a process and of all its descendants."""
+    total = 0
+    with suppress(OSError, ValueError):  # it has just ended
+        proc = Path(f"/proc/{pid}")
+        total = int((proc / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        for task in (proc / "task").iterdir():
+            for child in (task / "children").read_text().split():
+                total += _tree_bytes(int(child))
+    return total

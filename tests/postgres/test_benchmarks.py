@@ -1,0 +1,81 @@
+"""`make bench` at a small size: it runs, and its result has every figure. None is judged here."""
+
+import json
+import math
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks.plot import months_svg
+from loader.settings import PROJECT_DIR
+from tests.conftest import clean_env, succeeded
+
+ROWS = 3_000
+
+#: What a full run is judged by.
+FIGURES = (
+    "ratio_to_limit",
+    "ratio_to_limit_with_id",
+    "speedup_empty",
+    "speedup_12_months",
+    "landing_ratio",
+    "landing_process_ratio",
+    "flatness",
+    "unchanged_seconds",
+    "dbt_overhead_seconds",
+    "mirror_ratio",
+    "peak_mb",
+    "drift",
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bench")
+    command = [sys.executable, "-m", "benchmarks", "--folder", str(folder)]
+    size = ["--rows", str(ROWS), "--months", "2", "--repeats", "1"]
+    succeeded(
+        subprocess.run(
+            command + size,
+            cwd=PROJECT_DIR,
+            env=clean_env(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_each_figure_is_there(result, name):
+    assert math.isfinite(result[name])
+    assert result[name] > 0
+
+
+def test_all_ways_did_the_same_months(result):
+    assert result["rows"] == ROWS
+    assert [one["month"] for one in result["months"]] == [1, 2]
+    assert [one["month"] for one in result["replaced_flow"]] == [1, 2]
+    assert result["speedup_12_months_there"] == 1
+    assert result["rows_checked"] == 2 * ROWS
+
+
+def test_a_month_again_is_left_alone(result):
+    assert [again["changed"] for again in result["unchanged"]] == [False]
+
+
+def test_the_server_and_the_files_are_gone(folder):
+    assert {path.name for path in folder.iterdir()} == {"lock", "result.json"}
+
+
+def test_the_plot_has_a_dot_for_each_month(result):
+    plot = months_svg(result["months"], result["replaced_flow"], ROWS)
+    assert len(ElementTree.fromstring(plot).findall("{*}circle")) == 4

@@ -1,8 +1,7 @@
 """`dbt build` without the full parse that every other value of `--vars` costs dbt.
 
-The project is parsed without them, which dbt does from its cache when no file has changed, and built
-with them. Run as a process of its own, for dbt changes the process that it runs in: its arguments
-are those of `dbt build`.
+The project is parsed without them, which dbt does from its cache when no file has changed, and
+built with them. A process of its own, for dbt changes the one that it runs in.
 """
 
 import sys

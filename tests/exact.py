@@ -92,6 +92,8 @@ def _copied(workspace: Workspace, query: str, kinds: dict[str, pa.DataType]) -> 
     with connection.cursor() as cursor:
         cursor.copy_expert(f"copy ({query}) to stdout (format csv)", out)
     connection.close()
+    if not out.getvalue():
+        return pa.schema(kinds.items()).empty_table()
     return pa_csv.read_csv(
         pa.BufferReader(out.getvalue()),
         pa_csv.ReadOptions(column_names=list(kinds)),

@@ -100,6 +100,8 @@
     {%- set unchanged, before = compare_versions(built, partition) -%}
 
     {%- call statement('swap') -%}
+        -- who asks for the table while this waits, waits too: so not for ever
+        set local lock_timeout = '{{ env_var("TLC_LOCK_SECONDS", "60") | int }}s';
         alter table {{ built }}
             {%- for column in model.columns.values() if column.constraints | selectattr('type', 'equalto', 'not_null') | list %}
             alter column {{ adapter.quote(column.name) }} set not null,

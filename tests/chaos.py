@@ -568,6 +568,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    # In the background of a shell it is ignored, and would be by the commands too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     struck: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     wrong = 0

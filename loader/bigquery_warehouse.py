@@ -7,7 +7,7 @@ import socket
 import uuid
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -23,6 +23,7 @@ from loader.contract import dataset_table, load_contract
 from loader.errors import LockedError, ReconciliationError, UsageError, WarehouseError
 from loader.filesystem import open_filesystem
 from loader.months import format_month
+from loader.progress import Reporter
 from loader.settings import Settings
 from loader.warehouse import LandedFile
 
@@ -159,6 +160,10 @@ class BigQueryWarehouse:
                 name=name,
                 token=token,
             )
+
+    def build_lock(self, reporter: Reporter) -> AbstractContextManager[None]:
+        """Hold nothing: BigQuery replaces a view or a seed in one step, and merges one by one."""
+        return nullcontext()
 
     def prepare(
         self, pipeline: dlt.Pipeline, schema: dlt.Schema, dataset: str, month: dt.date

@@ -1,6 +1,7 @@
 """The warehouse in Postgres."""
 
 import datetime as dt
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from loader.contract import dataset_table
 from loader.destination import Part, postgres_copy
 from loader.errors import TABLE_IN_USE, LockedError, ReconciliationError, WarehouseError
 from loader.months import format_month
+from loader.progress import Reporter
 from loader.settings import Settings
 from loader.warehouse import LandedFile
 
@@ -106,6 +108,26 @@ class PostgresWarehouse:
             raise LockedError(f"{label}: {TABLE_IN_USE}") from error
         except psycopg2.Error as error:
             raise WarehouseError(f"{label}: Postgres: {' '.join(str(error).split())}") from error
+        finally:
+            if not self.connection.closed:
+                self._scalar("select pg_advisory_unlock(hashtextextended(%s, 0))", key)
+
+    @contextmanager
+    def build_lock(self, reporter: Reporter) -> Iterator[None]:
+        """Let one run at a time build in this warehouse: dbt is not made for two. The next waits.
+
+        Args:
+            reporter: where to say that it waits.
+        """
+        key = f"nyc_tlc {self._final} build"
+        is_told = False
+        while not self._scalar("select pg_try_advisory_lock(hashtextextended(%s, 0))", key):
+            if not is_told:
+                reporter.say("waiting for another run's dbt build in this warehouse to end")
+                is_told = True
+            time.sleep(0.2)
+        try:
+            yield
         finally:
             if not self.connection.closed:
                 self._scalar("select pg_advisory_unlock(hashtextextended(%s, 0))", key)

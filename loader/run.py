@@ -121,13 +121,15 @@ def _run_month(
         # Raw rows that should be gone: an earlier run merged them, and failed after that.
         or (drops_raw and warehouse.has_raw_rows(dataset, month))
     ):
-        build = build_months(settings, dataset, [month], reporter)
-    entry = _reconcile(warehouse, landing)
-    if build:
+        with warehouse.build_lock(reporter):
+            build = build_months(settings, dataset, [month], reporter)
+            entry = _reconcile(warehouse, landing)
+            if drops_raw:
+                warehouse.drop_raw(dataset, month)
         for name, rows in build.warnings.items():
             reporter.say(f"{dataset} {format_month(month)}  warning: {name} ({rows})")
-    if build and drops_raw:
-        warehouse.drop_raw(dataset, month)
+    else:
+        entry = _reconcile(warehouse, landing)
     if not options.keep_files:
         # Whoever downloaded it: an earlier run may have been killed before this.
         download.discard(settings.local_dir / "downloads", dataset, month)

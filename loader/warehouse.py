@@ -11,6 +11,7 @@ from dlt.common.destination import Destination
 
 from loader import local_postgres
 from loader.errors import UsageError
+from loader.progress import Reporter
 from loader.settings import Settings
 
 
@@ -74,6 +75,13 @@ class Warehouse(Protocol):
 
     def lock(self, dataset: str, month: dt.date) -> AbstractContextManager[None]:
         """Hold the lock of a dataset and month, or raise a LockedError at once."""
+
+    def build_lock(self, reporter: Reporter) -> AbstractContextManager[None]:
+        """Let one run at a time build in this warehouse: dbt is not made for two. The next waits.
+
+        Args:
+            reporter: where to say that it waits.
+        """
 
     def prepare(
         self, pipeline: dlt.Pipeline, schema: dlt.Schema, dataset: str, month: dt.date

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from logging.handlers import RotatingFileHandler
+from logging.handlers import MemoryHandler, RotatingFileHandler
 from typing import Annotated, Any
 
 import psycopg2
@@ -435,9 +435,8 @@ def _log_to_file(settings: Settings) -> None:
     handler = RotatingFileHandler(folder / "loader.log", maxBytes=5_000_000, backupCount=3)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    import dlt.common.logger as dlt_logger
-
-    dlt_logger.LOGGER = logging.getLogger("dlt")
+    # dlt writes to the terminal, unless its logger has a handler: this one hands on to ours.
+    logging.getLogger("dlt").handlers = [MemoryHandler(1, target=handler)]
 
 
 def main() -> None:

@@ -215,15 +215,22 @@ def _only_one_pipeline(settings: Settings, reporter: Reporter) -> Iterator[None]
 def _cause(error: Exception, label: str) -> LoaderError:
     """Find what made a dlt step fail: our own error, or the warehouse's."""
     cause: BaseException | None = error
+    of_warehouse: BaseException | None = None
     while cause is not None:
         if isinstance(cause, LoaderError):
             return cause
         if isinstance(cause, psycopg2.errors.LockNotAvailable):
             return LockedError(f"{label}: {TABLE_IN_USE}")
         if isinstance(cause, (DatabaseException, LoadClientJobException, psycopg2.Error)):
-            return WarehouseError(f"{label}: {_last_line(cause)}; the log has the details")
-        cause = cause.__cause__ or cause.__context__
-    return LoaderError(f"{label}: {_last_line(error)}; the log has the details")
+            of_warehouse = cause
+        # dlt keeps what made a job fail apart from Python's chain.
+        cause = getattr(cause, "client_exception", None) or cause.__cause__ or cause.__context__
+    if of_warehouse is None:
+        return LoaderError(f"{label}: {_last_line(error)}; the log has the details")
+    reason = _last_line(of_warehouse)
+    if isinstance(of_warehouse, psycopg2.Error):
+        reason = of_warehouse.diag.message_primary or reason
+    return WarehouseError(f"{label}: {reason}; the log has the details")
 
 
 def _last_line(error: BaseException) -> str:

@@ -4,16 +4,20 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 # WITH=bigquery, WITH=dashboard or both: what not everybody needs.
+# Of `make chaos`: how many rounds, and the seed of the first.
+ROUNDS ?= 200
+SEED ?= 1
 REQUIREMENTS := requirements.txt $(WITH:%=requirements-%.txt)
 IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help install demo test bench clean
+.PHONY: help install demo test bench chaos clean
 
 help:
 	@echo 'make install  the environment in $(VENV) (WITH=bigquery: that warehouse too)'
 	@echo 'make demo     two generated months of green and yellow: loaded, merged, tested'
 	@echo 'make test     lint, dbt and Python tests on a throwaway Postgres and on emulators of BigQuery'
 	@echo 'make bench    measure beside the replaced flow and the limit: ROWS=7700000 MONTHS=24, any size'
+	@echo 'make chaos    kill loads and builds at random moments (ROUNDS=200 SEED=1), and compare'
 	@echo 'make clean    stop the embedded server; remove it, its data and $(VENV)'
 
 install: $(REQUIREMENTS:%=$(VENV)/%.installed)
@@ -39,6 +43,9 @@ $(PEERS)/%.installed: %
 	@echo "installing $<"
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+chaos: $(VENV)/requirements-dev.txt.installed
+	@$(IN_VENV) python -m tests.chaos --rounds $(ROUNDS) --seed $(SEED)
 
 clean:
 	-$(BIN)/python -m loader postgres stop

@@ -7,8 +7,8 @@ import socket
 import uuid
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, fields
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
 from typing import Any
 
 import dlt
@@ -23,6 +23,7 @@ from loader.contract import dataset_table, load_contract
 from loader.errors import LockedError, ReconciliationError, UsageError, WarehouseError
 from loader.filesystem import open_filesystem
 from loader.months import format_month
+from loader.progress import Reporter
 from loader.settings import Settings
 from loader.warehouse import LandedFile
 
@@ -160,6 +161,10 @@ class BigQueryWarehouse:
                 token=token,
             )
 
+    def build_lock(self, reporter: Reporter) -> AbstractContextManager[None]:
+        """Hold nothing: BigQuery replaces a view or a seed in one step, and merges one by one."""
+        return nullcontext()
+
     def prepare(
         self, pipeline: dlt.Pipeline, schema: dlt.Schema, dataset: str, month: dt.date
     ) -> None:
@@ -224,23 +229,25 @@ class BigQueryWarehouse:
                 store.rm_file(part)
 
     def touch(self, landed: LandedFile) -> None:
-        """Record that a version was seen again under another ETag or time; its rows stay."""
+        """Write a version's record anew: another ETag or time, or accepted; its rows stay."""
         self._record(landed, "")
 
     def _record(self, landed: LandedFile, before: str) -> None:
         """Write the record of a version, in place of one of the same bytes."""
-        month_files, names = self._table(self._raw, "month_files"), list(asdict(landed))
+        month_files = self._table(self._raw, "month_files")
+        # A table that an earlier version of the loader made may lack columns: those of no value.
+        values = {name: value for name, value in asdict(landed).items() if value is not None}
         self._query(
             f"""
             begin transaction;
             {before}
             delete from {month_files}
             where dataset = @dataset and file_month = @file_month and sha256 = @sha256;
-            insert into {month_files} ({", ".join(names)})
-            values ({", ".join(f"@{name}" for name in names)});
+            insert into {month_files} ({", ".join(values)})
+            values ({", ".join(f"@{name}" for name in values)});
             commit transaction;
             """,
-            **asdict(landed),
+            **values,
         )
 
     def drop_raw(self, dataset: str, month: dt.date) -> None:
@@ -260,12 +267,11 @@ class BigQueryWarehouse:
 
     def landed_files(self) -> list[LandedFile]:
         """Read the record of every landed version, the newest of a month last."""
-        names = ", ".join(field.name for field in fields(LandedFile))
         rows = self._query_if_there(
-            f"select {names} from {self._table(self._raw, 'month_files')}"
+            f"select * from {self._table(self._raw, 'month_files')}"
             " order by dataset, file_month, landed_at"
         )
-        return [LandedFile(**row) for row in rows]
+        return [LandedFile.of_row(row) for row in rows]
 
     def ledger(self) -> list[dict[str, Any]]:
         """Read the ledger: one row a merged version, the newest of a month last."""

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from logging.handlers import RotatingFileHandler
+from logging.handlers import MemoryHandler, RotatingFileHandler
 from typing import Annotated, Any
 
 import psycopg2
@@ -64,6 +64,9 @@ SourceOption = Annotated[
 TargetOption = Annotated[
     str | None, typer.Option("--target", help="local, postgres or bigquery; default local")
 ]
+AllowEmptyOption = Annotated[
+    bool, typer.Option("--allow-empty", help="take a file with zero rows, which is refused")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
 
 
@@ -101,6 +104,7 @@ def load(
     to: ToOption = None,
     source: SourceOption = None,
     target: TargetOption = None,
+    allow_empty: AllowEmptyOption = False,
 ) -> None:
     """Land month files in the raw schema. `dbt build` merges them.
 
@@ -112,9 +116,14 @@ def load(
         for one in months:
             with context.warehouse.lock(dataset, one):
                 landing = land_month(
-                    context.settings, context.warehouse, dataset, one, context.reporter
+                    context.settings,
+                    context.warehouse,
+                    dataset,
+                    one,
+                    context.reporter,
+                    allow_empty=allow_empty,
                 )
-            if landing.changed:
+            if landing.changed and not landing.landed.suspect:
                 context.reporter.say(
                     f"{dataset} {format_month(one)}  landed {landing.landed.landed_rows:,} rows;"
                     f" next: dbt build --vars '{{dataset: {dataset}, month: {format_month(one)}}}'"
@@ -134,6 +143,10 @@ def run(
     keep_files: Annotated[
         bool, typer.Option("--keep-files", help="keep the downloaded files after the merge")
     ] = False,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="merge a version that is suspect, too")
+    ] = False,
+    allow_empty: AllowEmptyOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Do months end to end: land, merge, test, reconcile, clean up.
@@ -151,6 +164,8 @@ def run(
             context.reporter,
             keep_raw=keep_raw,
             keep_files=keep_files,
+            accept=accept,
+            allow_empty=allow_empty,
         )
     _finish(done, as_json)
 
@@ -293,6 +308,8 @@ def _standing(version: LandedFile | None, entry: dict[str, Any] | None) -> str:
     """Say how a month stands in the warehouse."""
     if entry and (version is None or entry["sha256"] == version.sha256):
         return "merged"
+    if version and version.suspect:
+        return "suspect: landed, not merged until --accept"
     return "landed, not merged" if version else ""
 
 
@@ -418,9 +435,8 @@ def _log_to_file(settings: Settings) -> None:
     handler = RotatingFileHandler(folder / "loader.log", maxBytes=5_000_000, backupCount=3)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    import dlt.common.logger as dlt_logger
-
-    dlt_logger.LOGGER = logging.getLogger("dlt")
+    # dlt writes to the terminal, unless its logger has a handler: this one hands on to ours.
+    logging.getLogger("dlt").handlers = [MemoryHandler(1, target=handler)]
 
 
 def main() -> None:

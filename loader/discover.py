@@ -33,9 +33,6 @@ MAX_WAIT_SECONDS = 60.0
 BLOCKED_ATTEMPTS = 3
 BLOCKED_SECONDS = 10.0
 
-#: Addresses of reference months that answered in this process: asked once for a range of months.
-_answered: set[str] = set()
-
 
 class _BlockedError(SourceError):
     """The source refuses even what it certainly has."""
@@ -101,22 +98,16 @@ class _HttpSource:
         if response.status_code != 403:
             raise bad_status(response, url, label)
         # TLC's storage says 403 for a missing file, and for a client it doesn't want.
+        # The reference is asked each time: a throttle may set in between two months of a range.
         reference = next(known for known in REFERENCE_MONTHS if known != month)
-        if not self._answers(dataset, reference):
+        known_url, known_label = self._url(dataset, reference), _label(dataset, reference)
+        if request("HEAD", known_url, known_label).status_code != 200:
             raise _BlockedError(
                 f"{label}: {redact(self.base)} answers 403, and refuses"
                 f" {file_name(dataset, reference)} too: this client is blocked or throttled;"
                 " wait some minutes and run again, or read from a copy with --source"
             )
         return None
-
-    def _answers(self, dataset: str, reference: dt.date) -> bool:
-        url = self._url(dataset, reference)
-        if url not in _answered:
-            if request("HEAD", url, _label(dataset, reference)).status_code != 200:
-                return False
-            _answered.add(url)
-        return True
 
     def _url(self, dataset: str, month: dt.date) -> str:
         return f"{self.base.rstrip('/')}/{file_name(dataset, month)}"

@@ -17,6 +17,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from loader import filesystem
 from loader.discover import PublishedFile, bad_status, describe, is_http, redact, request
 from loader.errors import FileRefusedError, LoaderError, SourceError
+from loader.months import file_name
 
 ATTEMPTS = 8
 BACKOFF_SECONDS = 1.0
@@ -54,14 +55,13 @@ class LocalFile:
     last_modified: dt.datetime | None
     published: PublishedFile
 
-    @property
-    def is_download(self) -> bool:
-        """Whether it is a copy of ours, which may be deleted."""
-        return str(self.path) != self.published.url
-
 
 def fetch(
-    file: PublishedFile, folder: Path, progress: Callable[[int], None] | None = None
+    file: PublishedFile,
+    folder: Path,
+    progress: Callable[[int], None] | None = None,
+    *,
+    allow_empty: bool = False,
 ) -> LocalFile:
     """Bring a month file here and check it.
 
@@ -72,6 +72,7 @@ def fetch(
         file: what `find` told of it.
         folder: where downloads go; created when missing.
         progress: called with the number of bytes that are here so far.
+        allow_empty: take a file with zero rows too.
 
     Returns:
         The checked file. Its version is that of the bytes, should the source have replaced them
@@ -79,15 +80,17 @@ def fetch(
 
     Raises:
         SourceError: when the file can't be had whole.
-        FileRefusedError: when it is not a Parquet file with rows; a download is deleted.
+        FileRefusedError: when it is not a Parquet file, or has no rows; a download is deleted.
         LoaderError: when the folder can't be written to, or the disk is full.
     """
     if not is_http(file.url) and not filesystem.is_bucket(file.url):
-        return _read_in_place(file)
+        return _read_in_place(file, allow_empty)
     part = _Part(folder / f"{file.name}.part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return _reuse(file, folder) or _download(file, folder, part, progress)
+        return _reuse(file, folder, allow_empty) or _download(
+            file, folder, part, progress, allow_empty
+        )
     except FileRefusedError:
         part.discard()
         raise
@@ -98,6 +101,20 @@ def fetch(
             f"{file.label}: can't write to {folder}: {error.strerror or error}; make room"
             " or choose another place with TLC_LOCAL_DIR"
         ) from error
+
+
+def discard(folder: Path, dataset: str, month: dt.date) -> None:
+    """Delete the download of a month file, if there is one.
+
+    Args:
+        folder: where downloads are.
+        dataset: yellow or green.
+        month: the file month.
+    """
+    path = folder / file_name(dataset, month)
+    path.unlink(missing_ok=True)
+    _stamp_path(path).unlink(missing_ok=True)
+    _Part(path.with_name(f"{path.name}.part")).discard()
 
 
 @dataclass(frozen=True)
@@ -131,11 +148,15 @@ class _Part:
 
 
 def _download(
-    file: PublishedFile, folder: Path, part: _Part, progress: Callable[[int], None] | None
+    file: PublishedFile,
+    folder: Path,
+    part: _Part,
+    progress: Callable[[int], None] | None,
+    allow_empty: bool,
 ) -> LocalFile:
     transfer = _HttpTransfer if is_http(file.url) else _BucketTransfer
     served = transfer(file, part, progress).run()
-    rows = _check_parquet(part.path, file)
+    rows = _check_parquet(part.path, file, allow_empty)
     sha256 = _sha256(part.path)
     path = folder / file.name
     # The stamp first: killed in between, the next run takes the complete partial, asking nothing.
@@ -255,7 +276,7 @@ class _BucketTransfer(_Transfer):
         self._require_whole(done)
 
 
-def _reuse(file: PublishedFile, folder: Path) -> LocalFile | None:
+def _reuse(file: PublishedFile, folder: Path, allow_empty: bool) -> LocalFile | None:
     """Return the file of an earlier run, if it is this version and still intact."""
     path = folder / file.name
     if not file.etag or not path.exists():
@@ -264,7 +285,7 @@ def _reuse(file: PublishedFile, folder: Path) -> LocalFile | None:
     stamp = _stamp_path(path)
     if not stamp.exists() or stamp.read_bytes() != _stamp(sha256, file.etag):
         return None
-    rows = _check_parquet(path, file)
+    rows = _check_parquet(path, file, allow_empty)
     return LocalFile(path, sha256, path.stat().st_size, rows, file.etag, file.last_modified, file)
 
 
@@ -276,10 +297,10 @@ def _stamp(sha256: str, etag: str | None) -> bytes:
     return f"{sha256} {etag}\n".encode()
 
 
-def _read_in_place(file: PublishedFile) -> LocalFile:
+def _read_in_place(file: PublishedFile, allow_empty: bool) -> LocalFile:
     path = Path(file.url)
     try:
-        rows = _check_parquet(path, file)
+        rows = _check_parquet(path, file, allow_empty)
         sha256, size = _sha256(path), path.stat().st_size
         return LocalFile(path, sha256, size, rows, file.etag, file.last_modified, file)
     except OSError as error:
@@ -288,7 +309,7 @@ def _read_in_place(file: PublishedFile) -> LocalFile:
         ) from error
 
 
-def _check_parquet(path: Path, file: PublishedFile) -> int:
+def _check_parquet(path: Path, file: PublishedFile, allow_empty: bool) -> int:
     """Return the number of rows of a file that is Parquet, readable and not empty."""
     source = redact(file.url)
     with path.open("rb") as opened:
@@ -307,10 +328,10 @@ def _check_parquet(path: Path, file: PublishedFile) -> int:
             f"{file.label}: corrupt, its Parquet footer can't be read ({source}); run again, and"
             " tell TLC if it stays so"
         ) from error
-    if rows == 0:
+    if rows == 0 and not allow_empty:
         raise FileRefusedError(
             f"{file.label}: an empty file, zero rows ({source}); run again when TLC has"
-            " published it anew"
+            " published it anew, or with --allow-empty if the month is to be empty"
         )
     return rows
 

@@ -1,5 +1,11 @@
 """The ways a command can fail. Each has an exit code of its own, which scripts may rely on."""
 
+#: What is wrong, and to do, when a table can't be had in TLC_LOCK_SECONDS.
+TABLE_IN_USE = (
+    "a query or an open transaction of somebody else has held the table for too long; nothing was"
+    " changed: end it or wait for it, then run again (TLC_LOCK_SECONDS says how long to wait)"
+)
+
 
 class LoaderError(Exception):
     """A failure told to the user in one line: what is wrong, where, and what to do."""
@@ -44,6 +50,6 @@ class ReconciliationError(LoaderError):
 
 
 class LockedError(LoaderError):
-    """Another run holds the lock of this dataset and month."""
+    """Another run holds the lock of this dataset and month, or somebody uses the table."""
 
     exit_code = 8

@@ -5,10 +5,12 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Any
 
 import dlt
 import psycopg2
+import psycopg2.errors
+from dlt.common.storages.load_package import create_load_id
 from dlt.destinations.exceptions import DatabaseException
 from dlt.load.exceptions import LoadClientJobException
 from dlt.pipeline.exceptions import PipelineStepFailed
@@ -16,12 +18,12 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from loader import __version__, discover, download
 from loader.conform import Conformer
 from loader.download import LocalFile
-from loader.errors import LoaderError, WarehouseError
+from loader.errors import TABLE_IN_USE, LoaderError, LockedError, WarehouseError
 from loader.months import format_month
 from loader.progress import DltProgress, Reporter
 from loader.settings import Settings
 from loader.source import month_file, raw_schema
-from loader.warehouse import LandedFile, Warehouse
+from loader.warehouse import LandedFile, Warehouse, merged_versions
 
 PIPELINE = "nyc_tlc"
 
@@ -33,13 +35,10 @@ class Landing:
     Attributes:
         landed: the version that is landed now.
         changed: whether rows were landed; False when this version was there already.
-        download: the downloaded file, which may go once the month is merged; None for a file
-            that was read in place, or not at all.
     """
 
     landed: LandedFile
     changed: bool
-    download: Path | None
 
 
 def land_month(
@@ -48,8 +47,13 @@ def land_month(
     dataset: str,
     month: dt.date,
     reporter: Reporter,
+    *,
+    allow_empty: bool = False,
 ) -> Landing:
     """Bring a month file into the raw schema. Call it with the month's lock held.
+
+    A version with far fewer rows than the trips table holds lands too, marked as suspect: it is
+    not merged until it is accepted.
 
     Args:
         settings: the settings.
@@ -57,6 +61,7 @@ def land_month(
         dataset: dataset to land.
         month: file month to land.
         reporter: where to show progress.
+        allow_empty: land a file with zero rows too.
 
     Returns:
         What was done.
@@ -70,40 +75,60 @@ def land_month(
     """
     label = f"{dataset} {format_month(month)}"
     published = discover.require(settings.source, dataset, month)
-    newest = _newest_landed(warehouse, dataset, month)
+    merged = merged_versions(warehouse).get((dataset, month))
+    newest = _newest_landed(warehouse, dataset, month, merged)
     if newest and same_signal(newest, published):
         reporter.say(f"{label}  unchanged since it landed on {newest.landed_at:%Y-%m-%d}")
-        return Landing(newest, changed=False, download=None)
+        return Landing(newest, changed=False)
 
     with reporter.stage(label, "download", "bytes", published.size) as stage:
-        file = download.fetch(published, settings.local_dir / "downloads", stage.set)
+        file = download.fetch(
+            published, settings.local_dir / "downloads", stage.set, allow_empty=allow_empty
+        )
         stage.set(file.size)
-    downloaded = file.path if file.is_download else None
     if newest and newest.sha256 == file.sha256:
         # TLC stamps files anew without changing them: remember the stamp, keep the rows.
         touched = replace(newest, etag=file.etag, last_modified=file.last_modified)
         warehouse.touch(touched)
         reporter.say(f"{label}  same bytes as landed on {newest.landed_at:%Y-%m-%d}")
-        return Landing(touched, changed=False, download=downloaded)
+        return Landing(touched, changed=False)
 
     landed = _load(settings, warehouse, file, reporter)
+    landed = replace(landed, suspect=_suspicion(settings, landed, merged))
     warehouse.publish(landed)
-    return Landing(landed, changed=True, download=downloaded)
+    if landed.suspect:
+        reporter.say(f"{label}  warning: {suspicion(landed)}")
+    return Landing(landed, changed=True)
 
 
-def _newest_landed(warehouse: Warehouse, dataset: str, month: dt.date) -> LandedFile | None:
+def suspicion(landed: LandedFile) -> str:
+    """Say why a suspect version is not merged, and how it can be."""
+    return (
+        f"suspect: {landed.suspect}; landed, and not merged: look at {landed.file_name}, and if it"
+        f" is right, run: python -m loader run --dataset {landed.dataset}"
+        f" --month {format_month(landed.file_month)} --accept"
+    )
+
+
+def _suspicion(settings: Settings, landed: LandedFile, merged: dict[str, Any] | None) -> str | None:
+    """Tell what is suspicious of a new version, beside the one that the trips table holds."""
+    before = merged["table_rows"] if merged else 0
+    if landed.file_rows >= before * (1 - settings.max_row_drop):
+        return None
+    return f"{landed.file_rows:,} rows where the table holds {before:,}"
+
+
+def _newest_landed(
+    warehouse: Warehouse, dataset: str, month: dt.date, merged: dict[str, Any] | None
+) -> LandedFile | None:
     """Return the newest landed version, unless its rows are gone before they were merged."""
     versions = [
         v for v in warehouse.landed_files() if (v.dataset, v.file_month) == (dataset, month)
     ]
     if not versions:
         return None
-    merged = {
-        row["sha256"]
-        for row in warehouse.ledger()
-        if (row["dataset"], row["file_month"]) == (dataset, month) and row["is_current"]
-    }
-    usable = versions[-1].sha256 in merged or warehouse.has_raw_rows(dataset, month)
+    is_merged = merged is not None and versions[-1].sha256 == merged["sha256"]
+    usable = is_merged or warehouse.has_raw_rows(dataset, month)
     return versions[-1] if usable else None
 
 
@@ -148,8 +173,10 @@ def _load(
         schema = raw_schema(conformer)
         try:
             warehouse.prepare(pipeline, schema, dataset, month)
-            info = pipeline.run(month_file(conformer), schema=schema)
-        except PipelineStepFailed as error:
+            load_id = create_load_id()
+            if file.rows:  # dlt makes no package of nothing
+                load_id = pipeline.run(month_file(conformer), schema=schema).loads_ids[-1]
+        except (PipelineStepFailed, DatabaseException) as error:
             raise _cause(error, label) from error
     return LandedFile(
         dataset=dataset,
@@ -163,9 +190,10 @@ def _load(
         file_rows=file.rows,
         landed_rows=file.rows,
         unknown_columns=",".join(conformer.unknown) or None,
+        suspect=None,
         landed_at=dt.datetime.now(dt.UTC).replace(tzinfo=None),
         raw_dropped_at=None,
-        load_id=info.loads_ids[-1],
+        load_id=load_id,
         loader_version=__version__,
     )
 
@@ -184,16 +212,25 @@ def _only_one_pipeline(settings: Settings, reporter: Reporter) -> Iterator[None]
         yield
 
 
-def _cause(error: PipelineStepFailed, label: str) -> LoaderError:
+def _cause(error: Exception, label: str) -> LoaderError:
     """Find what made a dlt step fail: our own error, or the warehouse's."""
     cause: BaseException | None = error
+    of_warehouse: BaseException | None = None
     while cause is not None:
         if isinstance(cause, LoaderError):
             return cause
+        if isinstance(cause, psycopg2.errors.LockNotAvailable):
+            return LockedError(f"{label}: {TABLE_IN_USE}")
         if isinstance(cause, (DatabaseException, LoadClientJobException, psycopg2.Error)):
-            return WarehouseError(f"{label}: {_last_line(cause)}; the log has the details")
-        cause = cause.__cause__ or cause.__context__
-    return LoaderError(f"{label}: {_last_line(error)}; the log has the details")
+            of_warehouse = cause
+        # dlt keeps what made a job fail apart from Python's chain.
+        cause = getattr(cause, "client_exception", None) or cause.__cause__ or cause.__context__
+    if of_warehouse is None:
+        return LoaderError(f"{label}: {_last_line(error)}; the log has the details")
+    reason = _last_line(of_warehouse)
+    if isinstance(of_warehouse, psycopg2.Error):
+        reason = of_warehouse.diag.message_primary or reason
+    return WarehouseError(f"{label}: {reason}; the log has the details")
 
 
 def _last_line(error: BaseException) -> str:

@@ -1,21 +1,24 @@
 """The warehouse in Postgres."""
 
 import datetime as dt
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 import dlt
 import psycopg2
+import psycopg2.errors
 from dlt.common.destination import Destination
 from psycopg2 import sql
 from psycopg2.extras import RealDictCursor
 
 from loader.contract import dataset_table
 from loader.destination import Part, postgres_copy
-from loader.errors import LockedError, ReconciliationError, WarehouseError
+from loader.errors import TABLE_IN_USE, LockedError, ReconciliationError, WarehouseError
 from loader.months import format_month
+from loader.progress import Reporter
 from loader.settings import Settings
 from loader.warehouse import LandedFile
 
@@ -45,6 +48,8 @@ class PostgresWarehouse:
                 " variables, or run: python -m loader doctor"
             ) from error
         self.connection.autocommit = True
+        self._lock_timeout = f"{settings.lock_seconds}s"
+        self._scalar("select set_config('lock_timeout', %s, false)", self._lock_timeout)
 
     def close(self) -> None:
         """Close the connection; locks held by it are released."""
@@ -61,7 +66,7 @@ class PostgresWarehouse:
                 "password": info.password or "none",  # dlt insists on one
                 "database": info.dbname,
                 # A socket's folder can't stand in a URL's host; libpq lets the query overrule it.
-                "query": {"host": info.host},
+                "query": {"host": info.host, "options": f"-clock_timeout={self._lock_timeout}"},
             }
         )
 
@@ -87,14 +92,40 @@ class PostgresWarehouse:
         """Hold the lock of a dataset and month, or fail at once.
 
         Raises:
-            LockedError: when another run holds it.
+            LockedError: when another run holds it, or somebody holds a table for too long.
+            WarehouseError: when Postgres fails meanwhile.
         """
-        key = f"nyc_tlc {self._raw} {dataset} {format_month(month)}"
+        label = f"{dataset} {format_month(month)}"
+        key = f"nyc_tlc {self._raw} {label}"
         if not self._scalar("select pg_try_advisory_lock(hashtextextended(%s, 0))", key):
             raise LockedError(
-                f"{dataset} {format_month(month)}: another run is working on it;"
-                " wait for it to end, or choose another month"
+                f"{label}: another run is working on it; wait for it to end, or choose another"
+                " month"
             )
+        try:
+            yield
+        except psycopg2.errors.LockNotAvailable as error:
+            raise LockedError(f"{label}: {TABLE_IN_USE}") from error
+        except psycopg2.Error as error:
+            raise WarehouseError(f"{label}: Postgres: {' '.join(str(error).split())}") from error
+        finally:
+            if not self.connection.closed:
+                self._scalar("select pg_advisory_unlock(hashtextextended(%s, 0))", key)
+
+    @contextmanager
+    def build_lock(self, reporter: Reporter) -> Iterator[None]:
+        """Let one run at a time build in this warehouse: dbt is not made for two. The next waits.
+
+        Args:
+            reporter: where to say that it waits.
+        """
+        key = f"nyc_tlc {self._final} build"
+        is_told = False
+        while not self._scalar("select pg_try_advisory_lock(hashtextextended(%s, 0))", key):
+            if not is_told:
+                reporter.say("waiting for another run's dbt build in this warehouse to end")
+                is_told = True
+            time.sleep(0.2)
         try:
             yield
         finally:
@@ -166,13 +197,14 @@ class PostgresWarehouse:
             self._record(cursor, landed)
 
     def touch(self, landed: LandedFile) -> None:
-        """Record that a version was seen again under another ETag or time; its rows stay."""
+        """Write a version's record anew: another ETag or time, or accepted; its rows stay."""
         with self.connection, self.connection.cursor() as cursor:
             self._record(cursor, landed)
 
     def _record(self, cursor: psycopg2.extensions.cursor, landed: LandedFile) -> None:
         """Write the record of a version, in place of one of the same bytes."""
-        values = asdict(landed)
+        # A table that an earlier version of the loader made may lack columns: those of no value.
+        values = {name: value for name, value in asdict(landed).items() if value is not None}
         table = self._raw_table("month_files")
         cursor.execute(
             sql.SQL("delete from {} where dataset = %s and file_month = %s and sha256 = %s").format(
@@ -206,11 +238,12 @@ class PostgresWarehouse:
         """Read the record of every landed version, the newest of a month last."""
         if not self._exists(self._raw, "month_files"):
             return []
-        names = [field.name for field in fields(LandedFile)]
-        query = sql.SQL("select {} from {} order by dataset, file_month, landed_at").format(
-            sql.SQL(", ").join(map(sql.Identifier, names)), self._raw_table("month_files")
+        rows = self._rows(
+            sql.SQL("select * from {} order by dataset, file_month, landed_at").format(
+                self._raw_table("month_files")
+            )
         )
-        return [LandedFile(**row) for row in self._rows(query)]
+        return [LandedFile.of_row(row) for row in rows]
 
     def ledger(self) -> list[dict[str, Any]]:
         """Read the ledger: one row a merged version, the newest of a month last."""

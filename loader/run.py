@@ -3,11 +3,12 @@
 import datetime as dt
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from loader import download
 from loader.errors import LoaderError, ReconciliationError
-from loader.land import Landing, land_month
+from loader.land import Landing, land_month, suspicion
 from loader.months import format_month
 from loader.progress import Reporter
 from loader.settings import Settings
@@ -44,6 +45,14 @@ class MonthRun:
     error: LoaderError | None = None
 
 
+@dataclass(frozen=True)
+class _Options:
+    keep_raw: bool
+    keep_files: bool
+    accept: bool
+    allow_empty: bool
+
+
 def run_months(
     settings: Settings,
     warehouse: Warehouse,
@@ -52,6 +61,8 @@ def run_months(
     *,
     keep_raw: bool = False,
     keep_files: bool = False,
+    accept: bool = False,
+    allow_empty: bool = False,
 ) -> list[MonthRun]:
     """Do months end to end. One that fails doesn't stop the others.
 
@@ -62,18 +73,19 @@ def run_months(
         reporter: where to show progress.
         keep_raw: keep the raw rows after the merge.
         keep_files: keep the downloaded files after the merge.
+        accept: merge versions that are suspect, too.
+        allow_empty: land files with zero rows, too.
 
     Returns:
         What was done, one record a request.
     """
     done = []
+    options = _Options(keep_raw, keep_files, accept, allow_empty)
     for dataset, month in requests:
         started = time.monotonic()
         try:
             with warehouse.lock(dataset, month):
-                done.append(
-                    _run_month(settings, warehouse, dataset, month, reporter, keep_raw, keep_files)
-                )
+                done.append(_run_month(settings, warehouse, dataset, month, reporter, options))
         except LoaderError as error:
             seconds = round(time.monotonic() - started, 1)
             done.append(MonthRun(dataset, month, "failed", seconds, error=error))
@@ -86,14 +98,22 @@ def _run_month(
     dataset: str,
     month: dt.date,
     reporter: Reporter,
-    keep_raw: bool,
-    keep_files: bool,
+    options: _Options,
 ) -> MonthRun:
     started = time.monotonic()
-    landing = land_month(settings, warehouse, dataset, month, reporter)
+    landing = land_month(
+        settings, warehouse, dataset, month, reporter, allow_empty=options.allow_empty
+    )
+    if landing.landed.suspect:
+        if not options.accept:
+            raise ReconciliationError(
+                f"{dataset} {format_month(month)}: {suspicion(landing.landed)}"
+            )
+        landing = replace(landing, landed=replace(landing.landed, suspect=None))
+        warehouse.touch(landing.landed)
     entry = merged_versions(warehouse).get((dataset, month))
     # Columns that the contract doesn't know are in the raw table only.
-    drops_raw = not keep_raw and not landing.landed.unknown_columns
+    drops_raw = not options.keep_raw and not landing.landed.unknown_columns
     build: BuildResult | None = None
     if (
         entry is None
@@ -101,16 +121,18 @@ def _run_month(
         # Raw rows that should be gone: an earlier run merged them, and failed after that.
         or (drops_raw and warehouse.has_raw_rows(dataset, month))
     ):
-        build = build_months(settings, dataset, [month], reporter)
-    entry = _reconcile(warehouse, landing)
-    if build:
+        with warehouse.build_lock(reporter):
+            build = build_months(settings, dataset, [month], reporter)
+            entry = _reconcile(warehouse, landing)
+            if drops_raw:
+                warehouse.drop_raw(dataset, month)
         for name, rows in build.warnings.items():
             reporter.say(f"{dataset} {format_month(month)}  warning: {name} ({rows})")
-    if build and drops_raw:
-        warehouse.drop_raw(dataset, month)
-    if landing.download and not keep_files:
-        landing.download.unlink(missing_ok=True)
-        landing.download.with_name(f"{landing.download.name}.version").unlink(missing_ok=True)
+    else:
+        entry = _reconcile(warehouse, landing)
+    if not options.keep_files:
+        # Whoever downloaded it: an earlier run may have been killed before this.
+        download.discard(settings.local_dir / "downloads", dataset, month)
     return MonthRun(
         dataset=dataset,
         month=month,

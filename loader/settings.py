@@ -4,6 +4,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from dotenv import load_dotenv
 
@@ -13,6 +14,7 @@ PROJECT_DIR = Path(__file__).resolve().parent.parent
 TLC_CDN = "https://d37ci6vzurychx.cloudfront.net/trip-data"
 TARGETS = ("local", "postgres", "bigquery")
 
+_Number = TypeVar("_Number", int, float)
 _PREFIX = re.compile(r"[a-z][a-z0-9_]{0,20}|")
 
 
@@ -25,12 +27,16 @@ class Settings:
         source: base URL or folder of the month files.
         local_dir: the embedded server's data, downloads, dlt's working directory (absolute).
         schema_prefix: put before each schema's name, for environments side by side.
+        max_row_drop: share of a month's rows that a new version may lack and still be merged.
+        lock_seconds: how long to wait for a table that somebody else uses.
     """
 
     target: str
     source: str
     local_dir: Path
     schema_prefix: str
+    max_row_drop: float = 0.5
+    lock_seconds: int = 60
 
     @property
     def raw_schema(self) -> str:
@@ -96,4 +102,20 @@ def load_settings(target: str | None = None, source: str | None = None) -> Setti
         source=(source or os.environ.get("TLC_SOURCE") or TLC_CDN).rstrip("/"),
         local_dir=local_directory(),
         schema_prefix=prefix,
+        max_row_drop=_number("TLC_MAX_ROW_DROP", float, 0, 1, Settings.max_row_drop),
+        lock_seconds=_number("TLC_LOCK_SECONDS", int, 1, 86_400, Settings.lock_seconds),
     )
+
+
+def _number(
+    name: str, kind: type[_Number], lowest: _Number, highest: _Number, default: _Number
+) -> _Number:
+    text = os.environ.get(name) or str(default)
+    try:
+        number = kind(text)
+    except ValueError:
+        number = None
+    # NaN is not between anything.
+    if number is None or not lowest <= number <= highest:
+        raise UsageError(f"{name}={text!r}: write a number from {lowest} to {highest}")
+    return number

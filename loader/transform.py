@@ -8,7 +8,13 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from loader.errors import ReconciliationError, WarehouseError
+from loader.errors import (
+    TABLE_IN_USE,
+    LoaderError,
+    LockedError,
+    ReconciliationError,
+    WarehouseError,
+)
 from loader.months import format_month
 from loader.progress import Reporter
 from loader.settings import Settings
@@ -44,6 +50,7 @@ def build_months(
         What dbt did.
 
     Raises:
+        LockedError: when somebody uses the table for too long.
         ReconciliationError: when a test found that counts differ.
         WarehouseError: when a model failed.
     """
@@ -74,6 +81,8 @@ def build_months(
                 },
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
+                # A build that outlives a killed loader keeps the lock until it ends.
+                pass_fds=(lock.fileno(),),
                 text=True,
                 check=False,
             )
@@ -92,7 +101,7 @@ def build_months(
     )
 
 
-def _failure(label: str, results: dict | None, output: str) -> ReconciliationError | WarehouseError:
+def _failure(label: str, results: dict | None, output: str) -> LoaderError:
     failed = [r for r in (results or {}).get("results", ()) if r["status"] in ("error", "fail")]
     for result in failed:
         if "rows_reconcile" in result["unique_id"]:
@@ -100,6 +109,8 @@ def _failure(label: str, results: dict | None, output: str) -> ReconciliationErr
                 f"{label}: {_name(result)}: the table's rows and the file's differ;"
                 " run the command again, and report it if it stays"
             )
+    if failed and "due to lock timeout" in (failed[0]["message"] or ""):
+        return LockedError(f"{label}: {TABLE_IN_USE}")
     if failed:
         reason = f"{_name(failed[0])}: {' '.join((failed[0]['message'] or '').split())}"
     else:

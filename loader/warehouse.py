@@ -3,7 +3,7 @@
 import datetime as dt
 import os
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import dlt
@@ -11,6 +11,7 @@ from dlt.common.destination import Destination
 
 from loader import local_postgres
 from loader.errors import UsageError
+from loader.progress import Reporter
 from loader.settings import Settings
 
 
@@ -30,6 +31,7 @@ class LandedFile:
         file_rows: rows by the Parquet footer.
         landed_rows: rows counted in the raw table.
         unknown_columns: columns that the contract doesn't know, comma-separated; None if none.
+        suspect: why it is not merged until it is accepted; None for any other.
         landed_at: when it landed (UTC).
         raw_dropped_at: when its raw rows were dropped (UTC); None while they are there.
         load_id: dlt load package.
@@ -47,10 +49,16 @@ class LandedFile:
     file_rows: int
     landed_rows: int
     unknown_columns: str | None
+    suspect: str | None
     landed_at: dt.datetime
     raw_dropped_at: dt.datetime | None
     load_id: str
     loader_version: str
+
+    @classmethod
+    def of_row(cls, row: dict[str, Any]) -> "LandedFile":
+        """Read a row; a column that the table is too old to have is None."""
+        return cls(**{field.name: row.get(field.name) for field in fields(cls)})
 
 
 class Warehouse(Protocol):
@@ -67,6 +75,13 @@ class Warehouse(Protocol):
 
     def lock(self, dataset: str, month: dt.date) -> AbstractContextManager[None]:
         """Hold the lock of a dataset and month, or raise a LockedError at once."""
+
+    def build_lock(self, reporter: Reporter) -> AbstractContextManager[None]:
+        """Let one run at a time build in this warehouse: dbt is not made for two. The next waits.
+
+        Args:
+            reporter: where to say that it waits.
+        """
 
     def prepare(
         self, pipeline: dlt.Pipeline, schema: dlt.Schema, dataset: str, month: dt.date
@@ -91,7 +106,7 @@ class Warehouse(Protocol):
         """
 
     def touch(self, landed: LandedFile) -> None:
-        """Record that a version was seen again under another ETag or time; its rows stay."""
+        """Write a version's record anew: another ETag or time, or accepted; its rows stay."""
 
     def drop_raw(self, dataset: str, month: dt.date) -> None:
         """Drop a month's raw rows; the record of them stays."""

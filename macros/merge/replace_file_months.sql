@@ -38,7 +38,7 @@
 
 {% macro default__create_trips_table(table) %}
     {%- call statement('create_table') -%}
-        create table {{ table }} {{ get_table_columns_and_constraints() }}
+        create table if not exists {{ table }} {{ get_table_columns_and_constraints() }}
         partition by list (file_month)
     {%- endcall -%}
 {% endmacro %}
@@ -104,6 +104,7 @@
     {%- set unchanged, before = compare_versions(built, partition) -%}
 
     {%- call statement('swap') -%}
+        {{ limit_lock_waits() }};
         alter table {{ built }}
             {%- for column in model.columns.values() if column.constraints | selectattr('type', 'equalto', 'not_null') | list %}
             alter column {{ adapter.quote(column.name) }} set not null,

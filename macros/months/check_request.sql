@@ -5,6 +5,16 @@
 
     {%- set landed = landed_versions() -%}
     {%- if not execute -%}{{ return('') }}{%- endif -%}
+    {%- for version in landed
+        if version.suspect and version.dataset in datasets
+        and (not months or version.file_month in months) -%}
+        {%- set month = version.file_month[:7] -%}
+        {%- do log(
+            version.dataset ~ " " ~ month ~ ": suspect: " ~ version.suspect
+            ~ "; not merged until it is accepted: python -m loader run --dataset " ~ version.dataset
+            ~ " --month " ~ month ~ " --accept", info=true
+        ) -%}
+    {%- endfor -%}
     {%- for month in months -%}
         {%- set found = landed
             | selectattr('file_month', 'equalto', month)

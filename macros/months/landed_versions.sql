@@ -10,6 +10,8 @@
         ) }}
     {%- endif -%}
     {%- set has_ledger = load_relation(ledger) is not none -%}
+    {#- A table that an earlier version of the loader made has no such column before the next load. -#}
+    {%- set has_suspect = 'suspect' in adapter.get_columns_in_relation(month_files) | map(attribute='name') -%}
     {%- set query -%}
         with versions as (
 
@@ -20,6 +22,7 @@
                 sha256,
                 landed_rows,
                 raw_dropped_at,
+                {{ 'suspect' if has_suspect else "cast(null as " ~ dbt.type_string() ~ ")" }} as suspect,
                 row_number() over (partition by dataset, file_month order by landed_at desc) as recency
 
             from {{ month_files }}
@@ -31,6 +34,7 @@
             versions.file_month,
             versions.load_id,
             versions.landed_rows,
+            versions.suspect,
             versions.raw_dropped_at is null as has_raw_rows,
             {% if has_ledger %}ledger.sha256 is not null{% else %}false{% endif %} as is_merged
 
@@ -55,6 +59,7 @@
             'file_month': row['file_month'] | string,
             'load_id': row['load_id'],
             'landed_rows': row['landed_rows'] | int,
+            'suspect': row['suspect'],
             'has_raw_rows': row['has_raw_rows'],
             'is_merged': row['is_merged'],
         }) -%}
@@ -66,7 +71,8 @@
 {% macro versions_to_merge(dataset) %}
     {%- set months, landed = requested_months(), landed_versions() -%}
     {%- set chosen = [] -%}
-    {%- for version in landed if version.dataset == dataset and dataset in requested_datasets() -%}
+    {%- for version in landed
+        if version.dataset == dataset and dataset in requested_datasets() and not version.suspect -%}
         {%- if months -%}
             {#- A month asked for by name is built anew even if it is merged. -#}
             {%- set is_chosen = version.file_month in months and version.has_raw_rows -%}

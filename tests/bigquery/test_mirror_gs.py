@@ -110,7 +110,7 @@ def test_a_bucket_as_source(mirror, origin, bucket, tmp_path, monkeypatch):
     seen = []
     local = download.fetch(file, tmp_path / "downloads", seen.append)
     assert local.path.read_bytes() == original
-    assert local.is_download
+    assert local.path.parent == tmp_path / "downloads"
     assert len(seen) > 2
     assert seen == sorted(seen)
 

@@ -38,7 +38,6 @@ def in_process(workspace, monkeypatch, capsys):
     monkeypatch.setattr(discover, "BACKOFF_SECONDS", 0)
     monkeypatch.setattr(discover, "BLOCKED_SECONDS", 0)
     discover._session.cache_clear()
-    discover._answered.clear()
 
     def run(*args: object, **env: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["loader", *map(str, args)])

@@ -1,0 +1,11 @@
+{#- Whoever asks for a table that something waits for, waits behind it: so no wait is for ever. -#}
+{% macro limit_lock_waits() -%}
+    {{ return(adapter.dispatch('limit_lock_waits', 'nyc_tlc')()) }}
+{%- endmacro %}
+
+{% macro default__limit_lock_waits() -%}
+    set local lock_timeout = '{{ env_var("TLC_LOCK_SECONDS", "60") | int }}s'
+{%- endmacro %}
+
+{% macro bigquery__limit_lock_waits() -%}
+{%- endmacro %}

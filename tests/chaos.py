@@ -1,0 +1,609 @@
+"""Kills loads, builds and their server at random moments, then looks whether the tables are right.
+
+`make chaos ROUNDS=200 SEED=1`. A round starts from the same stocked (or blank) warehouse, publishes
+month files, starts a plain command, disturbs it, runs the same command again with no step by hand,
+and compares everything with the files. Rounds have the seeds SEED, SEED + 1, …: `ROUNDS=1` with a
+round's seed replays it, up to the moment, which is the machine's.
+"""
+
+import argparse
+import hashlib
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from loader import local_postgres
+from loader.months import file_name, parse_month
+from loader.sample import write_month
+from loader.settings import PROJECT_DIR
+from tests.cdn import Cdn, stall
+from tests.conftest import Workspace, clean_env
+from tests.exact import assert_same, expected, landed, stored
+
+DATASETS = ("yellow", "green")
+STOCKED, NEW = ("2023-01", "2023-02"), "2023-03"
+ROWS = 1_500
+Key = tuple[str, str]
+
+DROP_RAW = f"""
+from loader.months import parse_month
+from loader.settings import load_settings
+from loader.warehouse import connect_warehouse
+warehouse = connect_warehouse(load_settings())
+for dataset in {DATASETS}:
+    for month in {STOCKED}:
+        warehouse.drop_raw(dataset, parse_month(month))
+"""
+
+#: What a command passes on its way, in order; a phase is named after the last thing that was seen.
+MILESTONES = (
+    *("starting", "connected", "downloading", "normalizing", "loading", "copying", "copied"),
+    *("landed", "dbt connected", "merging", "swapping", "merged", "raw dropped"),
+)
+OF_COMMAND = {
+    "load": MILESTONES[1:8],
+    "run": MILESTONES[1:],
+    "build": MILESTONES[7:12],
+}
+KILLS = {
+    "SIGKILL": (signal.SIGKILL, False),
+    "SIGTERM": (signal.SIGTERM, False),
+    "SIGKILL of the group": (signal.SIGKILL, True),
+    "SIGTERM of the group": (signal.SIGTERM, True),
+    "SIGINT of the group": (signal.SIGINT, True),
+}
+ON_SERVER = ("server stopped at once", "server killed", "sessions terminated")
+ON_FILES = ("killed, dlt's folder wiped", "dlt's folder wiped")
+FAULTS = (*KILLS, *ON_SERVER, *ON_FILES)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a round is going to do.
+
+    Attributes:
+        seed: of the round.
+        command: load, run or build.
+        blank: start from an empty database, not from the stocked one.
+        dataset: of the month files that are published.
+        months: asked for by the command.
+        over_http: from a web server, or from a folder.
+        disturbances: faults, each with the milestone or the share of the usual duration at which
+            it strikes.
+    """
+
+    seed: int
+    command: str
+    blank: bool
+    dataset: str
+    months: tuple[str, ...]
+    over_http: bool
+    disturbances: tuple[tuple[str, str | float], ...]
+
+    @classmethod
+    def of_seed(cls, seed: int) -> "Plan":
+        """Make a plan of a seed."""
+        dice = random.Random(seed)
+        command = dice.choices(("load", "run", "build"), (5, 3, 2))[0]
+        over_http = dice.random() < 0.5
+
+        def disturbance() -> tuple[str, str | float]:
+            milestones = [m for m in OF_COMMAND[command] if over_http or m != "downloading"]
+            when = dice.choice(milestones) if dice.random() < 0.6 else dice.random()
+            return dice.choice(FAULTS), when
+
+        return cls(
+            seed=seed,
+            command=command,
+            blank=dice.random() < 0.15,
+            dataset=dice.choice(DATASETS),
+            months=dice.choice([(STOCKED[1],), (STOCKED[1],), (NEW,), (STOCKED[1], NEW)]),
+            over_http=over_http,
+            disturbances=tuple(disturbance() for _ in range(dice.choice((1, 1, 1, 2)))),
+        )
+
+    def __str__(self) -> str:
+        faults = ", then ".join(
+            f"{fault} at {when if isinstance(when, str) else f'{when:.0%}'}"
+            for fault, when in self.disturbances
+        )
+        source = "http" if self.over_http else "folder"
+        start = "blank" if self.blank else "stocked"
+        months = "+".join(self.months)
+        return f"{self.command} {self.dataset} {months} from {source} into {start}: {faults}"
+
+
+class Rig:
+    """A warehouse on a server of its own, which each round finds as the first one did."""
+
+    def __init__(self) -> None:
+        # Short and not below anybody's folder, which a server of another user may not enter.
+        self.folder = Path(tempfile.mkdtemp(prefix="nyc_tlc-chaos-"))
+        self.local_dir = self.folder / "local"
+        self.originals = self.folder / "originals"
+        self.source = self.folder / "source"
+        self.originals.mkdir()
+        self.source.mkdir()
+        env = clean_env(
+            TLC_TARGET="local",
+            TLC_LOCAL_DIR=str(self.local_dir),
+            DBT_TARGET_PATH=str(self.local_dir / "dbt"),
+            DBT_LOG_PATH=str(self.local_dir / "logs"),
+            DBT_EXCLUDE_RESOURCE_TYPES="unit_test",
+            **local_postgres.connection_env(self.local_dir),
+        )
+        self.workspace = Workspace(env, self.local_dir, "")
+        self.usual_seconds = {"load": 2.0, "run": 9.0, "build": 8.0}
+
+    def stock(self) -> None:
+        """Make the two states that rounds start from."""
+        local_postgres.start(self.local_dir)
+        self._admin("create database blank template nyc_taxi")
+        for dataset in DATASETS:
+            for month in STOCKED:
+                path = self.originals / file_name(dataset, parse_month(month))
+                write_month(path, dataset, parse_month(month), ROWS)
+        for dataset in DATASETS:
+            command = ("load", "--dataset", dataset, "--month", STOCKED[0], "--to", STOCKED[1])
+            self._must(self.workspace.loader(*command, "--source", self.originals))
+        self._must(self.workspace.dbt("build"))
+        self._must(self.workspace.python(DROP_RAW))  # as `run` does, without a build a month
+        self._admin("create database stocked template nyc_taxi")
+        shutil.copytree(self.local_dir / "dlt", self.folder / "dlt")
+
+    def reset(self, *, blank: bool) -> None:
+        """Put the warehouse back to where rounds start."""
+        local_postgres.start(self.local_dir)
+        self._admin("drop database nyc_taxi with (force)")
+        self._admin(f"create database nyc_taxi template {'blank' if blank else 'stocked'}")
+        shutil.rmtree(self.local_dir / "dlt", ignore_errors=True)
+        shutil.rmtree(self.local_dir / "downloads", ignore_errors=True)
+        shutil.rmtree(self.source)
+        shutil.copytree(self.originals, self.source)
+        if not blank:
+            shutil.copytree(self.folder / "dlt", self.local_dir / "dlt")
+
+    def close(self) -> None:
+        """Stop the server and remove everything."""
+        local_postgres.stop(self.local_dir)
+        shutil.rmtree(local_postgres.socket_dir(self.local_dir), ignore_errors=True)
+        shutil.rmtree(self.folder)
+
+    def files(self) -> list[Path]:
+        """List the month files that the stocked warehouse holds."""
+        return sorted(self.originals.glob("*.parquet"))
+
+    def server_pid(self) -> int:
+        """Return the server's process id."""
+        return int((self.local_dir / "postgres" / "postmaster.pid").read_text().split()[0])
+
+    def _admin(self, statement: str) -> None:
+        there = replace(self.workspace, env=self.workspace.env | {"PGDATABASE": "postgres"})
+        there.query(statement)
+
+    @staticmethod
+    def _must(process: subprocess.CompletedProcess[str]) -> None:
+        if process.returncode:
+            raise RuntimeError(f"{process.args}\n{process.stdout}\n{process.stderr}")
+
+
+@contextmanager
+def stocked_rig() -> Iterator[Rig]:
+    """Give a rig that is ready for rounds."""
+    rig = Rig()
+    try:
+        rig.stock()
+        yield rig
+    finally:
+        rig.close()
+
+
+# ---- A round -------------------------------------------------------------------------------------
+
+
+def publish(path: Path, dataset: str, month: str, dice: random.Random) -> None:
+    """Publish a month, or publish it anew with rows removed, added, changed and in other order."""
+    if not path.exists():
+        write_month(path, dataset, parse_month(month), ROWS, seed=dice.randrange(1_000))
+        return
+    table = pq.read_table(path)
+    kept = dice.sample(range(table.num_rows), table.num_rows - dice.randrange(1, 400))
+    if dice.random() < 0.5:
+        kept.sort()
+    rows = table.take(kept).to_pylist()
+    for row in dice.sample(rows, 20):
+        row["tip_amount"] += 1.0
+    for row in dice.sample(rows, 5):
+        row["fare_amount"] += 100.0
+    other = path.with_suffix(".other")
+    write_month(other, dataset, parse_month(month), dice.randrange(1, 300), seed=1)
+    changed = pa.concat_tables([pa.Table.from_pylist(rows, table.schema), pq.read_table(other)])
+    other.unlink()
+    pq.write_table(changed, path)
+
+
+class Watch:
+    """Tells which milestones a command has passed, by what the database and the folders show."""
+
+    def __init__(self, rig: Rig, plan: Plan) -> None:
+        self.rig = rig
+        self.dlt = rig.local_dir / "dlt" / "pipelines" / "nyc_tlc"
+        self.downloads = rig.local_dir / "downloads"
+        self.table = f"{plan.dataset}_tripdata_{plan.months[-1].replace('-', '_')}"
+        self.connection: Any = None
+        self.passed = 0
+        self.partition = self._ask()["partition"]
+
+    def look(self) -> str:
+        """Return the last milestone that was passed."""
+        seen = self._ask()
+        found = {
+            "connected": seen["loaders"],
+            "downloading": any(self.downloads.glob("*.part")),
+            "normalizing": any((self.dlt / "normalize" / "extracted").glob("*")),
+            "loading": any((self.dlt / "load" / "normalized").glob("*")),
+            "copying": seen["copies"],
+            "copied": seen["loose"],
+            "landed": seen["attached"],
+            "dbt connected": seen["builds"],
+            "merging": seen["merges"],
+            "swapping": seen["swaps"],
+            "merged": seen["partition"] not in (None, self.partition),
+            "raw dropped": self.passed >= MILESTONES.index("merged") and not seen["attached"],
+        }
+        numbers = [MILESTONES.index(name) for name, is_so in found.items() if is_so]
+        self.passed = max([self.passed, *numbers])
+        return MILESTONES[self.passed]
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self.connection:
+            self.connection.close()
+
+    def _ask(self) -> dict[str, Any]:
+        names = ("partition", "loaders", "builds", "copies", "loose", "attached", "merges", "swaps")
+        query = """
+            select
+                (select oid from pg_class where relname = %(table)s and relispartition),
+                (select count(*) from pg_stat_activity where application_name = 'nyc_tlc'),
+                (select count(*) from pg_stat_activity where application_name = 'dbt'),
+                (select count(*) from pg_stat_progress_copy),
+                (select count(*) from pg_class where relname like %(parts)s
+                    and relkind = 'r' and not relispartition),
+                (select count(*) from pg_class where relname like %(parts)s
+                    and relkind = 'r' and relispartition),
+                (select count(*) from pg_stat_activity where application_name = 'dbt'
+                    and query like '%%create table%%__new%%as%%'),
+                (select count(*) from pg_stat_activity where application_name = 'dbt'
+                    and query like '%%attach partition%%')
+        """
+        parts = self.table.replace("_", r"\_") + r"\_\_%"
+        try:
+            if self.connection is None:
+                self.connection = self.rig.workspace.connect()
+            with self.connection.cursor() as cursor:
+                cursor.execute(query, {"table": self.table, "parts": parts})
+                return dict(zip(names, cursor.fetchone(), strict=True))
+        except psycopg2.Error:  # the server is down
+            self.connection = None
+            return dict.fromkeys(names)
+
+
+class Command:
+    """A plain command in a process group of its own."""
+
+    def __init__(self, rig: Rig, arguments: list[str], env: dict[str, str]) -> None:
+        self.output = (rig.folder / "output").open("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=PROJECT_DIR,
+            env=env,
+            stdout=self.output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def said(self) -> str:
+        """Return what the command wrote."""
+        self.output.seek(0)
+        return self.output.read()
+
+    def survivors(self) -> list[int]:
+        """List the processes of the group that still run."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                pid, _, rest = stat.read_text().partition(" (")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            state, _, group = rest.rpartition(") ")[2].split()[:3]
+            if int(group) == self.process.pid and state != "Z":
+                found.append(int(pid))
+        return found
+
+
+def play(rig: Rig, plan: Plan) -> tuple[list[str], list[str]]:
+    """Play a round.
+
+    Args:
+        rig: the warehouse.
+        plan: what to do.
+
+    Returns:
+        The phases in which the disturbances struck, and what is wrong afterwards.
+    """
+    rig.reset(blank=plan.blank)
+    dice = random.Random(-plan.seed)
+    for month in plan.months:
+        publish(rig.source / file_name(plan.dataset, parse_month(month)), plan.dataset, month, dice)
+    cdn = Cdn(rig.source)
+    try:
+        env = rig.workspace.env | {"TLC_SOURCE": cdn.url if plan.over_http else str(rig.source)}
+        request = ["--dataset", plan.dataset, "--month", plan.months[0], "--to", plan.months[-1]]
+        if plan.command == "build":
+            undisturbed = Command(rig, ["-m", "loader", "load", *request], env)
+            if undisturbed.process.wait():
+                return [], [f"load: {undisturbed.said()}"]
+            arguments = ["-m", "dbt.cli.main", "--no-use-colors", "build"]
+            arguments += ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)]
+        else:
+            arguments = ["-m", "loader", plan.command, *request]
+        untouched = others(rig, plan)
+        started = []
+        phases = []
+        for fault, when in plan.disturbances:
+            if when == "downloading":
+                name = file_name(plan.dataset, parse_month(plan.months[0]))
+                cdn.script(name, [stall(70_000)])
+            started.append(Command(rig, arguments, env))
+            phases.append(disturb(rig, plan, started[-1], fault, when))
+        if plan.command == "build":  # dbt doesn't start a server
+            local_postgres.start(rig.local_dir)
+        started.append(Command(rig, arguments, env))
+        code = started[-1].process.wait(timeout=300)
+        problems = [f"exit {code}: {started[-1].said()}"] if code else []
+        for command in started:
+            wait_until(lambda command=command: not command.survivors(), "a process of ours is left")
+        problems += check(rig, plan)
+        if others(rig, plan) != untouched:
+            problems.append("partitions of other months were touched")
+        return phases, problems
+    except (TimeoutError, subprocess.TimeoutExpired) as error:
+        return [], [str(error)]
+    finally:
+        cdn.close()
+
+
+def disturb(rig: Rig, plan: Plan, command: Command, fault: str, when: str | float) -> str:
+    """Let the fault strike when it should; tell the phase in which it did."""
+    watch, began = Watch(rig, plan), time.monotonic()
+    usual = rig.usual_seconds[plan.command] * (len(plan.months) if plan.command == "run" else 1)
+    deadline = when * usual if isinstance(when, float) else None
+    try:
+        while command.process.poll() is None:
+            phase = watch.look()
+            if deadline is None:
+                due = MILESTONES.index(phase) >= MILESTONES.index(str(when))
+            else:
+                due = time.monotonic() - began >= deadline
+            if due:
+                strike(rig, command, fault)
+                return phase
+            time.sleep(0.001)
+        return "ended"
+    finally:
+        watch.close()
+
+
+def strike(rig: Rig, command: Command, fault: str) -> None:
+    """Do what is to disturb a command, and wait until that has come about."""
+    process = command.process
+    if fault in KILLS:
+        number, whole_group = KILLS[fault]
+        (os.killpg if whole_group else os.kill)(process.pid, number)
+    elif fault == "server stopped at once":
+        os.kill(rig.server_pid(), signal.SIGQUIT)
+    elif fault == "server killed":
+        os.kill(rig.server_pid(), signal.SIGKILL)
+    elif fault == "sessions terminated":
+        rig.workspace.query(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and pid != pg_backend_pid()"
+        )
+    else:
+        if fault == "killed, dlt's folder wiped":
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        shutil.rmtree(rig.local_dir / "dlt", ignore_errors=True)
+    process.wait(timeout=300)
+
+
+def wait_until(is_so: Callable[[], bool], otherwise: str) -> None:
+    """Wait for something that comes about by itself within a minute."""
+    deadline = time.monotonic() + 60
+    while not is_so():
+        if time.monotonic() > deadline:
+            raise TimeoutError(otherwise)
+        time.sleep(0.01)
+
+
+# ---- What must hold afterwards -------------------------------------------------------------------
+
+
+def others(rig: Rig, plan: Plan) -> dict[str, tuple]:
+    """Identify the partitions of the months that the round has nothing to do with."""
+    mine = {f"{plan.dataset}_tripdata_{month.replace('-', '_')}" for month in plan.months}
+    return {
+        name: identity
+        for name, identity in rig.workspace.relations().items()
+        if re.fullmatch(r"(yellow|green)_tripdata_\d{4}_\d\d", name) and name not in mine
+    }
+
+
+def check(rig: Rig, plan: Plan) -> list[str]:
+    """List what is not as it should be after a round."""
+    asked = {
+        (plan.dataset, month): rig.source / file_name(plan.dataset, parse_month(month))
+        for month in plan.months
+    }
+    merged: dict[Key, Path] = {}
+    if not plan.blank:
+        merged = {(path.name.split("_")[0], path.stem[-7:]): path for path in rig.files()}
+    before = {key: pq.read_metadata(path).num_rows for key, path in merged.items()}
+    if plan.command != "load":
+        merged |= asked
+    raw = asked if plan.command != "run" else {}
+    return [
+        *check_rows(rig.workspace, merged, raw),
+        *check_records(rig.workspace, merged, raw, before if plan.command != "load" else {}, asked),
+        *check_leftovers(rig, plan, raw),
+    ]
+
+
+def check_rows(workspace: Workspace, merged: dict[Key, Path], raw: dict[Key, Path]) -> list[str]:
+    """Compare every value of the trips and raw tables with the files."""
+    problems = []
+    for reader, files in ((stored, merged), (landed, raw)):
+        for key, path in files.items():
+            try:
+                assert_same(reader(workspace, *key), expected(path, key[0]))
+            except (AssertionError, pytest.fail.Exception, psycopg2.Error) as error:
+                problems.append(f"{reader.__name__} {' '.join(key)}: {error}")
+    for dataset in {dataset for dataset, _ in merged}:
+        found = workspace.query(
+            "select to_char(file_month, 'YYYY-MM'), count(distinct unique_row_id), count(*)"
+            f" from {workspace.tlc}.{dataset}_tripdata group by 1 order by 1"
+        )
+        if [month for month, *_ in found] != sorted(m for d, m in merged if d == dataset):
+            problems.append(f"{dataset} has the months {found}")
+        problems += [
+            f"{dataset} {m}: {rows - ids} ids repeat" for m, ids, rows in found if ids != rows
+        ]
+    return problems
+
+
+def check_records(
+    workspace: Workspace,
+    merged: dict[Key, Path],
+    raw: dict[Key, Path],
+    before: dict[Key, int],
+    asked: dict[Key, Path],
+) -> list[str]:
+    """Compare the ledger and the record of landed files with the files."""
+    problems = []
+    for key, path in merged.items():
+        of_month = (key[0], f"{key[1]}-01")
+        rows, digest = pq.read_metadata(path).num_rows, sha256(path)
+        entries = workspace.query(
+            "select sha256, file_rows, landed_rows, table_rows, rows_added + rows_unchanged,"
+            " rows_removed + rows_unchanged"
+            f" from {workspace.tlc}.file_ledger"
+            " where dataset = %s and file_month = %s and is_current",
+            *of_month,
+        )
+        had = before.get(key, 0) if key in asked else 0
+        if entries != [(digest, rows, rows, rows, rows, had)]:
+            problems.append(f"ledger of {' '.join(key)}: {entries}, {rows} rows, {had} before")
+    for key, path in (merged | raw).items():
+        of_month = (key[0], f"{key[1]}-01")
+        newest = workspace.query(
+            "select sha256, landed_rows, raw_dropped_at is null"
+            f" from {workspace.raw}.month_files where dataset = %s and file_month = %s"
+            " order by landed_at desc limit 1",
+            *of_month,
+        )
+        if newest != [(sha256(path), pq.read_metadata(path).num_rows, key in raw)]:
+            problems.append(f"month_files of {' '.join(key)}: {newest}")
+    return problems
+
+
+def check_leftovers(rig: Rig, plan: Plan, raw: dict[Key, Path]) -> list[str]:
+    """Look for relations, sessions, locks and files that nobody needs any more."""
+    problems = []
+    wanted = {f"{dataset}_tripdata_{month.replace('-', '_')}" for dataset, month in raw}
+    found = rig.workspace.query(
+        "select relname, relispartition from pg_class"
+        " where relnamespace::regnamespace::text like 'tlc%%' and relkind in ('r', 'p', 'v', 'm')"
+    )
+    for name, is_partition in found:
+        is_needed = is_partition and name.partition("__")[0] in wanted
+        if re.search(r"_tripdata_\d{4}_\d\d__|__dbt_", name) and not is_needed:
+            problems.append(f"relation {name} is left")
+    missing = wanted - {name.partition("__")[0] for name, is_partition in found if is_partition}
+    problems += [f"raw rows of {name} are missing" for name in missing]
+    sessions = (
+        "select count(*) from pg_stat_activity where datname = current_database()"
+        " and backend_type = 'client backend' and pid != pg_backend_pid()"
+    )
+    wait_until(lambda: rig.workspace.query(sessions) == [(0,)], "a session is left")
+    locks = rig.workspace.query("select objid from pg_locks where locktype = 'advisory'")
+    problems += [f"lock {lock} is left" for lock in locks]
+    files = sorted(path.name for path in (rig.local_dir / "downloads").glob("*"))
+    kept = [path.name for path in raw.values()] if plan.over_http else []
+    if files != sorted(name for n in kept for name in (n, f"{n}.version")):
+        problems.append(f"downloads: {files}")
+    working = rig.local_dir / "dlt" / "pipelines" / "nyc_tlc"
+    for pattern in ("load/new/*", "load/normalized/*", "normalize/extracted/*"):
+        problems += [f"{path} is left" for path in working.glob(pattern)]
+    return problems
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def main() -> int:
+    """Play rounds; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    # In the background of a shell it is ignored, and would be by the commands too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    struck: Counter[str] = Counter()
+    faults: Counter[str] = Counter()
+    wrong = 0
+    with stocked_rig() as rig:
+        for seed in range(options.seed, options.seed + options.rounds):
+            plan, began = Plan.of_seed(seed), time.monotonic()
+            phases, problems = play(rig, plan)
+            struck.update(f"{plan.command}: {phase}" for phase in phases)
+            faults.update(fault for fault, _ in plan.disturbances)
+            wrong += bool(problems)
+            outcome = "; ".join(problems) if problems else "exact"
+            seconds = time.monotonic() - began
+            print(
+                f"seed {seed}: {plan} [{', '.join(phases)}] {outcome} ({seconds:.1f} s)", flush=True
+            )
+    print("\nstruck while the command was")
+    for command, milestones in OF_COMMAND.items():
+        for phase in (*(["starting"] if command != "build" else []), *milestones, "ended"):
+            name = f"{command}: {phase}"
+            print(f"  {name:<24}{struck[name]:>4}  {'#' * struck[name]}")
+    print("\nby")
+    for fault in FAULTS:
+        print(f"  {fault:<28}{faults[fault]:>4}")
+    print(f"\n{options.rounds} rounds, {options.rounds - wrong} exact, {wrong} wrong")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""The server gives up, the disk is full, tables are of another time: it is told, and harmless."""
+
+import datetime as dt
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from loader.sample import write_month
+from loader.settings import PROJECT_DIR
+from tests.conftest import Workspace, succeeded
+from tests.exact import assert_same, expected, landed, stored
+
+MONTH = ("--dataset", "green", "--month", "2023-02")
+
+
+def publish(workspace: Workspace, rows: int, seed: int = 0) -> Path:
+    workspace.env["TLC_SOURCE"] = str(workspace.source)
+    path = workspace.source / "green_tripdata_2023-02.parquet"
+    write_month(path, "green", dt.date(2023, 2, 1), rows, seed)
+    return path
+
+
+def last_line(process: subprocess.CompletedProcess[str]) -> str:
+    assert "Traceback" not in process.stderr
+    line = process.stderr.splitlines()[-1]
+    assert line.startswith("error: green 2023-02")
+    return line
+
+
+@pytest.fixture
+def hurried(workspace) -> Iterator[str]:
+    """A user whose statements the server ends after 20 ms, as it ends those that find no room."""
+    workspace.query("create role hurried superuser login")
+    workspace.query("alter role hurried set statement_timeout = '20ms'")
+    yield "hurried"
+    workspace.query("drop owned by hurried cascade")
+    workspace.query("drop role hurried")
+
+
+def test_a_statement_that_the_server_ends_changes_nothing(workspace, hurried):
+    before = publish(workspace, 500)
+    succeeded(workspace.loader("run", *MONTH))
+    rows = expected(before, "green")
+    path = publish(workspace, 60_000)
+
+    refused = workspace.loader("load", *MONTH, PGUSER=hurried)
+    assert refused.returncode == 6
+    assert "statement timeout" in last_line(refused)
+    succeeded(workspace.loader("load", *MONTH))
+    assert_same(landed(workspace, "green", "2023-02"), expected(path, "green"))
+
+    refused = workspace.loader("run", *MONTH, PGUSER=hurried)
+    assert refused.returncode == 6
+    assert "statement timeout" in last_line(refused)
+    assert_same(stored(workspace, "green", "2023-02"), rows)
+
+    succeeded(workspace.loader("run", *MONTH))
+    assert_same(stored(workspace, "green", "2023-02"), expected(path, "green"))
+
+
+def test_a_full_local_disk_is_told_and_changes_nothing(workspace):
+    publish(workspace, 40_000)
+
+    def no_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+
+    process = subprocess.run(
+        [sys.executable, "-m", "loader", "load", *MONTH],
+        cwd=PROJECT_DIR,
+        env=workspace.env,
+        preexec_fn=no_room,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode not in (0, -25)
+    assert "File too large" in last_line(process)
+    assert workspace.query(f"select count(*) from {workspace.raw}.month_files") == [(0,)]
+    succeeded(workspace.loader("load", *MONTH))
+    path = workspace.source / "green_tripdata_2023-02.parquet"
+    assert_same(landed(workspace, "green", "2023-02"), expected(path, "green"))
+
+
+def test_tables_of_an_earlier_version_get_the_columns_that_are_new(workspace):
+    publish(workspace, 500)
+    succeeded(workspace.loader("run", *MONTH))
+    for schema in (workspace.raw, workspace.tlc):
+        workspace.query(f"alter table {schema}.green_tripdata drop column ehail_fee cascade")
+    path = publish(workspace, 600)
+    succeeded(workspace.loader("run", *MONTH))
+    assert_same(stored(workspace, "green", "2023-02"), expected(path, "green"))
+
+
+def test_a_column_of_another_type_is_refused(workspace):
+    publish(workspace, 500)
+    succeeded(workspace.loader("load", *MONTH))
+    before = landed(workspace, "green", "2023-02")
+    workspace.query(f"alter table {workspace.raw}.green_tripdata alter trip_type type smallint")
+    publish(workspace, 600)
+    refused = workspace.loader("load", *MONTH)
+    assert refused.returncode == 6
+    assert "incorrect binary data format" in last_line(refused)
+    assert_same(landed(workspace, "green", "2023-02"), before)

@@ -1,0 +1,22 @@
+"""The table of faults in docs/reliability.md is complete, and names tests that exist."""
+
+import ast
+import re
+from pathlib import Path
+
+PROJECT_DIR = Path(__file__).parents[2]
+TEXT = (PROJECT_DIR / "docs" / "reliability.md").read_text()
+NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", TEXT)
+
+
+def test_every_fault_has_a_row_with_a_test():
+    rows = re.findall(r"^\| (\d+) \|.*$", TEXT, re.M)
+    assert [int(number) for number in rows] == list(range(1, 33))
+    lines = [line for line in TEXT.splitlines() if re.match(r"\| \d+ \|", line)]
+    assert all("::" in line for line in lines)
+
+
+def test_every_test_that_is_named_exists():
+    for path, name in NAMED:
+        tree = ast.parse((PROJECT_DIR / path).read_text())
+        assert name in {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}, (path, name)

@@ -20,7 +20,7 @@ from rich.table import Table
 from loader import discover, local_postgres
 from loader.doctor import checks
 from loader.errors import LoaderError, WarehouseError
-from loader.land import land_month, same_signal
+from loader.land import fetch_month, land_month, read_standing, same_signal
 from loader.mirror import mirror_months
 from loader.months import (
     FIRST_MONTH,
@@ -115,13 +115,12 @@ def load(
     with _session(target, source) as context:
         for one in months:
             with context.warehouse.lock(dataset, one):
+                standing = read_standing(context.warehouse, dataset, one)
+                file = fetch_month(
+                    context.settings, standing, context.reporter, allow_empty=allow_empty
+                )
                 landing = land_month(
-                    context.settings,
-                    context.warehouse,
-                    dataset,
-                    one,
-                    context.reporter,
-                    allow_empty=allow_empty,
+                    context.settings, context.warehouse, standing, file, context.reporter
                 )
             if landing.changed and not landing.landed.suspect:
                 context.reporter.say(

@@ -29,6 +29,24 @@ PIPELINE = "nyc_tlc"
 
 
 @dataclass(frozen=True)
+class Standing:
+    """How a month stands in the warehouse.
+
+    Attributes:
+        dataset: dataset of the month.
+        month: file month.
+        newest: the version that landed last; None when there is none, or its rows are gone before
+            they were merged.
+        merged: the ledger's row of the version that the trips table holds; None when there is none.
+    """
+
+    dataset: str
+    month: dt.date
+    newest: LandedFile | None
+    merged: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
 class Landing:
     """What landing a month did.
 
@@ -41,14 +59,68 @@ class Landing:
     changed: bool
 
 
+def read_standing(warehouse: Warehouse, dataset: str, month: dt.date) -> Standing:
+    """Look how a month stands in the warehouse. Call it with the month's lock held.
+
+    Args:
+        warehouse: the warehouse.
+        dataset: dataset to look at.
+        month: file month to look at.
+
+    Returns:
+        How it stands.
+    """
+    merged = merged_versions(warehouse).get((dataset, month))
+    versions = [
+        v for v in warehouse.landed_files() if (v.dataset, v.file_month) == (dataset, month)
+    ]
+    newest = versions[-1] if versions else None
+    is_merged = newest and merged and newest.sha256 == merged["sha256"]
+    if newest and not is_merged and not warehouse.has_raw_rows(dataset, month):
+        newest = None
+    return Standing(dataset, month, newest, merged)
+
+
+def fetch_month(
+    settings: Settings, standing: Standing, reporter: Reporter, *, allow_empty: bool = False
+) -> LocalFile | None:
+    """Bring a month file here, if the source shows another version than the one that landed.
+
+    It asks nothing of the warehouse: it may run beside other work.
+
+    Args:
+        settings: the settings.
+        standing: how the month stands in the warehouse.
+        reporter: where to show progress.
+        allow_empty: take a file with zero rows too.
+
+    Returns:
+        The file; None when the source shows the version that landed.
+
+    Raises:
+        NotPublishedError: when the source doesn't have the month.
+        SourceError: when the source fails.
+        FileRefusedError: when the file is corrupt.
+    """
+    label = f"{standing.dataset} {format_month(standing.month)}"
+    published = discover.require(settings.source, standing.dataset, standing.month)
+    if standing.newest and same_signal(standing.newest, published):
+        reporter.say(f"{label}  unchanged since it landed on {standing.newest.landed_at:%Y-%m-%d}")
+        return None
+    with reporter.stage(label, "download", "bytes", published.size) as stage:
+        file = download.fetch(
+            published, settings.local_dir / "downloads", stage.set, allow_empty=allow_empty
+        )
+        stage.set(file.size)
+    return file
+
+
 def land_month(
     settings: Settings,
     warehouse: Warehouse,
-    dataset: str,
-    month: dt.date,
+    standing: Standing,
+    file: LocalFile | None,
     reporter: Reporter,
-    *,
-    allow_empty: bool = False,
 ) -> Landing:
     """Bring a month file into the raw schema. Call it with the month's lock held.
 
@@ -58,34 +130,22 @@ def land_month(
     Args:
         settings: the settings.
         warehouse: the warehouse.
-        dataset: dataset to land.
-        month: file month to land.
+        standing: how the month stands in the warehouse.
+        file: the month file; None when the version that landed is still that of the source.
         reporter: where to show progress.
-        allow_empty: land a file with zero rows too.
 
     Returns:
         What was done.
 
     Raises:
-        NotPublishedError: when the source doesn't have the month.
-        SourceError: when the source fails.
         FileRefusedError: when the file is corrupt or breaks the contract.
         WarehouseError: when the warehouse fails.
         ReconciliationError: when landed rows don't add up to the file's.
     """
-    label = f"{dataset} {format_month(month)}"
-    published = discover.require(settings.source, dataset, month)
-    merged = merged_versions(warehouse).get((dataset, month))
-    newest = _newest_landed(warehouse, dataset, month, merged)
-    if newest and same_signal(newest, published):
-        reporter.say(f"{label}  unchanged since it landed on {newest.landed_at:%Y-%m-%d}")
+    newest = standing.newest
+    if newest and file is None:
         return Landing(newest, changed=False)
-
-    with reporter.stage(label, "download", "bytes", published.size) as stage:
-        file = download.fetch(
-            published, settings.local_dir / "downloads", stage.set, allow_empty=allow_empty
-        )
-        stage.set(file.size)
+    label = f"{standing.dataset} {format_month(standing.month)}"
     if newest and newest.sha256 == file.sha256:
         # TLC stamps files anew without changing them: remember the stamp, keep the rows.
         touched = replace(newest, etag=file.etag, last_modified=file.last_modified)
@@ -94,7 +154,7 @@ def land_month(
         return Landing(touched, changed=False)
 
     landed = _load(settings, warehouse, file, reporter)
-    landed = replace(landed, suspect=_suspicion(settings, landed, merged))
+    landed = replace(landed, suspect=_suspicion(settings, landed, standing.merged))
     warehouse.publish(landed)
     if landed.suspect:
         reporter.say(f"{label}  warning: {suspicion(landed)}")
@@ -116,20 +176,6 @@ def _suspicion(settings: Settings, landed: LandedFile, merged: dict[str, Any] | 
     if landed.file_rows >= before * (1 - settings.max_row_drop):
         return None
     return f"{landed.file_rows:,} rows where the table holds {before:,}"
-
-
-def _newest_landed(
-    warehouse: Warehouse, dataset: str, month: dt.date, merged: dict[str, Any] | None
-) -> LandedFile | None:
-    """Return the newest landed version, unless its rows are gone before they were merged."""
-    versions = [
-        v for v in warehouse.landed_files() if (v.dataset, v.file_month) == (dataset, month)
-    ]
-    if not versions:
-        return None
-    is_merged = merged is not None and versions[-1].sha256 == merged["sha256"]
-    usable = is_merged or warehouse.has_raw_rows(dataset, month)
-    return versions[-1] if usable else None
 
 
 def same_signal(landed: LandedFile, published: discover.PublishedFile) -> bool:

@@ -1,14 +1,13 @@
 """Progress: bars on a terminal; in a pipe one line a stage."""
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from dlt.common.runtime.collector_base import Collector
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-_UNITS = {"bytes": "MB", "rows": "rows", "parts": "parts"}
 
 
 class Stage:
@@ -18,23 +17,31 @@ class Stage:
         """Begin a stage; use `Reporter.stage`."""
         self.done = 0
         self.unit = unit
-        self._total = total
         self._bars = bars
         self._bar = bars.add_task(label, total=total, figures="") if bars else None
 
-    def set(self, done: int) -> None:
-        """Tell how much is done so far, in the stage's unit."""
+    def set(self, done: int, figures: str | None = None) -> None:
+        """Tell how much is done so far, in the stage's unit; `figures` says it in other words."""
         self.done = done
         if self._bars:
-            self._bars.update(self._bar, completed=done, figures=_amount(done, self.unit))
+            figures = figures or _amount(done, self.unit)
+            self._bars.update(self._bar, completed=done, figures=figures)
 
     def add(self, amount: int) -> None:
         """Tell that more is done."""
         self.set(self.done + amount)
 
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bars:
+            self._bars.remove_task(self._bar)
+
 
 class Reporter:
-    """Says what goes on, on standard error, so that standard output stays for results."""
+    """Says what goes on, on standard error, so that standard output stays for results.
+
+    Stages may run side by side, in several threads: a terminal shows all their bars at once.
+    """
 
     def __init__(self, console: Console) -> None:
         """Make a reporter.
@@ -43,6 +50,9 @@ class Reporter:
             console: where to write; a terminal gets bars.
         """
         self.console = console
+        self._lock = threading.Lock()
+        self._bars: Progress | None = None
+        self._shown = 0
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -62,22 +72,65 @@ class Reporter:
             The stage, to be told of progress.
         """
         started = time.monotonic()
-        if self.console.is_terminal:
-            columns = ["{task.description}", BarColumn(), "{task.fields[figures]}"]
-            with Progress(
-                *(TextColumn(c) if isinstance(c, str) else c for c in columns),
-                TimeElapsedColumn(),
-                console=self.console,
-                transient=True,
-            ) as bars:
-                stage = Stage(bars, f"{label}  {name}", unit, total)
-                yield stage
-        else:
-            stage = Stage(None, label, unit, total)
+        with self._bar(f"{label}  {name}", unit, total) as stage:
             yield stage
         seconds = time.monotonic() - started
         rate = f"  {_amount(stage.done / seconds, unit)}/s" if stage.done and seconds > 0.05 else ""
         self.say(f"{label}  {name:<9} {_amount(stage.done, unit):>16}  {seconds:6.1f} s{rate}")
+
+    @contextmanager
+    def months(self, total: int) -> Iterator[Callable[[], None]]:
+        """Show how far a run of several months is, and how long it will still take.
+
+        Args:
+            total: how many months there are to do.
+
+        Yields:
+            A function, to be called for each month that is done.
+        """
+        started = time.monotonic()
+
+        def one_done() -> None:
+            stage.add(1)
+            seconds = (time.monotonic() - started) / stage.done * (total - stage.done)
+            text = f"{stage.done} of {total} months, about {_minutes(seconds)} left"
+            if self._bars:
+                stage.set(stage.done, text)
+            elif stage.done < total:
+                self.say(text)
+
+        if total > 1:
+            with self._bar("in all", "months", total) as stage:
+                yield one_done
+        else:
+            yield lambda: None
+
+    @contextmanager
+    def _bar(self, label: str, unit: str, total: int | None) -> Iterator[Stage]:
+        if not self.console.is_terminal:
+            yield Stage(None, label, unit, total)
+            return
+        with self._lock:
+            if not self._shown:
+                self._bars = Progress(
+                    TextColumn("{task.description}"),
+                    BarColumn(),
+                    TextColumn("{task.fields[figures]}"),
+                    TimeElapsedColumn(),
+                    console=self.console,
+                    transient=True,
+                )
+                self._bars.start()
+            self._shown += 1
+        stage = Stage(self._bars, label, unit, total)
+        try:
+            yield stage
+        finally:
+            with self._lock:
+                stage.close()
+                self._shown -= 1
+                if not self._shown:
+                    self._bars.stop()
 
 
 #: dlt's steps that take time, as users know them, and what is counted in each.
@@ -137,6 +190,10 @@ class DltProgress(Collector):
                 self._stage.set(self._rows)
             self._context.__exit__(None, None, None)
             self._context = self._stage = None
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
 def _amount(amount: float, unit: str) -> str:

@@ -1,14 +1,28 @@
-"""A month end to end: landed, merged and tested by dbt, reconciled, cleaned up after."""
+"""Months end to end: landed, merged and tested by dbt, reconciled, cleaned up after.
+
+Network, loader and database work at the same time: while a month is merged, the next one lands and
+the one after that is downloaded. Only the main thread talks to the warehouse.
+"""
 
 import datetime as dt
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from loader import download
+from loader.download import LocalFile
 from loader.errors import LoaderError, ReconciliationError
-from loader.land import Landing, land_month, suspicion
+from loader.land import (
+    Landing,
+    Standing,
+    fetch_month,
+    land_month,
+    read_standing,
+    suspicion,
+)
 from loader.months import format_month
 from loader.progress import Reporter
 from loader.settings import Settings
@@ -79,71 +93,151 @@ def run_months(
     Returns:
         What was done, one record a request.
     """
-    done = []
+    requests = list(requests)
     options = _Options(keep_raw, keep_files, accept, allow_empty)
-    for dataset, month in requests:
-        started = time.monotonic()
-        try:
-            with warehouse.lock(dataset, month):
-                done.append(_run_month(settings, warehouse, dataset, month, reporter, options))
-        except LoaderError as error:
-            seconds = round(time.monotonic() - started, 1)
-            done.append(MonthRun(dataset, month, "failed", seconds, error=error))
-    return done
-
-
-def _run_month(
-    settings: Settings,
-    warehouse: Warehouse,
-    dataset: str,
-    month: dt.date,
-    reporter: Reporter,
-    options: _Options,
-) -> MonthRun:
-    started = time.monotonic()
-    landing = land_month(
-        settings, warehouse, dataset, month, reporter, allow_empty=options.allow_empty
-    )
-    if landing.landed.suspect:
-        if not options.accept:
-            raise ReconciliationError(
-                f"{dataset} {format_month(month)}: {suspicion(landing.landed)}"
-            )
-        landing = replace(landing, landed=replace(landing.landed, suspect=None))
-        warehouse.touch(landing.landed)
-    entry = merged_versions(warehouse).get((dataset, month))
-    # Columns that the contract doesn't know are in the raw table only.
-    drops_raw = not options.keep_raw and not landing.landed.unknown_columns
-    build: BuildResult | None = None
-    if (
-        entry is None
-        or entry["sha256"] != landing.landed.sha256
-        # Raw rows that should be gone: an earlier run merged them, and failed after that.
-        or (drops_raw and warehouse.has_raw_rows(dataset, month))
+    done: list[MonthRun] = []
+    with (
+        reporter.months(len(requests)) as one_is_done,
+        ExitStack() as locks,
+        ThreadPoolExecutor(1) as downloads,
+        ThreadPoolExecutor(1) as builds,
     ):
-        with warehouse.build_lock(reporter):
-            build = build_months(settings, dataset, [month], reporter)
-            entry = _reconcile(warehouse, landing)
-            if drops_raw:
-                warehouse.drop_raw(dataset, month)
-        for name, rows in build.warnings.items():
-            reporter.say(f"{dataset} {format_month(month)}  warning: {name} ({rows})")
-    else:
-        entry = _reconcile(warehouse, landing)
-    if not options.keep_files:
-        # Whoever downloaded it: an earlier run may have been killed before this.
-        download.discard(settings.local_dir / "downloads", dataset, month)
-    return MonthRun(
-        dataset=dataset,
-        month=month,
-        state="merged" if build else "nothing to do",
-        seconds=round(time.monotonic() - started, 1),
-        rows=entry["table_rows"],
-        rows_added=entry["rows_added"] if build else 0,
-        rows_removed=entry["rows_removed"] if build else 0,
-        rows_unchanged=entry["rows_unchanged"] if build else entry["table_rows"],
-        warnings=build.warnings if build else {},
-    )
+        fetching: _Job | None = None
+        building: _Job | None = None
+        jobs = (
+            _Job(settings, warehouse, dataset, month, reporter, options, locks)
+            for dataset, month in requests
+        )
+        while True:
+            landing, fetching = fetching, next(jobs, None)
+            if fetching:
+                fetching.step(fetching.fetch, downloads)
+            if landing:
+                landing.step(landing.land)
+            if building:
+                building.step(building.finish)
+                done.append(building.result)
+                one_is_done()
+            if landing:
+                landing.step(landing.build, builds)
+            building = landing
+            if not (fetching or building):
+                return done
+
+
+class _Job:
+    """One month's way through a run, step by step; the first step that fails is its last."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        warehouse: Warehouse,
+        dataset: str,
+        month: dt.date,
+        reporter: Reporter,
+        options: _Options,
+        locks: ExitStack,
+    ) -> None:
+        self._settings = settings
+        self._warehouse = warehouse
+        self._dataset = dataset
+        self._month = month
+        self._reporter = reporter
+        self._options = options
+        self._started = time.monotonic()
+        self._locks = locks.enter_context(ExitStack())
+        self._standing: Standing
+        self._file: Future[LocalFile | None]
+        self._landing: Landing
+        self._build: Future[BuildResult] | None = None
+        self.result: MonthRun | None = None
+
+    def step(self, do: Callable[..., None], *arguments: Any) -> None:
+        """Do a step, unless one before has failed; the locks go with the last one."""
+        if self.result:
+            return
+        try:
+            do(*arguments)
+        except LoaderError as error:
+            self.result = MonthRun(
+                self._dataset, self._month, "failed", self._seconds(), error=error
+            )
+        if self.result:
+            self._locks.close()
+
+    def fetch(self, downloads: ThreadPoolExecutor) -> None:
+        """Lock the month, and begin to download its file."""
+        self._started = time.monotonic()
+        self._locks.enter_context(self._warehouse.lock(self._dataset, self._month))
+        self._standing = read_standing(self._warehouse, self._dataset, self._month)
+        self._file = downloads.submit(
+            fetch_month,
+            self._settings,
+            self._standing,
+            self._reporter,
+            allow_empty=self._options.allow_empty,
+        )
+
+    def land(self) -> None:
+        """Land the file when it is here."""
+        file = self._file.result()
+        landing = land_month(self._settings, self._warehouse, self._standing, file, self._reporter)
+        if landing.landed.suspect:
+            if not self._options.accept:
+                raise ReconciliationError(f"{self._label}: {suspicion(landing.landed)}")
+            landing = replace(landing, landed=replace(landing.landed, suspect=None))
+            self._warehouse.touch(landing.landed)
+        self._landing = landing
+
+    def build(self, builds: ThreadPoolExecutor) -> None:
+        """Begin the dbt build, if there is something to do."""
+        merged = self._standing.merged
+        if (
+            merged is None
+            or merged["sha256"] != self._landing.landed.sha256
+            # Raw rows that should be gone: an earlier run merged them, and failed after that.
+            or (self._drops_raw and self._warehouse.has_raw_rows(self._dataset, self._month))
+        ):
+            self._locks.enter_context(self._warehouse.build_lock(self._reporter))
+            self._build = builds.submit(
+                build_months, self._settings, self._dataset, [self._month], self._reporter
+            )
+
+    def finish(self) -> None:
+        """Reconcile when the build has ended, and clean up."""
+        build = self._build.result() if self._build else None
+        entry = _reconcile(self._warehouse, self._landing)
+        if build and self._drops_raw:
+            self._warehouse.drop_raw(self._dataset, self._month)
+        if build:
+            for name, rows in build.warnings.items():
+                self._reporter.say(f"{self._label}  warning: {name} ({rows})")
+        if not self._options.keep_files:
+            # Whoever downloaded it: an earlier run may have been killed before this.
+            download.discard(self._settings.local_dir / "downloads", self._dataset, self._month)
+        self.result = MonthRun(
+            dataset=self._dataset,
+            month=self._month,
+            state="merged" if build else "nothing to do",
+            seconds=self._seconds(),
+            rows=entry["table_rows"],
+            rows_added=entry["rows_added"] if build else 0,
+            rows_removed=entry["rows_removed"] if build else 0,
+            rows_unchanged=entry["rows_unchanged"] if build else entry["table_rows"],
+            warnings=build.warnings if build else {},
+        )
+
+    @property
+    def _label(self) -> str:
+        return f"{self._dataset} {format_month(self._month)}"
+
+    @property
+    def _drops_raw(self) -> bool:
+        # Columns that the contract doesn't know are in the raw table only.
+        return not self._options.keep_raw and not self._landing.landed.unknown_columns
+
+    def _seconds(self) -> float:
+        return round(time.monotonic() - self._started, 1)
 
 
 def _reconcile(warehouse: Warehouse, landing: Landing) -> dict[str, Any]:

@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 REQUIREMENTS := requirements.txt $(WITH:%=requirements-%.txt)
 IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help install demo test fuzz clean
+.PHONY: help install demo test fuzz audit clean
 
 help:
 	@echo 'make install  the environment in $(VENV) (WITH=bigquery: that warehouse too)'
 	@echo 'make demo     two generated months of green and yellow: loaded, merged, tested'
 	@echo 'make test     lint, dbt and Python tests on a throwaway Postgres and on emulators of BigQuery'
 	@echo 'make fuzz     ROUNDS malformed files (SEED) through the loader: refused, or loaded right'
+	@echo 'make audit    known vulnerabilities of what is installed, by asking PyPI'
 	@echo 'make clean    stop the embedded server; remove it, its data and $(VENV)'
 
 install: $(REQUIREMENTS:%=$(VENV)/%.installed)
@@ -28,6 +29,9 @@ ROUNDS ?= 5000
 SEED ?= 1
 fuzz: $(VENV)/requirements-dev.txt.installed
 	@$(IN_VENV) python -m tests.security.fuzz --rounds $(ROUNDS) --seed $(SEED)
+
+audit: $(VENV)/requirements-audit.txt.installed
+	@$(BIN)/pip-audit --local --progress-spinner off
 
 clean:
 	-$(BIN)/python -m loader postgres stop

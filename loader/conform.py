@@ -51,6 +51,7 @@ class Conformer:
     def file_schema(self) -> pa.Schema:
         """The file's own columns and types."""
         with self._reading(), self._open() as file:
+            _ = file.schema_arrow.names  # which need not be UTF-8
             return file.schema_arrow
 
     @cached_property
@@ -149,13 +150,19 @@ class Conformer:
         """
         rows = 0
         with self._reading(), self._open() as file:
+            told = file.metadata.num_rows
+            groups = range(file.metadata.num_row_groups)
+            if sum(file.metadata.row_group(group).num_rows for group in groups) != told:
+                raise FileRefusedError(
+                    f"{self._label}: the footer says {told} rows, and its row groups another"
+                    " number; get the file again"
+                )
             for batch in file.iter_batches(batch_size=BATCH_ROWS):
                 yield self._conform(batch, rows + 1)
                 rows += batch.num_rows
-            if rows != file.metadata.num_rows:
+            if rows != told:
                 raise FileRefusedError(
-                    f"{self._label}: {rows} rows where the footer says {file.metadata.num_rows};"
-                    " get the file again"
+                    f"{self._label}: {rows} rows where the footer says {told}; get the file again"
                 )
 
     @property
@@ -176,7 +183,7 @@ class Conformer:
     def _reading(self) -> Iterator[None]:
         try:
             yield
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise FileRefusedError(
                 f"{self._label} can't be read: {_first_line(error)}; get the file again"
             ) from error

@@ -26,7 +26,5 @@ def test_a_seed_and_a_number_make_the_same_mutant_again():
 def test_a_footer_that_tells_another_number_of_rows_is_refused(tmp_path, rows):
     path = tmp_path / "file.parquet"
     path.write_bytes(with_rows_in_footer(good_file(), rows))
-    with pytest.raises(
-        FileRefusedError, match=f"green 2023-01: .*footer says {rows}|can't be read"
-    ):
+    with pytest.raises(FileRefusedError, match=f"green 2023-01: .*footer says {rows} rows"):
         list(Conformer(DATASET, MONTH, path).batches())

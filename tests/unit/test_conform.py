@@ -396,3 +396,10 @@ def test_unknown_columns_dont_take_the_names_of_the_databases_own(tmp_path, name
 def test_times_in_lists_that_python_doesnt_know_are_refused(tmp_path):
     values = pa.array([[2**62], None, [0]], pa.list_(pa.timestamp("us")))
     assert "column surprise: a value of list" in refusal(make(tmp_path, surprise=values))
+
+
+def test_a_column_name_that_is_not_utf8_is_refused(tmp_path):
+    path = make(tmp_path, surprise=pa.array([1, 2, 3])).path
+    pq.write_table(pq.read_table(path), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"surprise", b"surpris\xff"))
+    assert "can't be read" in refusal(Conformer("green", MONTH, path))

@@ -173,8 +173,12 @@ class _CopyStream:
         self._chunk, self._read = b"", 0
 
     def read(self, size: int) -> bytes:
-        if self._read == len(self._chunk):
-            self._chunk, self._read = next(self._chunks, b""), 0
+        # The encoder keeps small batches for later: an empty chunk isn't the end, as it is to COPY.
+        while self._read == len(self._chunk):
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return b""
+            self._chunk, self._read = chunk, 0
         # A slice of each chunk, never what is left of it: that would copy the chunk each time.
         data = self._chunk[self._read : self._read + size]
         self._read += len(data)

@@ -10,7 +10,7 @@ SEED ?= 1
 REQUIREMENTS := requirements.txt $(WITH:%=requirements-%.txt)
 IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help install demo test bench chaos clean
+.PHONY: help install demo test bench chaos fuzz audit clean
 
 help:
 	@echo 'make install  the environment in $(VENV) (WITH=bigquery: that warehouse too)'
@@ -18,6 +18,8 @@ help:
 	@echo 'make test     lint, dbt and Python tests on a throwaway Postgres and on emulators of BigQuery'
 	@echo 'make bench    measure beside the replaced flow and the limit: ROWS=7700000 MONTHS=24, any size'
 	@echo 'make chaos    kill loads and builds at random moments (ROUNDS=200 SEED=1), and compare'
+	@echo 'make fuzz     ROUNDS malformed files (SEED) through the loader: refused, or loaded right'
+	@echo 'make audit    known vulnerabilities of what is installed, by asking PyPI'
 	@echo 'make clean    stop the embedded server; remove it, its data and $(VENV)'
 
 install: $(REQUIREMENTS:%=$(VENV)/%.installed)
@@ -46,6 +48,13 @@ $(PEERS)/%.installed: %
 
 chaos: $(VENV)/requirements-dev.txt.installed
 	@$(IN_VENV) python -m tests.chaos --rounds $(ROUNDS) --seed $(SEED)
+
+fuzz: ROUNDS = 5000
+fuzz: $(VENV)/requirements-dev.txt.installed
+	@$(IN_VENV) python -m tests.security.fuzz --rounds $(ROUNDS) --seed $(SEED)
+
+audit: $(VENV)/requirements-audit.txt.installed
+	@$(BIN)/pip-audit --local --progress-spinner off
 
 clean:
 	-$(BIN)/python -m loader postgres stop

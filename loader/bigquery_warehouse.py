@@ -60,7 +60,10 @@ class BigQueryWarehouse:
             raise UsageError("target bigquery needs GOOGLE_CLOUD_PROJECT: set it to your project")
         self._location = os.environ.get("BIGQUERY_LOCATION") or "US"
         self._bucket = os.environ.get("TLC_BUCKET", "").rstrip("/")
-        if self._bucket and not self._bucket.startswith("gs://"):
+        # No * or ?: names below it are looked up by patterns.
+        if self._bucket and not re.fullmatch(
+            r"gs://[a-z0-9][a-z0-9._-]*(/[\w./=-]*)?", self._bucket
+        ):
             raise UsageError(f"TLC_BUCKET={self._bucket!r}: write gs://bucket or gs://bucket/path")
         self._raw = settings.raw_schema
         self._final = settings.schema
@@ -100,8 +103,11 @@ class BigQueryWarehouse:
             warn_unsafe_layout_separators=False,
         )
 
-    def check(self) -> str:
+    def check(self, work: str) -> str:
         """Describe the connection.
+
+        Args:
+            work: what the user must be allowed to do; Google tells rights only by refusing.
 
         Raises:
             WarehouseError: when the project doesn't answer, or a right is missing.
@@ -120,7 +126,10 @@ class BigQueryWarehouse:
         Raises:
             LockedError: when another run holds it.
         """
-        self.client.create_dataset(bigquery.Dataset(f"{self._project}.{self._raw}"), exists_ok=True)
+        with _google_errors_told():
+            self.client.create_dataset(
+                bigquery.Dataset(f"{self._project}.{self._raw}"), exists_ok=True
+            )
         locks = self._table(self._raw, "_locks")
         name, token = f"{dataset} {format_month(month)}", uuid.uuid4().hex
         holder = f"{socket.gethostname()}, pid {os.getpid()}"
@@ -318,11 +327,17 @@ class BigQueryWarehouse:
                 for name, value in parameters.items()
             ]
         )
-        try:
+        with _google_errors_told():
             job = self.client.query(query, job_config=config)
             return [{name: _naive(value) for name, value in row.items()} for row in job.result()]
-        except (GoogleAPIError, GoogleAuthError) as error:
-            raise WarehouseError(f"BigQuery: {' '.join(str(error).split())}") from error
+
+
+@contextmanager
+def _google_errors_told() -> Iterator[None]:
+    try:
+        yield
+    except (GoogleAPIError, GoogleAuthError) as error:
+        raise WarehouseError(f"BigQuery: {' '.join(str(error).split())}") from error
 
 
 def _parameter_type(name: str, value: Any) -> str:

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from logging.handlers import MemoryHandler, RotatingFileHandler
 from typing import Annotated, Any
 
 import psycopg2
@@ -21,6 +20,7 @@ from loader import discover, local_postgres
 from loader.doctor import checks
 from loader.errors import LoaderError, WarehouseError
 from loader.land import fetch_month, land_month, read_standing, same_signal
+from loader.log import log_to_file
 from loader.mirror import mirror_months
 from loader.months import (
     FIRST_MONTH,
@@ -80,7 +80,7 @@ class _Context:
 @contextmanager
 def _session(target: str | None, source: str | None) -> Iterator[_Context]:
     settings = load_settings(target, source)
-    _log_to_file(settings)
+    log_to_file(settings)
     warehouse = connect_warehouse(settings)
     try:
         yield _Context(settings, warehouse, Reporter(Console(stderr=True)))
@@ -285,7 +285,7 @@ def mirror(
     """
     months = _months(dataset, month, to)
     settings = load_settings(None, source)
-    _log_to_file(settings)
+    log_to_file(settings)
     outcomes = mirror_months(settings, dataset, months, destination, Reporter(Console(stderr=True)))
     counts = []
     for state in ("mirrored", "unchanged", "not published", "failed"):
@@ -313,11 +313,17 @@ def _standing(version: LandedFile | None, entry: dict[str, Any] | None) -> str:
 
 
 @app.command()
-def doctor(source: SourceOption = None, target: TargetOption = None) -> None:
+def doctor(
+    source: SourceOption = None,
+    target: TargetOption = None,
+    work: Annotated[
+        str, typer.Option("--for", help="load, build (dbt), or run, which is both")
+    ] = "run",
+) -> None:
     """Check that everything is there to load a month: one line a check, nothing is changed."""
     settings = load_settings(target, source)
     failed = None
-    for name, check in checks(settings):
+    for name, check in checks(settings, work):
         try:
             print(f"ok    {name}: {check()}")
         except LoaderError as error:
@@ -425,17 +431,6 @@ def _print_table(columns: list[str], rows: list[list[str]]) -> None:
 
 def _print_json(value: Any) -> None:
     print(json.dumps(value, default=str, indent=2))
-
-
-def _log_to_file(settings: Settings) -> None:
-    """Send logs, stack traces included, to a file; errors go to the terminal in one line."""
-    folder = settings.local_dir / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
-    handler = RotatingFileHandler(folder / "loader.log", maxBytes=5_000_000, backupCount=3)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # dlt writes to the terminal, unless its logger has a handler: this one hands on to ours.
-    logging.getLogger("dlt").handlers = [MemoryHandler(1, target=handler)]
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,13 @@ from loader.errors import FileRefusedError
 from loader.months import file_name, format_month
 
 BATCH_ROWS = 131_072
+#: A raw table takes 1,600 columns on Postgres, and keeps those that files once brought.
+MAX_UNKNOWN_COLUMNS = 50
+
+#: Years that Python, Postgres and BigQuery all have, in microseconds since 1970.
+_FIRST_TIME, _LAST_TIME = -62_135_596_800_000_000, 253_402_300_799_999_999
+#: Columns that every table of Postgres has already.
+_SYSTEM_COLUMNS = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,9 @@ class Conformer:
     @cached_property
     def file_schema(self) -> pa.Schema:
         """The file's own columns and types."""
-        return pq.read_schema(self.path)
+        with self._reading(), self._open() as file:
+            _ = file.schema_arrow.names  # which need not be UTF-8
+            return file.schema_arrow
 
     @cached_property
     def mapping(self) -> dict[str, int]:
@@ -82,9 +92,18 @@ class Conformer:
         """Columns that the contract doesn't know: name in the raw table, and place in the file.
 
         They are landed as text, so that a type which changes from month to month can't clash.
+
+        Raises:
+            FileRefusedError: when there are too many to be TLC's.
         """
+        count = len(self.file_schema.names) - len(self.mapping)
+        if count > MAX_UNKNOWN_COLUMNS:
+            raise FileRefusedError(
+                f"{self._label}: {count} columns that the contract doesn't know, more than"
+                f" {MAX_UNKNOWN_COLUMNS}; look at the file"
+            )
         found: dict[str, int] = {}
-        taken = {column.name for column in self.table.columns}
+        taken = {column.name for column in self.table.columns} | _SYSTEM_COLUMNS
         for index, name in enumerate(self.file_schema.names):
             if index in self.mapping.values():
                 continue
@@ -129,21 +148,49 @@ class Conformer:
         Raises:
             FileRefusedError: when a value doesn't fit the contract, or the file can't be read.
         """
-        first_row = 1
+        rows = 0
+        with self._reading(), self._open() as file:
+            told = file.metadata.num_rows
+            groups = range(file.metadata.num_row_groups)
+            if sum(file.metadata.row_group(group).num_rows for group in groups) != told:
+                raise FileRefusedError(
+                    f"{self._label}: the footer says {told} rows, and its row groups another"
+                    " number; get the file again"
+                )
+            for batch in file.iter_batches(batch_size=BATCH_ROWS):
+                yield self._conform(batch, rows + 1)
+                rows += batch.num_rows
+            if rows != told:
+                raise FileRefusedError(
+                    f"{self._label}: {rows} rows where the footer says {told}; get the file again"
+                )
+
+    @property
+    def _label(self) -> str:
+        return f"{self.dataset} {format_month(self.month)}: {file_name(self.dataset, self.month)}"
+
+    def _open(self) -> pq.ParquetFile:
+        return pq.ParquetFile(
+            self.path,
+            pre_buffer=False,
+            # TLC's pages have no checksums; a copy's may.
+            page_checksum_verification=True,
+            # As nanoseconds, old and far years would turn into others.
+            coerce_int96_timestamp_unit="us",
+        )
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
         try:
-            with pq.ParquetFile(self.path, pre_buffer=False) as file:
-                for batch in file.iter_batches(batch_size=BATCH_ROWS):
-                    yield self._conform(batch, first_row)
-                    first_row += batch.num_rows
-        except (pa.ArrowException, OSError) as error:
+            yield
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise FileRefusedError(
-                f"{self.dataset} {format_month(self.month)}: {self.path.name} can't be read after"
-                f" row {first_row - 1}: {_first_line(error)}; get the file again"
+                f"{self._label} can't be read: {_first_line(error)}; get the file again"
             ) from error
 
     def _conform(self, batch: pa.RecordBatch, first_row: int) -> pa.RecordBatch:
         arrays = [self._cast(column, batch) for column in self.table.file_columns]
-        arrays += [_as_text(batch.column(index)) for index in self.unknown.values()]
+        arrays += [self._as_text(name, batch.column(i)) for name, i in self.unknown.items()]
         arrays.append(pa.repeat(pa.scalar(self.month, pa.date32()), batch.num_rows))
         ones = pa.repeat(pa.scalar(1, pa.int32()), batch.num_rows)
         arrays.append(pc.cumulative_sum(ones, start=first_row - 1))
@@ -164,7 +211,18 @@ class Conformer:
             raise self._refused(column.name, _first_line(error)) from error
         if pa.types.is_string(column.arrow_type):
             self._check_text(column, values)
+        elif pa.types.is_timestamp(column.arrow_type):
+            self._check_time(column, values)
         return values
+
+    def _as_text(self, column: str, values: pa.Array) -> pa.Array:
+        try:
+            return _as_text(values)
+        except (ValueError, OverflowError) as error:
+            # Times inside lists, out of Python's reach.
+            raise self._refused(
+                column, f"a value of {values.type} has no text form: {_first_line(error)}"
+            ) from error
 
     def _check_text(self, column: Column, values: pa.Array) -> None:
         try:
@@ -174,11 +232,16 @@ class Conformer:
         if pc.any(pc.match_substring(values, "\0")).as_py():
             raise self._refused(column.name, "text with a NUL byte, which Postgres can't hold")
 
+    def _check_time(self, column: Column, values: pa.Array) -> None:
+        bounds = pc.min_max(values.cast(pa.int64())).as_py()
+        for bound in bounds.values():
+            if bound is not None and not _FIRST_TIME <= bound <= _LAST_TIME:
+                raise self._refused(
+                    column.name, f"a time {bound} µs from 1970, outside the years 1 to 9999"
+                )
+
     def _refused(self, column: str, reason: str) -> FileRefusedError:
-        return FileRefusedError(
-            f"{self.dataset} {format_month(self.month)}:"
-            f" {file_name(self.dataset, self.month)}, column {column}: {reason}"
-        )
+        return FileRefusedError(f"{self._label}, column {column}: {reason}")
 
 
 def _castable(source: pa.DataType, target: pa.DataType) -> bool:

@@ -1,11 +1,11 @@
 """What a source has: finds month files at a base URL, in a folder or in a bucket."""
 
 import datetime as dt
+import re
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import Path
-from re import sub
 from typing import Protocol
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -13,6 +13,7 @@ from urllib.request import url2pathname
 import requests
 from requests.adapters import HTTPAdapter
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from urllib3.exceptions import LocationParseError
 from urllib3.util import Retry
 
 from loader import __version__, filesystem
@@ -32,6 +33,9 @@ MAX_WAIT_SECONDS = 60.0
 #: A blocked client asks again this many times, in case it was only throttled.
 BLOCKED_ATTEMPTS = 3
 BLOCKED_SECONDS = 10.0
+
+#: A file's length: not zero, and no more than any disk holds.
+_LENGTH = re.compile(r"[1-9][0-9]{0,14}")
 
 
 class _BlockedError(SourceError):
@@ -110,7 +114,9 @@ class _HttpSource:
         return None
 
     def _url(self, dataset: str, month: dt.date) -> str:
-        return f"{self.base.rstrip('/')}/{file_name(dataset, month)}"
+        # A query, such as a token that signs the address, comes after the file's name.
+        path, mark, query = self.base.partition("?")
+        return f"{path.rstrip('/')}/{file_name(dataset, month)}{mark}{query}"
 
 
 @dataclass(frozen=True)
@@ -119,13 +125,13 @@ class _FolderSource:
 
     def find(self, dataset: str, month: dt.date) -> PublishedFile | None:
         label = _label(dataset, month)
-        if not self.folder.is_dir():
-            raise SourceError(
-                f"{label}: the source folder {self.folder} doesn't exist;"
-                " check --source or TLC_SOURCE"
-            )
         path = self.folder / file_name(dataset, month)
         try:
+            if not self.folder.is_dir():
+                raise SourceError(
+                    f"{label}: the source folder {self.folder} doesn't exist;"
+                    " check --source or TLC_SOURCE"
+                )
             stat = path.stat()
         except FileNotFoundError:
             return None
@@ -231,9 +237,12 @@ def is_http(address: str) -> bool:
 
 
 def redact(address: str) -> str:
-    """Hide the user and password in an address, for messages and the ledger."""
-    # Up to the last @: a password with an unescaped / or @ is hidden whole.
-    return sub(r"(?<=://).*@", "***@", address)
+    """Hide user, password and query of an address, for messages and the ledger."""
+    if "://" not in address:
+        return address
+    # Up to the last @: a password with an unescaped /, ? or @ is hidden whole.
+    without_user = re.sub(r"(?<=://).*@", "***@", address, flags=re.DOTALL)
+    return re.sub(r"\?.*", "?***", without_user, flags=re.DOTALL)
 
 
 def request(
@@ -261,7 +270,7 @@ def request(
             stream=method == "GET",
             timeout=(CONNECT_SECONDS, READ_SECONDS),
         )
-    except requests.RequestException as error:
+    except (requests.RequestException, LocationParseError) as error:
         raise SourceError(
             f"{label}: can't reach {redact(url)}: {_reason(error)}; check the connection and the"
             " source's address, then run again"
@@ -284,7 +293,7 @@ def describe(response: requests.Response, dataset: str, month: dt.date, url: str
         SourceError: when the answer tells no length, without which no download can be checked.
     """
     length = response.headers.get("Content-Length", "")
-    if not length.isdecimal() or int(length) == 0:
+    if not _LENGTH.fullmatch(length):
         raise SourceError(
             f"{_label(dataset, month)}: {redact(url)} comes without a length"
             f" (Content-Length {length!r}), so a download can't be checked; run again later,"
@@ -296,7 +305,7 @@ def describe(response: requests.Response, dataset: str, month: dt.date, url: str
         file_name(dataset, month),
         url,
         int(length),
-        response.headers.get("ETag") or None,
+        _etag(response.headers.get("ETag", "")),
         _http_date(response.headers.get("Last-Modified", "")),
     )
 
@@ -330,16 +339,21 @@ def _session() -> requests.Session:
     return session
 
 
-def _reason(error: requests.RequestException) -> str:
+def _reason(error: Exception) -> str:
     # Only urllib3's reason is shown: the texts of requests may repeat the address, password too.
     inner = error.args[0] if error.args else None
     return str(getattr(inner, "reason", None) or type(error).__name__)
 
 
+def _etag(text: str) -> str | None:
+    # It goes to files, to the warehouse and back to the server. One that can't be told is none.
+    return text if text and text.isascii() and text.isprintable() and len(text) < 1000 else None
+
+
 def _http_date(text: str) -> dt.datetime | None:
     try:
         return parsedate_to_datetime(text).astimezone(dt.UTC).replace(tzinfo=None)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -10,21 +10,26 @@ from loader.errors import SourceError, UsageError
 from loader.settings import Settings
 from loader.warehouse import connect_warehouse
 
+WORK = ("run", "load", "build")
 
-def checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
+
+def checks(settings: Settings, work: str) -> Iterator[tuple[str, Callable[[], str]]]:
     """List the checks.
 
     Args:
         settings: what would be loaded from where to where.
+        work: one of `WORK`: what the warehouse's user must be allowed to do.
 
     Yields:
         Each check's name, and a function that returns what it found or raises a LoaderError that
         says what is missing.
     """
+    if work not in WORK:
+        raise UsageError(f"unknown work {work!r}: choose from {', '.join(WORK)}")
     yield "versions", _versions
     yield "contract", lambda: f"{len(load_contract())} raw tables in models/sources/sources.yml"
     yield f"source {discover.redact(settings.source)}", lambda: _source(settings)
-    yield f"target {settings.target}", lambda: _target(settings)
+    yield f"target {settings.target}", lambda: _target(settings, work)
 
 
 def _versions() -> str:
@@ -44,9 +49,9 @@ def _source(settings: Settings) -> str:
     return "reachable" if file else "a folder"
 
 
-def _target(settings: Settings) -> str:
+def _target(settings: Settings, work: str) -> str:
     warehouse = connect_warehouse(settings)
     try:
-        return warehouse.check()
+        return warehouse.check(work)
     finally:
         warehouse.close()

@@ -26,7 +26,7 @@ MAX_WAIT_SECONDS = 60.0
 CHUNK_BYTES = 64 * 1024
 
 _MAGIC = b"PAR1"
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,15})-[0-9]{1,15}/([0-9]{1,15})")
 
 
 class _InterruptedError(SourceError):
@@ -323,7 +323,7 @@ def _check_parquet(path: Path, file: PublishedFile, allow_empty: bool) -> int:
         )
     try:
         rows = pq.read_metadata(path).num_rows
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise FileRefusedError(
             f"{file.label}: corrupt, its Parquet footer can't be read ({source}); run again, and"
             " tell TLC if it stays so"

@@ -7,10 +7,31 @@ TABLE_IN_USE = (
 )
 
 
+def printable(text: str) -> str:
+    """Make one line of a text that may hold anything, for a terminal or a log.
+
+    Names, values and answers come from files and servers: a line break in them could pass for a
+    message of ours, and an escape sequence is a command to the terminal.
+
+    Args:
+        text: any text.
+
+    Returns:
+        The text with line breaks and tabs as blanks, and what else can't be printed escaped.
+    """
+    return "".join(
+        c if c.isprintable() else " " if c.isspace() else c.encode("unicode_escape").decode()
+        for c in text.strip()
+    )
+
+
 class LoaderError(Exception):
     """A failure told to the user in one line: what is wrong, where, and what to do."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class UsageError(LoaderError):

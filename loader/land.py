@@ -2,6 +2,7 @@
 
 import datetime as dt
 import fcntl
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -279,6 +280,13 @@ def _cause(error: Exception, label: str) -> LoaderError:
     return WarehouseError(f"{label}: {reason}; the log has the details")
 
 
+#: A line that says what was wrong, in a stack trace that dlt repeats or in Postgres' own words.
+_REASON = re.compile(r"(?:[A-Za-z_]\w*\.)+\w+: .+")
+_POINTER = re.compile(r"\^|LINE [0-9]+: .*")
+
+
 def _last_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    reasons = [line for line in lines if _REASON.fullmatch(line)]
+    told = reasons or [line for line in lines if not _POINTER.fullmatch(line)]
+    return told[-1] if told else type(error).__name__

@@ -39,6 +39,7 @@ class PostgresWarehouse:
         """
         self._raw = settings.raw_schema
         self._final = settings.schema
+        self._built = settings.built_schemas
         try:
             # libpq fills in what the variables leave open, ~/.pgpass and services included.
             self.connection = psycopg2.connect("", application_name="nyc_tlc")
@@ -73,8 +74,11 @@ class PostgresWarehouse:
     def staging(self) -> None:
         """Return nothing: parts are copied straight from here."""
 
-    def check(self) -> str:
+    def check(self, work: str) -> str:
         """Describe the connection.
+
+        Args:
+            work: what the user must be allowed to do: load, build, or run, which is both.
 
         Raises:
             WarehouseError: when the server is too old, or a right is missing.
@@ -82,10 +86,10 @@ class PostgresWarehouse:
         number, info = self.connection.server_version, self.connection.info
         if number < _MIN_VERSION:
             raise WarehouseError(f"Postgres {number // 10000} is too old: 15 or newer is needed")
-        missing = self._missing_right()
+        missing = self._missing_right(work)
         if missing:
-            raise WarehouseError(f"{missing}; ask the database's owner to grant it")
-        return f"Postgres {number // 10000}.{number % 10000}, {info.user}@{info.dbname}, may create"
+            raise WarehouseError(f"{missing}; ask the database's owner, or see docs/security.md")
+        return f"Postgres {number // 10000}.{number % 10000}, {info.user}@{info.dbname}, may {work}"
 
     @contextmanager
     def lock(self, dataset: str, month: dt.date) -> Iterator[None]:
@@ -268,16 +272,52 @@ class PostgresWarehouse:
             month,
         )
 
-    def _missing_right(self) -> str | None:
-        """Name the right that loading needs and the user lacks; None when all is granted."""
-        database = self.connection.info.dbname
-        for schema in (self._raw, self._final):
-            if self._scalar("select to_regnamespace(%s) is not null", schema):
-                if not self._scalar("select has_schema_privilege(%s, 'CREATE')", schema):
-                    return f"no right to create tables in schema {schema}"
-            elif not self._scalar("select has_database_privilege(%s, 'CREATE')", database):
-                return f"no right to create schemas in database {database}"
-        return None
+    def _missing_right(self, work: str) -> str | None:
+        """Name the right that the work needs and the user lacks; None when all is granted."""
+        created = (self._raw,) if work != "build" else ()
+        created += self._built if work != "load" else ()
+        for schema in created:
+            if missing := self._missing_on_own(schema):
+                return missing
+        if work == "load":
+            return self._missing_on_read(self._final, "file_ledger")
+        return self._missing_on_read(self._raw, "%") if work == "build" else None
+
+    def _missing_on_own(self, schema: str) -> str | None:
+        """Name what keeps the user from creating, changing and dropping tables in a schema."""
+        if not self._scalar("select to_regnamespace(%s) is not null", schema):
+            database = self.connection.info.dbname
+            if not self._scalar("select has_database_privilege(%s, 'CREATE')", database):
+                return f"schema {schema} is missing, and no right to create schemas in {database}"
+            return None
+        for right in ("USAGE", "CREATE"):
+            if not self._scalar("select has_schema_privilege(%s, %s)", schema, right):
+                return f"no right {right} on schema {schema}"
+        others = self._rows(
+            "select relname, relowner::regrole::text as owner from pg_class"
+            " where relnamespace = %s::regnamespace and relkind in ('r', 'p', 'v')"
+            " and not pg_has_role(relowner, 'USAGE') limit 1",
+            schema,
+        )
+        return (
+            f"{schema}.{others[0]['relname']} belongs to {others[0]['owner']}" if others else None
+        )
+
+    def _missing_on_read(self, schema: str, tables: str) -> str | None:
+        """Name what keeps the user from reading tables (a LIKE pattern) that are there."""
+        if not self._scalar("select to_regnamespace(%s) is not null", schema):
+            return None
+        if not self._scalar("select has_schema_privilege(%s, 'USAGE')", schema):
+            return f"no right USAGE on schema {schema}"
+        unreadable = self._rows(
+            "select relname from pg_class"
+            " where relnamespace = %s::regnamespace and relkind in ('r', 'p')"
+            " and not relispartition and relname like %s"
+            " and not has_table_privilege(oid, 'SELECT') limit 1",
+            schema,
+            tables,
+        )
+        return f"no right SELECT on {schema}.{unreadable[0]['relname']}" if unreadable else None
 
     def _parts(self, dataset: str, month: dt.date, *, attached: bool) -> list[Part]:
         """List a month's parts: those of the raw table, or those that no landing finished."""

@@ -9,6 +9,8 @@ from dlt.common.runtime.collector_base import Collector
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from loader.errors import printable
+
 
 class Stage:
     """One stage of work on a month: counts what was done, and shows it."""
@@ -56,7 +58,7 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """Print a line."""
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def stage(self, label: str, name: str, unit: str, total: int | None = None) -> Iterator[Stage]:

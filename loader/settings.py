@@ -48,6 +48,11 @@ class Settings:
         """Name of the schema of the trips tables and the ledger."""
         return f"{self.schema_prefix}tlc"
 
+    @property
+    def built_schemas(self) -> tuple[str, ...]:
+        """Names of the schemas that dbt builds in."""
+        return (self.schema, f"{self.schema}_staging", f"{self.schema}_marts")
+
 
 def local_directory() -> Path:
     """Return the directory for all that is kept on this machine (absolute)."""

@@ -123,8 +123,11 @@ class Warehouse(Protocol):
     def table_rows(self, dataset: str, month: dt.date) -> int:
         """Count a month's rows in the trips table."""
 
-    def check(self) -> str:
+    def check(self, work: str) -> str:
         """Describe the connection for `doctor`.
+
+        Args:
+            work: what the user must be allowed to do: load, build, or run, which is both.
 
         Raises:
             WarehouseError: when a right or a version is missing.

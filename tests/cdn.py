@@ -93,7 +93,7 @@ class Request:
 
     @property
     def name(self) -> str:
-        return self.path.rpartition("/")[2]
+        return self.path.partition("?")[0].rpartition("/")[2]
 
 
 class Cdn:

@@ -54,6 +54,10 @@
 
     {%- set versions = [] -%}
     {%- for row in run_query(query).rows -%}
+        {#- Whoever loads need not be trusted with what the builder may do: it goes into statements. -#}
+        {%- if not modules.re.fullmatch('[0-9]+[.][0-9]+', row['load_id']) -%}
+            {{ exceptions.raise_compiler_error(month_files ~ ": load_id is not one of dlt's; land the month again") }}
+        {%- endif -%}
         {%- do versions.append({
             'dataset': row['dataset'],
             'file_month': row['file_month'] | string,

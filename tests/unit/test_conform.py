@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import math
+import struct
 from decimal import Decimal
 from pathlib import Path
 
@@ -347,3 +348,58 @@ def test_nested_values_are_json(tmp_path):
     values = [{"a": [1, None], "b": '"; drop'}, None, {"a": [], "b": None}]
     found = read(make(tmp_path, surprise=pa.array(values)))["surprise"].to_pylist()
     assert [value and json.loads(value) for value in found] == values
+
+
+# ---- Files that are not what they say: what the fuzzer of tests/security found -------------------
+
+
+@pytest.mark.parametrize("when", [2**62, -(2**62), 253_402_300_800_000_000])
+def test_a_time_outside_of_all_calendars_is_refused(tmp_path, when):
+    times = pa.array([0, when, None], pa.int64()).cast(pa.timestamp("us"))
+    assert "column pickup_datetime: a time" in refusal(make(tmp_path, lpep_pickup_datetime=times))
+
+
+def test_years_far_off_survive_the_oldest_form_of_timestamps(tmp_path):
+    years = [dt.datetime(year, 1, 1) for year in (1, 2008, 9999)]
+    conformer = make(tmp_path, lpep_pickup_datetime=pa.array(years, pa.timestamp("us")))
+    table = pq.read_table(conformer.path)
+    pq.write_table(table, conformer.path, use_deprecated_int96_timestamps=True)
+    assert read(conformer)["pickup_datetime"].to_pylist() == years
+
+
+def test_a_page_that_fails_its_own_checksum_is_refused(tmp_path):
+    conformer = make(tmp_path, 100, trip_distance=pa.array(range(100)).cast(pa.float64()))
+    table = pq.read_table(conformer.path)
+    plain = {"compression": "none", "use_dictionary": False, "write_page_checksum": True}
+    pq.write_table(table, conformer.path, **plain)
+    content = conformer.path.read_bytes()
+    # A flipped bit that is good Parquet: 77 miles become 79.
+    one, other = (table["trip_distance"][row].as_py() for row in (77, 79))
+    changed = content.replace(struct.pack("<d", one), struct.pack("<d", other), 1)
+    assert changed != content
+    conformer.path.write_bytes(changed)
+    assert "can't be read" in refusal(conformer)
+
+
+def test_hundreds_of_unknown_columns_are_refused(tmp_path):
+    many = {f"extra_{n}": pa.nulls(3, pa.int8()) for n in range(conform.MAX_UNKNOWN_COLUMNS + 1)}
+    with pytest.raises(FileRefusedError, match="51 columns that the contract doesn't know"):
+        _ = make(tmp_path, **many).unknown
+
+
+@pytest.mark.parametrize("name", ["ctid", "XMIN", "tableoid"])
+def test_unknown_columns_dont_take_the_names_of_the_databases_own(tmp_path, name):
+    conformer = make(tmp_path, **{name: pa.array([1, 2, 3])})
+    assert list(conformer.unknown) == [f"x_{name.lower()}"]
+
+
+def test_times_in_lists_that_python_doesnt_know_are_refused(tmp_path):
+    values = pa.array([[2**62], None, [0]], pa.list_(pa.timestamp("us")))
+    assert "column surprise: a value of list" in refusal(make(tmp_path, surprise=values))
+
+
+def test_a_column_name_that_is_not_utf8_is_refused(tmp_path):
+    path = make(tmp_path, surprise=pa.array([1, 2, 3])).path
+    pq.write_table(pq.read_table(path), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"surprise", b"surpris\xff"))
+    assert "can't be read" in refusal(Conformer("green", MONTH, path))

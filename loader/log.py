@@ -1,0 +1,60 @@
+"""The log file: all that happened, stack traces included, and no secret."""
+
+import logging
+import os
+from logging.handlers import RotatingFileHandler
+from urllib.parse import parse_qsl, unquote
+
+from loader.settings import Settings
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+def log_to_file(settings: Settings) -> None:
+    """Send the logs of all libraries to a file; errors go to the terminal in one line.
+
+    Args:
+        settings: say where, and what is secret.
+    """
+    folder = settings.local_dir / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    handler = RotatingFileHandler(folder / "loader.log", maxBytes=5_000_000, backupCount=3)
+    handler.setFormatter(_Formatter(settings))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    # dlt writes to standard error unless its logger has a handler, whose format it then changes.
+    logging.getLogger("dlt").handlers = [_ToRoot()]
+
+
+class _ToRoot(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        logging.root.handle(record)
+
+
+class _Formatter(logging.Formatter):
+    """Hides what is secret: libraries repeat addresses, their queries and passwords included."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(_FORMAT)
+        self._secrets = sorted(_secrets(settings), key=len, reverse=True)
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+
+def _secrets(settings: Settings) -> set[str]:
+    """List what may not be shown, in each form that a library may show it in."""
+    found = {os.environ.get("BIGQUERY_ACCESS_TOKEN", "")}
+    if settings.target == "postgres":
+        found.add(os.environ.get("PGPASSWORD", ""))
+    if "://" in settings.source:
+        address = settings.source.partition("://")[2]
+        before_query, _, query = address.partition("?")
+        user, at, _ = before_query.rpartition("@")
+        found |= {user, *user.split(":", 1)} if at else set()
+        found |= {query, *(value for _, value in parse_qsl(query))}
+    found |= {unquote(secret) for secret in found}
+    # Shorter ones are words of other texts too.
+    return {secret for secret in found if len(secret) > 3}

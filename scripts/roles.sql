@@ -1,0 +1,101 @@
+-- Three roles with least rights on a Postgres database: who loads, who builds, who reads.
+--
+--     export TLC_LOADER_PASSWORD=… TLC_TRANSFORMER_PASSWORD=… TLC_READER_PASSWORD=…
+--     psql -f scripts/roles.sql
+--
+-- By the database's owner, who must be allowed to create roles, or a superuser. It can be run again
+-- at any time: on a database that has been loaded before, tables come to belong to the roles; a
+-- password changes when its variable is set. TLC_SCHEMA_PREFIX goes before the roles' names too.
+-- docs/security.md says who may do what.
+
+\set ON_ERROR_STOP on
+\set prefix ''
+\getenv prefix TLC_SCHEMA_PREFIX
+\getenv loader_password TLC_LOADER_PASSWORD
+\getenv transformer_password TLC_TRANSFORMER_PASSWORD
+\getenv reader_password TLC_READER_PASSWORD
+
+select
+    :'prefix' || 'tlc_loader' as loader,
+    :'prefix' || 'tlc_transformer' as transformer,
+    :'prefix' || 'tlc_reader' as reader,
+    :'prefix' || 'tlc_raw' as raw,
+    :'prefix' || 'tlc_staging' as staging,
+    :'prefix' || 'tlc' as trips,
+    :'prefix' || 'tlc_marts' as marts
+\gset
+
+begin;
+
+select format('create role %I', role)
+from unnest(array[:'loader', :'transformer', :'reader']) as role
+where not exists (select from pg_roles where rolname = role)
+\gexec
+alter role :"loader" login;
+alter role :"transformer" login;
+alter role :"reader" login;
+\if :{?loader_password}
+alter role :"loader" password :'loader_password';
+\endif
+\if :{?transformer_password}
+alter role :"transformer" password :'transformer_password';
+\endif
+\if :{?reader_password}
+alter role :"reader" password :'reader_password';
+\endif
+
+grant connect on database :"DBNAME" to :"loader", :"transformer", :"reader";
+-- dbt's incremental models write to a temporary table first.
+grant temporary on database :"DBNAME" to :"transformer";
+
+create schema if not exists :"raw";
+create schema if not exists :"staging";
+create schema if not exists :"trips";
+create schema if not exists :"marts";
+
+-- Only to speak for the two, and until the end of this script.
+grant :"loader", :"transformer" to current_user;
+
+-- The loader owns what is in the raw schema, and nothing else. It looks up in the ledger what is
+-- merged, and counts the month's trips when a run reconciles.
+grant usage, create on schema :"raw" to :"loader";
+grant usage on schema :"trips" to :"loader";
+
+-- The transformer reads the raw schema, and owns what is in the three others.
+grant usage on schema :"raw" to :"transformer";
+grant usage, create on schema :"staging", :"trips", :"marts" to :"transformer";
+
+-- The reader reads what was built.
+grant usage on schema :"trips", :"marts" to :"reader";
+
+-- Tables that are there.
+select format('alter table %s owner to %I', relation.oid::regclass, schema.role)
+from
+    pg_class as relation,
+    (values
+        (:'raw', :'loader'),
+        (:'staging', :'transformer'),
+        (:'trips', :'transformer'),
+        (:'marts', :'transformer')
+    ) as schema (name, role)
+where
+    relation.relnamespace = schema.name::regnamespace
+    and relation.relkind in ('r', 'p', 'v')
+    and relation.relowner != schema.role::regrole
+\gexec
+
+grant select on all tables in schema :"raw" to :"transformer";
+grant select on all tables in schema :"trips" to :"loader", :"reader";
+grant select on all tables in schema :"marts" to :"reader";
+
+-- Tables that are yet to come.
+alter default privileges for role :"loader" in schema :"raw"
+grant select on tables to :"transformer";
+alter default privileges for role :"transformer" in schema :"trips"
+grant select on tables to :"loader", :"reader";
+alter default privileges for role :"transformer" in schema :"marts"
+grant select on tables to :"reader";
+
+revoke :"loader", :"transformer" from current_user;
+
+commit;

@@ -1,0 +1,547 @@
+"""Makes malformed month files: a good one's bytes, footer or schema, changed by chance.
+
+A mutant is told by its seed and number alone: the same two always give the same bytes.
+"""
+
+import datetime as dt
+import io
+import random
+import struct
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from loader.sample import write_month
+
+ROWS = 300
+DATASET, MONTH = "green", dt.date(2023, 1, 1)
+
+#: Text that is code somewhere: SQL, COPY, Jinja, a shell, a terminal, a path.
+NASTY_TEXTS = (
+    '"; drop table month_files; --',
+    "'; drop schema tlc_raw cascade; --",
+    "\\.",
+    "\\N",
+    "\\",
+    "{{ target.password }}",
+    "$(touch injected)",
+    "../../etc/passwd",
+    "a\tb\nc\rd",
+    "\x1b[2J\x1b]0;title\x07",
+    "\u202egnp.exe",
+    "",
+    " ",
+    "NULL",
+    "%s %(x)s {0} %",
+    "é 東京 🚕",
+    "x" * 1_000,
+)
+NASTY_NAMES = (
+    *NASTY_TEXTS,
+    "a\0b",
+    "y" * 63,
+    "y" * 64,
+    "y" * 200,
+    "1st",
+    "_file_month",
+    "_file_row",
+    "_dlt_load_id",
+    "vendor_id",
+    "VENDORID",
+    "ctid",
+    "xmin",
+    "tableoid",
+    "select",
+    "Größe",
+    "İstanbul",
+)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A malformed file.
+
+    Attributes:
+        kind: what was done to it, in a few words.
+        content: its bytes.
+    """
+
+    kind: str
+    content: bytes
+
+
+def mutant(seed: int, number: int) -> Mutant:
+    """Make a mutant.
+
+    Args:
+        seed: of the run.
+        number: of the mutant in the run.
+    """
+    rng = random.Random(f"{seed}/{number}")
+    make = rng.choices(list(_KINDS), weights=list(_KINDS.values()))[0]
+    kind = make.__name__.strip("_").replace("_", " ")
+    return Mutant(kind, make(rng))
+
+
+# ---- Good files to start from --------------------------------------------------------------------
+
+_LAYOUTS: tuple[dict[str, Any], ...] = (
+    {"compression": "zstd"},
+    {"compression": "gzip", "row_group_size": 100},
+    {"compression": "snappy", "use_dictionary": False},
+    {"compression": "none", "data_page_version": "2.0"},
+    {"compression": "lz4", "data_page_size": 512, "write_batch_size": 64},
+    {"compression": "brotli", "write_statistics": False, "store_schema": False},
+    {"compression": "none", "write_page_checksum": True, "write_page_index": True},
+)
+
+
+@cache
+def _table() -> pa.Table:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "good.parquet"
+        write_month(path, DATASET, MONTH, ROWS)
+        return pq.read_table(path)
+
+
+@cache
+def good_file(layout: int = 0) -> bytes:
+    """Give the bytes of a good month file in one of several layouts."""
+    return _written(_table(), _LAYOUTS[layout])
+
+
+def _written(table: pa.Table, layout: dict[str, Any]) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(table, out, **layout)
+    return out.getvalue()
+
+
+def _any_good(rng: random.Random) -> bytearray:
+    return bytearray(good_file(rng.randrange(len(_LAYOUTS))))
+
+
+def _footer_start(content: bytes) -> int:
+    return len(content) - 8 - struct.unpack("<I", content[-8:-4])[0]
+
+
+# ---- Bytes ---------------------------------------------------------------------------------------
+
+
+def _flipped_bits(rng: random.Random) -> bytes:
+    content = _any_good(rng)
+    for _ in range(rng.choice((1, 1, 2, 8))):
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    return bytes(content)
+
+
+def _flipped_bits_in_footer(rng: random.Random) -> bytes:
+    content = _any_good(rng)
+    start = _footer_start(content)
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        content[rng.randrange(start, len(content) - 8)] ^= 1 << rng.randrange(8)
+    return bytes(content)
+
+
+def _flipped_bits_in_page(rng: random.Random) -> bytes:
+    content = _any_good(rng)
+    offset, size = rng.choice(_chunks(content))
+    for _ in range(rng.choice((1, 1, 3))):
+        # Half of them in the first bytes: the page's header, the levels, the dictionary.
+        reach = rng.choice((min(size, 48), size))
+        content[offset + rng.randrange(reach)] ^= 1 << rng.randrange(8)
+    return bytes(content)
+
+
+def _overwritten_run(rng: random.Random) -> bytes:
+    content = _any_good(rng)
+    start = rng.randrange(len(content))
+    length = min(rng.choice((4, 64, 1024)), len(content) - start)
+    fill = rng.choice((bytes(length), b"\xff" * length, rng.randbytes(length)))
+    content[start : start + length] = fill
+    return bytes(content)
+
+
+def _truncated(rng: random.Random) -> bytes:
+    content = bytes(_any_good(rng))
+    return content[: rng.randrange(len(content))] + rng.choice((b"", b"PAR1"))
+
+
+def _moved_bytes(rng: random.Random) -> bytes:
+    content = _any_good(rng)
+    start = rng.randrange(4, len(content) - 8)
+    length = rng.choice((1, 7, 100))
+    piece = content[start : start + length]
+    if rng.random() < 0.5:
+        del content[start : start + length]
+    else:
+        content[start:start] = piece
+    return bytes(content)
+
+
+def _footer_length(rng: random.Random) -> bytes:
+    content = _any_good(rng)
+    (length,) = struct.unpack("<I", content[-8:-4])
+    wrong = (length + rng.randint(-9, 9), 0, 1, len(content), 2**31 - 1, 2**31, 2**32 - 1)
+    content[-8:-4] = struct.pack("<I", rng.choice(wrong))
+    return bytes(content)
+
+
+def _magic(rng: random.Random) -> bytes:
+    content = _any_good(rng)
+    place = rng.choice((slice(0, 4), slice(-4, None)))
+    content[place] = rng.choice((b"PARE", b"PAR2", b"par1", b"\0\0\0\0", b"ORC\0"))
+    return bytes(content)
+
+
+def _other_files_footer(rng: random.Random) -> bytes:
+    one, other = _any_good(rng), _any_good(rng)
+    return bytes(one[: _footer_start(one)] + other[_footer_start(other) :])
+
+
+def _chunks(content: bytes) -> list[tuple[int, int]]:
+    """Give the offset and size of every column chunk."""
+    metadata = pq.read_metadata(pa.BufferReader(bytes(content)))
+    found = []
+    for group in range(metadata.num_row_groups):
+        for index in range(metadata.num_columns):
+            chunk = metadata.row_group(group).column(index)
+            offset = chunk.dictionary_page_offset or chunk.data_page_offset
+            found.append((offset, chunk.total_compressed_size))
+    return found
+
+
+# ---- Thrift: the footer and the headers of pages, changed as the structures that they are --------
+
+_BOOLEANS, _INTEGERS, _DOUBLE, _BINARY, _LIST, _STRUCT = (1, 2), (3, 4, 5, 6), 7, 8, 9, 12
+_Struct = list[list[Any]]  # of [field id, type, value]; a list's value is [type of items, items]
+
+
+class _Reader:
+    """Reads Thrift's compact protocol."""
+
+    def __init__(self, data: bytes, position: int = 0) -> None:
+        self.data, self.position = data, position
+
+    def varint(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self.data[self.position]
+            self.position += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    def zigzag(self) -> int:
+        value = self.varint()
+        return (value >> 1) ^ -(value & 1)
+
+    def struct(self) -> _Struct:
+        fields, last = [], 0
+        while (byte := self._bytes(1)[0]) != 0:
+            last = last + (byte >> 4) if byte >> 4 else self.zigzag()
+            fields.append([last, byte & 15, self._value(byte & 15)])
+        return fields
+
+    def _value(self, kind: int) -> Any:
+        if kind in _BOOLEANS:
+            return None
+        if kind == 3:
+            return self._bytes(1)[0]
+        if kind in _INTEGERS:
+            return self.zigzag()
+        if kind == _DOUBLE:
+            return self._bytes(8)
+        if kind == _BINARY:
+            return self._bytes(self.varint())
+        if kind == _STRUCT:
+            return self.struct()
+        head = self._bytes(1)[0]  # a list
+        size = self.varint() if head >> 4 == 15 else head >> 4
+        of = head & 15
+        return [of, [self._bytes(1) if of in _BOOLEANS else self._value(of) for _ in range(size)]]
+
+    def _bytes(self, length: int) -> bytes:
+        self.position += length
+        return self.data[self.position - length : self.position]
+
+
+def _varint(value: int) -> bytes:
+    value &= 2**64 - 1
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def _zigzag(value: int) -> bytes:
+    return _varint((value << 1) ^ (value >> 63))
+
+
+def _encoded(fields: _Struct) -> bytes:
+    out, last = b"", 0
+    for number, kind, value in fields:
+        near = 0 < number - last < 16
+        out += bytes([(number - last) << 4 | kind]) if near else bytes([kind]) + _zigzag(number)
+        out += _encoded_value(kind, value)
+        last = number
+    return out + b"\0"
+
+
+def _encoded_value(kind: int, value: Any) -> bytes:
+    if kind in _BOOLEANS:
+        return b""
+    if kind == 3:
+        return bytes([value & 255])
+    if kind in _INTEGERS:
+        return _zigzag(value)
+    if kind == _DOUBLE:
+        return value
+    if kind == _BINARY:
+        return _varint(len(value)) + value
+    if kind == _STRUCT:
+        return _encoded(value)
+    of, items = value
+    size = len(items)
+    head = bytes([size << 4 | of]) if size < 15 else bytes([0xF0 | of]) + _varint(size)
+    return head + b"".join(i if of in _BOOLEANS else _encoded_value(of, i) for i in items)
+
+
+def _changed(rng: random.Random, root: _Struct) -> None:
+    """Change one thing in a structure; each path of field ids is as likely as any other."""
+    places: dict[tuple, list[tuple[list, int]]] = {}
+
+    def walk(fields: _Struct, path: tuple) -> None:
+        for index, (number, kind, value) in enumerate(fields):
+            places.setdefault((*path, number), []).append((fields, index))
+            if kind == _STRUCT:
+                walk(value, (*path, number))
+            elif kind == _LIST and value[0] == _STRUCT:
+                for item in value[1]:
+                    walk(item, (*path, number))
+
+    walk(root, ())
+    fields, index = rng.choice(places[rng.choice(sorted(places))])
+    field = fields[index]
+    number, kind, value = field
+    if rng.random() < 0.1:
+        rng.choice((lambda: fields.pop(index), lambda: fields.insert(index, list(field))))()
+    elif rng.random() < 0.05:
+        field[0] = max(1, number + rng.choice((-1, 1, 40)))
+    elif kind in _BOOLEANS:
+        field[1] = 3 - kind
+    elif kind in _INTEGERS:
+        near = (value - 1, value + 1, value * 2, value // 2, -value)
+        far = (0, 1, -1, 2**31 - 1, -(2**31), 2**32, 2**63 - 1, -(2**63), rng.randrange(2**20))
+        field[2] = rng.choice((rng.choice(near), rng.choice(far), rng.randrange(12)))
+    elif kind == _BINARY:
+        nasty = rng.choice(NASTY_NAMES).encode()
+        field[2] = rng.choice((nasty, value[:-1], value + b"\xff", rng.randbytes(len(value)), b""))
+    elif kind == _LIST and value[1]:
+        items, item = value[1], rng.randrange(len(value[1]))
+        rng.choice(
+            (
+                lambda: items.pop(item),
+                lambda: items.insert(item, items[item]),
+                lambda: rng.shuffle(items),
+                lambda: items.clear(),
+                lambda: items.extend(items * 3),
+            )
+        )()
+
+
+def _structure_of_footer(rng: random.Random) -> bytes:
+    content = bytes(_any_good(rng))
+    start = _footer_start(content)
+    fields = _Reader(content, start).struct()
+    for _ in range(rng.choice((1, 1, 1, 2))):
+        _changed(rng, fields)
+    return _with_footer(content[:start], fields)
+
+
+def with_rows_in_footer(content: bytes, rows: int) -> bytes:
+    """Give a file whose footer tells another number of rows."""
+    start = _footer_start(content)
+    fields = _Reader(content, start).struct()
+    told = [[number, kind, rows if number == 3 else value] for number, kind, value in fields]
+    return _with_footer(content[:start], told)
+
+
+def _with_footer(pages: bytes, fields: _Struct) -> bytes:
+    footer = _encoded(fields)
+    return pages + footer + struct.pack("<I", len(footer)) + b"PAR1"
+
+
+def _structure_of_page_header(rng: random.Random) -> bytes:
+    content = bytes(_any_good(rng))
+    offset, _ = rng.choice(_chunks(content))
+    reader = _Reader(content, offset)
+    fields = reader.struct()
+    _changed(rng, fields)
+    return content[:offset] + _encoded(fields) + content[reader.position :]
+
+
+# ---- Schema and values: files that are good Parquet ----------------------------------------------
+
+_TYPES: tuple[pa.DataType, ...] = (
+    *(pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint32(), pa.uint64()),
+    *(pa.float16(), pa.float32(), pa.float64(), pa.bool_(), pa.null(), pa.date32(), pa.date64()),
+    *(pa.string(), pa.large_string(), pa.binary(), pa.large_binary(), pa.binary(4)),
+    *(pa.decimal128(20, 4), pa.decimal256(50, 2), pa.time32("ms"), pa.time64("ns")),
+    *(pa.timestamp("s"), pa.timestamp("ms"), pa.timestamp("us"), pa.timestamp("ns")),
+    *(pa.timestamp("us", "UTC"), pa.timestamp("ns", "America/New_York"), pa.duration("us")),
+    *(pa.dictionary(pa.int32(), pa.string()), pa.dictionary(pa.int8(), pa.int64())),
+    *(pa.list_(pa.int32()), pa.large_list(pa.string()), pa.list_(pa.float64(), 2)),
+    pa.struct([("a", pa.int32()), ("b", pa.timestamp("ns"))]),
+    *(pa.map_(pa.string(), pa.int32()), pa.list_(pa.struct([("t", pa.timestamp("s"))]))),
+)
+_EXTREMES = (
+    *(0, 1, -1, 127, -129, 255, 65_536, 2**31 - 1, 2**31, -(2**31) - 1, 2**53 + 1),
+    *(2**63 - 1, -(2**63), 2**64 - 1, 253_402_300_800_000_000, -62_135_596_800_000_001),
+    *(0.5, 1e308, float("nan"), float("inf"), float("-inf"), -0.0, 5e-324, 1e20),
+)
+
+
+def _values(rng: random.Random, kind: pa.DataType, rows: int) -> pa.Array:
+    """Make a column of any type; some of its values are extreme."""
+    if pa.types.is_null(kind):
+        return pa.nulls(rows)
+    if pa.types.is_dictionary(kind):
+        return _values(rng, kind.value_type, rows).dictionary_encode().cast(kind)
+    if pa.types.is_nested(kind):
+        made = [_nested(rng, kind) if rng.random() < 0.9 else None for _ in range(rows)]
+        return pa.array(made, kind)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        texts = (*NASTY_TEXTS, "N", "Y", None, *(("a\0b",) if rng.random() < 0.3 else ()))
+        return pa.array([rng.choice(texts) for _ in range(rows)], kind)
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return pa.array([rng.randbytes(rng.randrange(9)) for _ in range(rows)], kind)
+    if pa.types.is_fixed_size_binary(kind) and not pa.types.is_decimal(kind):
+        return pa.array([rng.randbytes(kind.byte_width) for _ in range(rows)], kind)
+    extreme = rng.random() < 0.5
+    numbers = [rng.choice(_EXTREMES) if extreme and rng.random() < 0.05 else rng.randrange(5)
+               for _ in range(rows)]  # fmt: skip
+    if pa.types.is_boolean(kind):
+        return pa.array([bool(number) for number in numbers])
+    return pa.array([_fitting(number, kind) for number in numbers], kind)
+
+
+def _fitting(number: float, kind: pa.DataType) -> Any:
+    """Give the number as a value of the type; NULL when it is none."""
+    if not pa.types.is_floating(kind) and number != number // 1:
+        return None
+    try:
+        whole = number if pa.types.is_floating(kind) else int(number)
+        if pa.types.is_temporal(kind):
+            width = pa.int64() if kind.bit_width == 64 else pa.int32()
+            return pa.scalar(whole, width).cast(kind)
+        return pa.scalar(whole, kind)
+    except (pa.ArrowException, OverflowError, ValueError):
+        return None
+
+
+def _nested(rng: random.Random, kind: pa.DataType) -> Any:
+    if pa.types.is_map(kind):
+        return [(rng.choice(NASTY_TEXTS), rng.randrange(9))]
+    if pa.types.is_struct(kind):
+        return {field.name: _nested(rng, field.type) for field in kind}
+    if pa.types.is_fixed_size_list(kind):
+        return [0.5, rng.random()]
+    if pa.types.is_nested(kind):
+        return [_nested(rng, kind.value_type) for _ in range(rng.randrange(3))]
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return rng.choice(NASTY_TEXTS)
+    if pa.types.is_temporal(kind):
+        return _fitting(rng.choice(_EXTREMES), kind)
+    return rng.randrange(9)
+
+
+def _other_type(rng: random.Random) -> bytes:
+    table = _table()
+    index = rng.randrange(table.num_columns)
+    kind = rng.choice(_TYPES)
+    values = _values(rng, kind, len(table))
+    return _written_somehow(rng, table.set_column(index, table.column_names[index], values))
+
+
+def _other_columns(rng: random.Random) -> bytes:
+    table = _table()
+    for _ in range(rng.choice((1, 1, 2, 5))):
+        name, index = rng.choice(NASTY_NAMES), rng.randrange(table.num_columns)
+        what = rng.randrange(4)
+        if what == 0:
+            names = table.column_names
+            table = table.rename_columns([*names[:index], name, *names[index + 1 :]])
+        elif what == 1:
+            table = table.remove_column(index)
+        elif what == 2:
+            table = table.append_column(name, _values(rng, rng.choice(_TYPES), len(table)))
+        else:
+            copied = rng.choice((str.upper, str.lower, str.title))(table.column_names[index])
+            table = table.append_column(copied, table.column(index))
+    return _written_somehow(rng, table)
+
+
+def _other_values(rng: random.Random) -> bytes:
+    table = _table()
+    for _ in range(rng.choice((1, 2))):
+        index = rng.randrange(table.num_columns)
+        field = table.schema.field(index)
+        table = table.set_column(index, field, _values(rng, field.type, len(table)))
+    return _written_somehow(rng, table)
+
+
+def _broken_text(rng: random.Random) -> bytes:
+    """Text columns whose bytes are no UTF-8: told to be text by the footer alone."""
+    table = _table()
+    name = rng.choice(("store_and_fwd_flag", "remark"))
+    raw = pa.array([rng.choice((b"N", b"\xff\xfe", b"\xc3", b"a\0")) for _ in range(len(table))])
+    texts = pa.Array.from_buffers(pa.string(), len(raw), raw.buffers())
+    if name in table.column_names:
+        table = table.set_column(table.column_names.index(name), name, texts)
+    else:
+        table = table.append_column(name, texts)
+    return _written_somehow(rng, table)
+
+
+def _other_rows(rng: random.Random) -> bytes:
+    table = _table()
+    start = rng.randrange(len(table))
+    return _written_somehow(rng, table.slice(start, rng.choice((0, 1, len(table)))))
+
+
+def _written_somehow(rng: random.Random, table: pa.Table) -> bytes:
+    layout = dict(rng.choice(_LAYOUTS))
+    if rng.random() < 0.1:
+        layout["use_deprecated_int96_timestamps"] = True
+    try:
+        return _written(table, layout)
+    except (pa.ArrowException, OSError):  # no Parquet for such a type: the good file then
+        return good_file()
+
+
+_KINDS: dict[Callable[[random.Random], bytes], int] = {
+    _flipped_bits: 10,
+    _flipped_bits_in_footer: 12,
+    _flipped_bits_in_page: 14,
+    _overwritten_run: 6,
+    _truncated: 3,
+    _moved_bytes: 5,
+    _footer_length: 2,
+    _magic: 1,
+    _other_files_footer: 2,
+    _structure_of_footer: 16,
+    _structure_of_page_header: 8,
+    _other_type: 8,
+    _other_columns: 6,
+    _other_values: 4,
+    _broken_text: 1,
+    _other_rows: 2,
+}

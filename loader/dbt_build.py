@@ -1,7 +1,8 @@
-"""`dbt build` without the full parse that every other value of `--vars` costs dbt.
+"""`dbt build` in two steps: read the project now, build months when told which.
 
-The project is parsed without them, which dbt does from its cache when no file has changed, and
-built with them. A process of its own, for dbt changes the one that it runs in.
+So dbt starts while the month still lands. And the project is parsed without `--vars`, which dbt
+does from its cache when no file has changed; with others than the last time it would parse all
+anew. A process of its own, for dbt changes the one that it runs in.
 """
 
 import sys
@@ -10,25 +11,24 @@ from dbt.cli.main import dbtRunner
 
 
 def main(arguments: list[str]) -> bool:
-    """Parse, then build; dbt says on standard output what it does.
+    """Read the project, wait for a line on standard input, build; dbt says what it does.
 
     Args:
-        arguments: those of `dbt build`.
+        arguments: those of `dbt build`, without `--vars`: these are the line.
 
     Returns:
-        Whether the build succeeded.
+        Whether the build succeeded; or there was none to do, as the input ended.
     """
-    result = dbtRunner().invoke(["--quiet", "parse", *_without_vars(arguments)])
+    result = dbtRunner().invoke(["--quiet", "parse", *arguments])
+    variables = sys.stdin.readline()
+    if not variables:
+        return True
     if result.success:
-        result = dbtRunner(manifest=result.result).invoke(["build", *arguments])
+        runner = dbtRunner(manifest=result.result)
+        result = runner.invoke(["build", *arguments, "--vars", variables])
     if result.exception:
         print(result.exception)
     return result.success
-
-
-def _without_vars(arguments: list[str]) -> list[str]:
-    at = arguments.index("--vars")
-    return arguments[:at] + arguments[at + 2 :]
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from loader.land import (
 from loader.months import format_month
 from loader.progress import Reporter
 from loader.settings import Settings
-from loader.transform import BuildResult, build_months
+from loader.transform import BuildResult, DbtBuild
 from loader.warehouse import Warehouse, merged_versions
 
 
@@ -98,14 +98,14 @@ def run_months(
     done: list[MonthRun] = []
     with (
         reporter.months(len(requests)) as one_is_done,
-        ExitStack() as locks,
+        ExitStack() as held,
         ThreadPoolExecutor(1) as downloads,
         ThreadPoolExecutor(1) as builds,
     ):
         fetching: _Job | None = None
         building: _Job | None = None
         jobs = (
-            _Job(settings, warehouse, dataset, month, reporter, options, locks)
+            _Job(settings, warehouse, dataset, month, reporter, options, held)
             for dataset, month in requests
         )
         while True:
@@ -136,7 +136,7 @@ class _Job:
         month: dt.date,
         reporter: Reporter,
         options: _Options,
-        locks: ExitStack,
+        held: ExitStack,
     ) -> None:
         self._settings = settings
         self._warehouse = warehouse
@@ -145,15 +145,16 @@ class _Job:
         self._reporter = reporter
         self._options = options
         self._started = time.monotonic()
-        self._locks = locks.enter_context(ExitStack())
+        self._held = held.enter_context(ExitStack())
         self._standing: Standing
         self._file: Future[LocalFile | None]
         self._landing: Landing
+        self._dbt: DbtBuild | None = None
         self._build: Future[BuildResult] | None = None
         self.result: MonthRun | None = None
 
     def step(self, do: Callable[..., None], *arguments: Any) -> None:
-        """Do a step, unless one before has failed; the locks go with the last one."""
+        """Do a step, unless one before has failed; what it holds goes with the last one."""
         if self.result:
             return
         try:
@@ -163,12 +164,12 @@ class _Job:
                 self._dataset, self._month, "failed", self._seconds(), error=error
             )
         if self.result:
-            self._locks.close()
+            self._held.close()
 
     def fetch(self, downloads: ThreadPoolExecutor) -> None:
         """Lock the month, and begin to download its file."""
         self._started = time.monotonic()
-        self._locks.enter_context(self._warehouse.lock(self._dataset, self._month))
+        self._held.enter_context(self._warehouse.lock(self._dataset, self._month))
         self._standing = read_standing(self._warehouse, self._dataset, self._month)
         self._file = downloads.submit(
             fetch_month,
@@ -181,6 +182,8 @@ class _Job:
     def land(self) -> None:
         """Land the file when it is here."""
         file = self._file.result()
+        if file:
+            self._start_dbt()  # it is ready to build when the file has landed
         landing = land_month(self._settings, self._warehouse, self._standing, file, self._reporter)
         if landing.landed.suspect:
             if not self._options.accept:
@@ -198,10 +201,9 @@ class _Job:
             # Raw rows that should be gone: an earlier run merged them, and failed after that.
             or (self._drops_raw and self._warehouse.has_raw_rows(self._dataset, self._month))
         ):
-            self._locks.enter_context(self._warehouse.build_lock(self._reporter))
-            self._build = builds.submit(
-                build_months, self._settings, self._dataset, [self._month], self._reporter
-            )
+            self._held.enter_context(self._warehouse.build_lock(self._reporter))
+            self._start_dbt()
+            self._build = builds.submit(self._dbt.run, self._dataset, [self._month], self._reporter)
 
     def finish(self) -> None:
         """Reconcile when the build has ended, and clean up."""
@@ -226,6 +228,11 @@ class _Job:
             rows_unchanged=entry["rows_unchanged"] if build else entry["table_rows"],
             warnings=build.warnings if build else {},
         )
+
+    def _start_dbt(self) -> None:
+        if not self._dbt:
+            self._dbt = DbtBuild(self._settings)
+            self._held.callback(self._dbt.close)
 
     @property
     def _label(self) -> str:

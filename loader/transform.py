@@ -35,70 +35,83 @@ class BuildResult:
     seconds: float
 
 
-def build_months(
-    settings: Settings, dataset: str, months: list[dt.date], reporter: Reporter
-) -> BuildResult:
-    """Merge and test landed months.
+class DbtBuild:
+    """A dbt process that reads the project, and then waits to be told which months to build."""
 
-    Args:
-        settings: the settings.
-        dataset: dataset to merge.
-        months: file months to merge.
-        reporter: where to show progress.
+    def __init__(self, settings: Settings) -> None:
+        """Start the process.
 
-    Returns:
-        What dbt did.
+        Args:
+            settings: the settings.
+        """
+        self._target_path = settings.local_dir / "dbt"
+        self._target_path.mkdir(parents=True, exist_ok=True)
+        self._lock = (self._target_path / "lock").open("w")
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
+            [
+                *(sys.executable, "-m", "loader.dbt_build"),
+                *("--no-use-colors", "--target", settings.target),
+            ],
+            env=os.environ
+            | {
+                "DBT_TARGET_PATH": str(self._target_path),
+                "DBT_LOG_PATH": str(settings.local_dir / "logs"),
+                # They test the SQL, not the month: `make test` runs them.
+                "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            # A build that outlives a killed loader keeps the lock until it ends.
+            pass_fds=(self._lock.fileno(),),
+            text=True,
+        )
 
-    Raises:
-        LockedError: when somebody uses the table for too long.
-        ReconciliationError: when a test found that counts differ.
-        WarehouseError: when a model failed.
-    """
-    label = f"{dataset} {', '.join(map(format_month, months))}"
-    target_path = settings.local_dir / "dbt"
-    target_path.mkdir(parents=True, exist_ok=True)
-    with (target_path / "lock").open("w") as lock:
+    def close(self) -> None:
+        """End the process, if it still waits."""
+        self._process.communicate()
+        self._lock.close()
+
+    def run(self, dataset: str, months: list[dt.date], reporter: Reporter) -> BuildResult:
+        """Merge and test landed months.
+
+        Args:
+            dataset: dataset to merge.
+            months: file months to merge.
+            reporter: where to show progress.
+
+        Returns:
+            What dbt did.
+
+        Raises:
+            LockedError: when somebody uses the table for too long.
+            ReconciliationError: when a test found that counts differ.
+            WarehouseError: when a model failed.
+        """
+        label = f"{dataset} {', '.join(map(format_month, months))}"
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             reporter.say(f"{label}  waiting for another dbt build in this folder to end")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        results_file = target_path / "run_results.json"
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        results_file = self._target_path / "run_results.json"
         results_file.unlink(missing_ok=True)
         variables = {"dataset": dataset, "months": [format_month(month) for month in months]}
         with reporter.stage(label, "merge", "nodes") as stage:
-            process = subprocess.run(  # noqa: S603 - our own interpreter, values checked above
-                [
-                    *(sys.executable, "-m", "loader.dbt_build", "--no-use-colors"),
-                    *("--target", settings.target, "--vars", json.dumps(variables)),
-                ],
-                env=os.environ
-                | {
-                    "DBT_TARGET_PATH": str(target_path),
-                    "DBT_LOG_PATH": str(settings.local_dir / "logs"),
-                    # They test the SQL, not the month: `make test` runs them.
-                    "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",
-                },
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                # A build that outlives a killed loader keeps the lock until it ends.
-                pass_fds=(lock.fileno(),),
-                text=True,
-                check=False,
-            )
+            output, _ = self._process.communicate(json.dumps(variables) + "\n")
             results = json.loads(results_file.read_text()) if results_file.exists() else None
             stage.set(len(results["results"]) if results else 0)
-    if process.returncode or results is None:
-        raise _failure(label, results, process.stdout)
-    return BuildResult(
-        nodes=len(results["results"]),
-        warnings={
-            _name(result): result["failures"]
-            for result in results["results"]
-            if result["status"] == "warn"
-        },
-        seconds=results["elapsed_time"],
-    )
+        if self._process.returncode or results is None:
+            raise _failure(label, results, output)
+        return BuildResult(
+            nodes=len(results["results"]),
+            warnings={
+                _name(result): result["failures"]
+                for result in results["results"]
+                if result["status"] == "warn"
+            },
+            seconds=results["elapsed_time"],
+        )
 
 
 def _failure(label: str, results: dict | None, output: str) -> LoaderError:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from logging.handlers import RotatingFileHandler
+from logging.handlers import MemoryHandler, RotatingFileHandler
 from urllib.parse import parse_qsl, unquote
 
 from loader.settings import Settings
@@ -21,13 +21,8 @@ def log_to_file(settings: Settings) -> None:
     handler = RotatingFileHandler(folder / "loader.log", maxBytes=5_000_000, backupCount=3)
     handler.setFormatter(_Formatter(settings))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # dlt writes to standard error unless its logger has a handler, whose format it then changes.
-    logging.getLogger("dlt").handlers = [_ToRoot()]
-
-
-class _ToRoot(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        logging.root.handle(record)
+    # dlt writes to the terminal, unless its logger has a handler: this one hands on to ours.
+    logging.getLogger("dlt").handlers = [MemoryHandler(1, target=handler)]
 
 
 class _Formatter(logging.Formatter):

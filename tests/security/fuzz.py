@@ -26,7 +26,7 @@ from rich.console import Console
 
 from loader import local_postgres
 from loader.errors import FileRefusedError
-from loader.land import land_month
+from loader.land import fetch_month, land_month, read_standing
 from loader.months import file_name
 from loader.postgres_warehouse import PostgresWarehouse
 from loader.progress import Reporter
@@ -125,7 +125,9 @@ class _Landings:
         (self.source / file_name(DATASET, MONTH)).write_bytes(one.content)
         before = self._state()
         try:
-            land_month(self.settings, self.warehouse, DATASET, MONTH, self.reporter)
+            standing = read_standing(self.warehouse, DATASET, MONTH)
+            file = fetch_month(self.settings, standing, self.reporter)
+            land_month(self.settings, self.warehouse, standing, file, self.reporter)
         except FileRefusedError as error:
             if len(str(error).splitlines()) != 1 or not str(error).isprintable():
                 return "wrong", f"the message isn't one line: {error!r}"

@@ -1,10 +1,12 @@
 """Settings: environment variables, read once. `.env` at the project root is honoured."""
 
+import datetime as dt
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 from dotenv import load_dotenv
 
@@ -27,6 +29,7 @@ class Settings:
         source: base URL or folder of the month files.
         local_dir: the embedded server's data, downloads, dlt's working directory (absolute).
         schema_prefix: put before each schema's name, for environments side by side.
+        today: the date it is in New York, or that TLC_TODAY says it is.
         max_row_drop: share of a month's rows that a new version may lack and still be merged.
         lock_seconds: how long to wait for a table that somebody else uses.
     """
@@ -35,6 +38,7 @@ class Settings:
     source: str
     local_dir: Path
     schema_prefix: str
+    today: dt.date
     max_row_drop: float = 0.5
     lock_seconds: int = 60
 
@@ -109,7 +113,17 @@ def load_settings(target: str | None = None, source: str | None = None) -> Setti
         schema_prefix=prefix,
         max_row_drop=_number("TLC_MAX_ROW_DROP", float, 0, 1, Settings.max_row_drop),
         lock_seconds=_number("TLC_LOCK_SECONDS", int, 1, 86_400, Settings.lock_seconds),
+        today=_today(os.environ.get("TLC_TODAY")),
     )
+
+
+def _today(text: str | None) -> dt.date:
+    if not text:
+        return dt.datetime.now(ZoneInfo("America/New_York")).date()
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"TLC_TODAY={text!r}: write YYYY-MM-DD") from error
 
 
 def _number(

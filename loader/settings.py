@@ -3,7 +3,7 @@
 import datetime as dt
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -29,18 +29,18 @@ class Settings:
         source: base URL or folder of the month files.
         local_dir: the embedded server's data, downloads, dlt's working directory (absolute).
         schema_prefix: put before each schema's name, for environments side by side.
-        today: the date it is in New York, or that TLC_TODAY says it is.
         max_row_drop: share of a month's rows that a new version may lack and still be merged.
         lock_seconds: how long to wait for a table that somebody else uses.
+        today: the date it is in New York, or that TLC_TODAY says it is.
     """
 
     target: str
     source: str
     local_dir: Path
     schema_prefix: str
-    today: dt.date
     max_row_drop: float = 0.5
     lock_seconds: int = 60
+    today: dt.date = field(default_factory=lambda: _today(None))
 
     @property
     def raw_schema(self) -> str:

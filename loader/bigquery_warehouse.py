@@ -6,8 +6,8 @@ import re
 import socket
 import uuid
 import warnings
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +18,14 @@ from google.api_core.exceptions import GoogleAPIError, NotFound
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
 from google.oauth2.credentials import Credentials
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random,
+    wait_random_exponential,
+)
 
 from loader.contract import dataset_table, load_contract
 from loader.errors import LockedError, ReconciliationError, UsageError, WarehouseError
@@ -30,8 +38,15 @@ from loader.warehouse import LandedFile
 # We read counts, not tables: the faster way to read those is not missed.
 warnings.filterwarnings("ignore", message="Cannot create BigQuery Storage client")
 
-#: A lock outlives its run by this at most, should the run be killed.
+#: A lock outlives its run by this at most, should the run be killed. What others wait for is short.
 _LEASE_HOURS = 6
+_TURN_LEASE_HOURS = 1
+#: How long to sleep between two looks at whether another machine's turn has ended.
+_TURN_SECONDS = (5, 15)
+#: Of two transactions that change one table, BigQuery aborts one, which has then done nothing.
+_ABORTED = "due to concurrent update"
+_ABORTED_ATTEMPTS = 8
+_ABORTED_MAX_SECONDS = 30
 _PARAMETER_TYPES = {
     "integer": "INT64",
     "bigint": "INT64",
@@ -116,22 +131,53 @@ class BigQueryWarehouse:
         through = f", through {self._bucket}" if self._bucket else ", loads go straight"
         return f"BigQuery project {self._project} in {self._location}{through}"
 
-    @contextmanager
-    def lock(self, dataset: str, month: dt.date) -> Iterator[None]:
+    def lock(self, dataset: str, month: dt.date) -> AbstractContextManager[None]:
         """Hold the lock of a dataset and month, or fail at once.
-
-        BigQuery has no locks: a row of `_locks` is taken by a conditional UPDATE, of which the
-        service lets one at a time through.
 
         Raises:
             LockedError: when another run holds it.
+        """
+        return self._lock(f"{dataset} {format_month(month)}", _LEASE_HOURS)
+
+    def build_lock(self, reporter: Reporter) -> AbstractContextManager[None]:
+        """Let one run at a time build in this warehouse: dbt is not made for two. The next waits.
+
+        BigQuery aborts one of two merges, for both write the ledger; and dbt drops a seed before it
+        loads it anew.
+
+        Args:
+            reporter: where to say that it waits.
+        """
+        return self._turn(
+            "build",
+            lambda: reporter.say("waiting for another run's dbt build in this warehouse to end"),
+        )
+
+    @contextmanager
+    def _turn(self, name: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Hold a lock by its name, waiting for others to give it back."""
+        retrying = Retrying(
+            retry=retry_if_exception_type(LockedError),
+            wait=wait_random(*_TURN_SECONDS),
+            after=lambda state: on_wait() if state.attempt_number == 1 else None,
+        )
+        with ExitStack() as held:
+            retrying(lambda: held.enter_context(self._lock(name, _TURN_LEASE_HOURS)))
+            yield
+
+    @contextmanager
+    def _lock(self, name: str, hours: int) -> Iterator[None]:
+        """Hold a lock by its name, or fail at once.
+
+        BigQuery has no locks: a row of `_locks` is taken by a conditional UPDATE, of which the
+        service lets one at a time through.
         """
         with _google_errors_told():
             self.client.create_dataset(
                 bigquery.Dataset(f"{self._project}.{self._raw}"), exists_ok=True
             )
         locks = self._table(self._raw, "_locks")
-        name, token = f"{dataset} {format_month(month)}", uuid.uuid4().hex
+        token = uuid.uuid4().hex
         holder = f"{socket.gethostname()}, pid {os.getpid()}"
         rows = self._query(
             f"""
@@ -142,7 +188,7 @@ class BigQueryWarehouse:
             where not exists (select 1 from {locks} where name = @name);
             update {locks}
             set token = @token, holder = @holder,
-                expires_at = timestamp_add(current_timestamp(), interval {_LEASE_HOURS} hour)
+                expires_at = timestamp_add(current_timestamp(), interval {hours} hour)
             where name = @name and not exists (
                 select 1 from {locks} as live
                 where live.name = @name and live.expires_at > current_timestamp()
@@ -157,7 +203,7 @@ class BigQueryWarehouse:
         if [row["token"] for row in rows] != [token]:
             other = f"{rows[0]['holder']}, until {rows[0]['expires_at']:%H:%M} UTC" if rows else "?"
             raise LockedError(
-                f"{dataset} {format_month(month)}: another run is working on it ({other});"
+                f"{name}: another run is working on it ({other});"
                 " wait for it to end, or choose another month"
             )
         try:
@@ -170,10 +216,6 @@ class BigQueryWarehouse:
                 token=token,
             )
 
-    def build_lock(self, reporter: Reporter) -> AbstractContextManager[None]:
-        """Hold nothing: BigQuery replaces a view or a seed in one step, and merges one by one."""
-        return nullcontext()
-
     def prepare(
         self, pipeline: dlt.Pipeline, schema: dlt.Schema, dataset: str, month: dt.date
     ) -> None:
@@ -185,7 +227,8 @@ class BigQueryWarehouse:
             dataset: dataset that is going to land.
             month: file month that is going to land.
         """
-        with pipeline.destination_client() as client:
+        # Two loads at once would both find a table missing, and both create it.
+        with self._turn("schema"), pipeline.destination_client() as client:
             client.schema = schema
             client.initialize_storage()
             # force: dlt trusts its record of the schema, even when somebody dropped a table.
@@ -327,9 +370,15 @@ class BigQueryWarehouse:
                 for name, value in parameters.items()
             ]
         )
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: _ABORTED in str(error)),
+            stop=stop_after_attempt(_ABORTED_ATTEMPTS),
+            wait=wait_random_exponential(max=_ABORTED_MAX_SECONDS),
+            reraise=True,
+        )
         with _google_errors_told():
-            job = self.client.query(query, job_config=config)
-            return [{name: _naive(value) for name, value in row.items()} for row in job.result()]
+            rows = retrying(lambda: self.client.query(query, job_config=config).result())
+            return [{name: _naive(value) for name, value in row.items()} for row in rows]
 
 
 @contextmanager

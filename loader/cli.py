@@ -6,9 +6,10 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import psycopg2
@@ -16,13 +17,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from loader import discover, local_postgres
+from loader import local_postgres
 from loader.doctor import checks
 from loader.errors import LoaderError, WarehouseError
-from loader.land import fetch_month, land_month, read_standing, same_signal
+from loader.land import fetch_month, land_month, read_standing
 from loader.log import log_to_file
 from loader.mirror import mirror_months
 from loader.months import (
+    DATASETS,
     FIRST_MONTH,
     check_supported,
     format_month,
@@ -30,10 +32,12 @@ from loader.months import (
     parse_dataset,
     parse_month,
 )
+from loader.plan import look, standing, window
 from loader.progress import Reporter
 from loader.run import MonthRun, run_months
 from loader.settings import Settings, load_settings
-from loader.warehouse import LandedFile, Warehouse, connect_warehouse, merged_versions
+from loader.summary import summarizing
+from loader.warehouse import Warehouse, connect_warehouse, merged_versions
 
 app = typer.Typer(
     help="""Loads New York's taxi trips from TLC's monthly files into a warehouse.
@@ -66,6 +70,13 @@ TargetOption = Annotated[
 ]
 AllowEmptyOption = Annotated[
     bool, typer.Option("--allow-empty", help="take a file with zero rows, which is refused")
+]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="land and merge anew, even what is unchanged")
+]
+SummaryOption = Annotated[
+    Path | None,
+    typer.Option("--summary", help="append a table for people to this file, in Markdown"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
 
@@ -146,6 +157,8 @@ def run(
         bool, typer.Option("--accept", help="merge a version that is suspect, too")
     ] = False,
     allow_empty: AllowEmptyOption = False,
+    force: ForceOption = False,
+    summary: SummaryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Do months end to end: land, merge, test, reconcile, clean up.
@@ -155,8 +168,8 @@ def run(
     the exit code is then that of the first which failed.
     """
     months = _months(dataset, month, to)
-    with _session(target, source) as context:
-        done = run_months(
+    with summarizing(summary) as told, _session(target, source) as context:
+        told.done = run_months(
             context.settings,
             context.warehouse,
             [(dataset, one) for one in months],
@@ -165,8 +178,57 @@ def run(
             keep_files=keep_files,
             accept=accept,
             allow_empty=allow_empty,
+            force=force,
         )
-    _finish(done, as_json)
+    _finish(told.done, as_json)
+
+
+@app.command()
+def sync(
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="yellow or green; default both")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            help="first month to look at, YYYY-MM; default six months before the newest merged one,"
+            " and a year back when there is none",
+        ),
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", help="last month; default this month")] = None,
+    source: SourceOption = None,
+    target: TargetOption = None,
+    force: ForceOption = False,
+    summary: SummaryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find what is newly published or published anew, and run it: what a schedule calls.
+
+    One request a month, one after the other. Months are run oldest first, as `run` does them; that
+    some are not published yet is normal, and that there is nothing new, too.
+    """
+    datasets = [parse_dataset(dataset)] if dataset else list(DATASETS)
+    first, last = (parse_month(text) if text else None for text in (since, to))
+    with summarizing(summary) as told, _session(target, source) as context:
+        settings, warehouse, reporter = context.settings, context.warehouse, context.reporter
+        months = [
+            (name, month)
+            for name in datasets
+            for month in window(warehouse, name, settings.today, first, last)
+        ]
+        told.plans = look(settings, warehouse, months)
+        due = [one for one in told.plans if one.is_due or (force and one.file)]
+        for one in due:
+            forced = "" if one.is_due else ", forced"
+            reporter.say(f"{one.dataset} {format_month(one.month)}  {one.reason}{forced}")
+        requests = sorted(((one.dataset, one.month) for one in due), key=lambda key: key[::-1])
+        told.done = run_months(settings, warehouse, requests, reporter, force=force)
+    if not told.done and not as_json:
+        absent = sum(one.file is None for one in told.plans)
+        print(f"nothing new: {len(told.plans)} months looked at, {absent} not yet published")
+        return
+    _finish(told.done, as_json)
 
 
 @app.command()
@@ -182,7 +244,7 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
             {
                 "dataset": key[0],
                 "month": format_month(key[1]),
-                "state": _standing(version, entry),
+                "state": standing(version, entry),
                 "file_rows": version.file_rows if version else entry["file_rows"],
                 "table_rows": entry["table_rows"] if entry else None,
                 "landed_at": version.landed_at if version else entry["landed_at"],
@@ -228,28 +290,23 @@ def available(
     One request a month. TLC publishes about two months after a month ends.
     """
     parse_dataset(dataset)
-    today = dt.date.today().replace(day=1)
-    last = parse_month(to) if to else today
-    first = parse_month(month) if month else last.replace(year=max(last.year - 1, 1))
-    months = month_range(max(first, FIRST_MONTH[dataset]), last)
     with _session(target, source) as context:
-        landed = {(v.dataset, v.file_month): v for v in context.warehouse.landed_files()}
-        merged = merged_versions(context.warehouse)
-        rows = []
-        for one in months:
-            file = discover.find(context.settings.source, dataset, one)
-            version, entry = landed.get((dataset, one)), merged.get((dataset, one))
-            rows.append(
-                {
-                    "dataset": dataset,
-                    "month": format_month(one),
-                    "published": file is not None,
-                    "bytes": file.size if file else None,
-                    "last_modified": file.last_modified if file else None,
-                    "here": _standing(version, entry),
-                    "changed": bool(file and version and not same_signal(version, file)),
-                }
-            )
+        last = parse_month(to) if to else context.settings.today.replace(day=1)
+        first = parse_month(month) if month else last.replace(year=max(last.year - 1, 1))
+        months = month_range(max(first, FIRST_MONTH[dataset]), last)
+        plans = look(context.settings, context.warehouse, ((dataset, one) for one in months))
+    rows = [
+        {
+            "dataset": one.dataset,
+            "month": format_month(one.month),
+            "published": one.file is not None,
+            "bytes": one.file.size if one.file else None,
+            "last_modified": one.file.last_modified if one.file else None,
+            "here": one.here,
+            "changed": one.changed,
+        }
+        for one in plans
+    ]
     if as_json:
         _print_json(rows)
         return
@@ -301,15 +358,6 @@ def mirror(
 
 def _day(time: dt.datetime | None) -> str:
     return f"{time:%Y-%m-%d}" if time else "yes"
-
-
-def _standing(version: LandedFile | None, entry: dict[str, Any] | None) -> str:
-    """Say how a month stands in the warehouse."""
-    if entry and (version is None or entry["sha256"] == version.sha256):
-        return "merged"
-    if version and version.suspect:
-        return "suspect: landed, not merged until --accept"
-    return "landed, not merged" if version else ""
 
 
 @app.command()
@@ -378,7 +426,7 @@ def postgres_env() -> None:
         print(f"export {name}={shlex.quote(value)}")
 
 
-def _finish(done: list[MonthRun], as_json: bool) -> None:
+def _finish(done: Sequence[MonthRun], as_json: bool) -> None:
     """Print what a run did, and fail as the first month that failed did."""
     if as_json:
         _print_json(
@@ -392,7 +440,7 @@ def _finish(done: list[MonthRun], as_json: bool) -> None:
                 for one in done
             ]
         )
-    elif len(done) > 1 or not done[0].error:
+    elif len(done) != 1 or not done[0].error:
         _print_table(
             ["dataset", "month", "rows", "added", "removed", "unchanged", "seconds", ""],
             [

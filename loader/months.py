@@ -56,7 +56,13 @@ def format_month(month: dt.date) -> str:
 
 def next_month(month: dt.date) -> dt.date:
     """Return the month after the given one."""
-    return dt.date(month.year + month.month // 12, month.month % 12 + 1, 1)
+    return add_months(month, 1)
+
+
+def add_months(date: dt.date, count: int) -> dt.date:
+    """Return the first of the month so many months after a date's, or before it."""
+    months = date.year * 12 + date.month - 1 + count
+    return dt.date(months // 12, months % 12 + 1, 1)
 
 
 def month_range(first: dt.date, last: dt.date) -> list[dt.date]:

@@ -65,6 +65,7 @@ class _Options:
     keep_files: bool
     accept: bool
     allow_empty: bool
+    force: bool
 
 
 def run_months(
@@ -77,6 +78,7 @@ def run_months(
     keep_files: bool = False,
     accept: bool = False,
     allow_empty: bool = False,
+    force: bool = False,
 ) -> list[MonthRun]:
     """Do months end to end. One that fails doesn't stop the others.
 
@@ -89,12 +91,13 @@ def run_months(
         keep_files: keep the downloaded files after the merge.
         accept: merge versions that are suspect, too.
         allow_empty: land files with zero rows, too.
+        force: land and merge each month anew, even if its version is there.
 
     Returns:
         What was done, one record a request.
     """
     requests = list(requests)
-    options = _Options(keep_raw, keep_files, accept, allow_empty)
+    options = _Options(keep_raw, keep_files, accept, allow_empty, force)
     done: list[MonthRun] = []
     with (
         reporter.months(len(requests)) as one_is_done,
@@ -170,7 +173,8 @@ class _Job:
         """Lock the month, and begin to download its file."""
         self._started = time.monotonic()
         self._held.enter_context(self._warehouse.lock(self._dataset, self._month))
-        self._standing = read_standing(self._warehouse, self._dataset, self._month)
+        standing = read_standing(self._warehouse, self._dataset, self._month)
+        self._standing = replace(standing, newest=None) if self._options.force else standing
         self._file = downloads.submit(
             fetch_month,
             self._settings,
@@ -194,10 +198,9 @@ class _Job:
 
     def build(self, builds: ThreadPoolExecutor) -> None:
         """Begin the dbt build, if there is something to do."""
-        merged = self._standing.merged
         if (
-            merged is None
-            or merged["sha256"] != self._landing.landed.sha256
+            self._options.force
+            or self._is_new
             # Raw rows that should be gone: an earlier run merged them, and failed after that.
             or (self._drops_raw and self._warehouse.has_raw_rows(self._dataset, self._month))
         ):
@@ -223,9 +226,9 @@ class _Job:
             state="merged" if build else "nothing to do",
             seconds=self._seconds(),
             rows=entry["table_rows"],
-            rows_added=entry["rows_added"] if build else 0,
-            rows_removed=entry["rows_removed"] if build else 0,
-            rows_unchanged=entry["rows_unchanged"] if build else entry["table_rows"],
+            rows_added=entry["rows_added"] if self._is_new else 0,
+            rows_removed=entry["rows_removed"] if self._is_new else 0,
+            rows_unchanged=entry["rows_unchanged"] if self._is_new else entry["table_rows"],
             warnings=build.warnings if build else {},
         )
 
@@ -237,6 +240,12 @@ class _Job:
     @property
     def _label(self) -> str:
         return f"{self._dataset} {format_month(self._month)}"
+
+    @property
+    def _is_new(self) -> bool:
+        """Whether the trips table held another version, or none, when the run began."""
+        merged = self._standing.merged
+        return merged is None or merged["sha256"] != self._landing.landed.sha256
 
     @property
     def _drops_raw(self) -> bool:

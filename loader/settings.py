@@ -1,10 +1,12 @@
 """Settings: environment variables, read once. `.env` at the project root is honoured."""
 
+import datetime as dt
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 from dotenv import load_dotenv
 
@@ -29,6 +31,7 @@ class Settings:
         schema_prefix: put before each schema's name, for environments side by side.
         max_row_drop: share of a month's rows that a new version may lack and still be merged.
         lock_seconds: how long to wait for a table that somebody else uses.
+        today: the date it is in New York, or that TLC_TODAY says it is.
     """
 
     target: str
@@ -37,6 +40,7 @@ class Settings:
     schema_prefix: str
     max_row_drop: float = 0.5
     lock_seconds: int = 60
+    today: dt.date = field(default_factory=lambda: _today(None))
 
     @property
     def raw_schema(self) -> str:
@@ -109,7 +113,17 @@ def load_settings(target: str | None = None, source: str | None = None) -> Setti
         schema_prefix=prefix,
         max_row_drop=_number("TLC_MAX_ROW_DROP", float, 0, 1, Settings.max_row_drop),
         lock_seconds=_number("TLC_LOCK_SECONDS", int, 1, 86_400, Settings.lock_seconds),
+        today=_today(os.environ.get("TLC_TODAY")),
     )
+
+
+def _today(text: str | None) -> dt.date:
+    if not text:
+        return dt.datetime.now(ZoneInfo("America/New_York")).date()
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"TLC_TODAY={text!r}: write YYYY-MM-DD") from error
 
 
 def _number(

@@ -4,6 +4,7 @@ import datetime as dt
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -100,6 +101,10 @@ class DbtBuild:
         with reporter.stage(label, "merge", "nodes") as stage:
             output, _ = self._process.communicate(json.dumps(variables) + "\n")
             results = json.loads(results_file.read_text()) if results_file.exists() else None
+            if results:
+                # The next build overwrites dbt's own.
+                kept = "_".join([dataset, *variables["months"]])
+                shutil.copy(results_file, self._target_path / f"run_results_{kept}.json")
             stage.set(len(results["results"]) if results else 0)
         if self._process.returncode or results is None:
             raise _failure(label, results, output)

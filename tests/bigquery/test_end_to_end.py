@@ -7,6 +7,8 @@ import datetime as dt
 import json
 import math
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,6 +20,7 @@ from google.oauth2.credentials import Credentials
 from loader.contract import dataset_table
 from loader.filesystem import open_filesystem
 from loader.sample import schema_of, write_month
+from loader.settings import PROJECT_DIR
 from tests.conftest import DATA_DIR, Workspace, clean_env, succeeded
 
 MONTHS = {
@@ -265,6 +268,29 @@ def test_another_runs_lock_is_respected(on_bigquery, source):
     assert "another run is working on it (a test" in process.stderr
     on_bigquery.query("update tlc_raw._locks set expires_at = null where holder = 'a test'")
     assert on_bigquery.loader("load", *options).returncode == 0
+
+
+def test_builds_take_turns(on_bigquery, source):
+    hold = (
+        "update tlc_raw._locks set token = 'other', holder = 'a test',"
+        " expires_at = timestamp_add(current_timestamp(), interval 1 hour) where name = 'build'"
+    )
+    options = ("--dataset", "yellow", "--month", "2020-04", "--source", source, "--force")
+    succeeded(on_bigquery.loader("run", *options))
+    on_bigquery.query(hold)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "loader", "run", *map(str, options)],
+        cwd=PROJECT_DIR,
+        env=on_bigquery.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    waiting = next(line for line in process.stderr if "waiting" in line)
+    assert waiting == "waiting for another run's dbt build in this warehouse to end\n"
+    on_bigquery.query("update tlc_raw._locks set expires_at = null where name = 'build'")
+    assert "merged" in process.communicate(timeout=300)[0]
+    assert process.returncode == 0
 
 
 def test_a_mirror_in_a_bucket_is_a_source(on_bigquery, source):

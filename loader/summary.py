@@ -1,0 +1,103 @@
+"""The summary that people read: Markdown, as GitHub shows it beside a run."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from loader.errors import LoaderError, UsageError
+from loader.months import format_month
+from loader.plan import MonthPlan
+from loader.run import MonthRun
+
+_COLUMNS = ("month", "result", "rows", "added", "removed", "unchanged", "seconds", "notes")
+_ALIGNED = "|:--|:--|--:|--:|--:|--:|--:|:--|"
+
+
+@dataclass
+class Summary:
+    """What there is to tell of a command.
+
+    Attributes:
+        plans: months that were looked at.
+        done: months that were run.
+    """
+
+    plans: Sequence[MonthPlan] = ()
+    done: Sequence[MonthRun] = ()
+
+
+@contextmanager
+def summarizing(path: Path | None) -> Iterator[Summary]:
+    """Append a table of months to a file at the end, however it ends.
+
+    Args:
+        path: file to append to; None for no summary.
+
+    Yields:
+        What to fill in.
+
+    Raises:
+        UsageError: when the file can't be written.
+    """
+    summary = Summary()
+    try:
+        yield summary
+    except LoaderError as error:
+        if path:
+            _append(path, f"**Failed:** {_cell(str(error))}\n\n{_table(summary)}")
+        raise
+    if path:
+        _append(path, _table(summary))
+
+
+def _append(path: Path, text: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as failure:
+        raise UsageError(f"can't write the summary {path}: {failure.strerror}") from failure
+
+
+def _table(summary: Summary) -> str:
+    lines = {(one.dataset, one.month): _skipped(one) for one in summary.plans}
+    lines |= {(one.dataset, one.month): _run(one) for one in summary.done}
+    if not lines:
+        return ""
+    rows = [lines[key] for key in sorted(lines, key=lambda key: key[::-1])]
+    return "\n".join([_row(_COLUMNS), _ALIGNED, *map(_row, rows)]) + "\n\n"
+
+
+def _skipped(plan: MonthPlan) -> list[str]:
+    rows = "" if plan.rows is None else f"{plan.rows:,}"
+    return [_month(plan), "skipped", rows, "", "", "", "", plan.reason]
+
+
+def _run(run: MonthRun) -> list[str]:
+    if run.error:
+        note = f"exit {run.error.exit_code}: {run.error}"
+        return [_month(run), "**failed**", "", "", "", "", f"{run.seconds:.1f}", note]
+    counts = (run.rows, run.rows_added, run.rows_removed, run.rows_unchanged)
+    warned = ", ".join(f"{name} ({rows:,} rows)" for name, rows in run.warnings.items())
+    return [
+        _month(run),
+        run.state,
+        *(f"{count:,}" for count in counts),
+        f"{run.seconds:.1f}",
+        f"warned: {warned}" if warned else "",
+    ]
+
+
+def _month(one: MonthPlan | MonthRun) -> str:
+    return f"{one.dataset} {format_month(one.month)}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(map(_cell, cells))} |"
+
+
+def _cell(text: str) -> str:
+    # Messages may quote what a file says: it must not become a column, a link or a tag.
+    for sign, harmless in (("&", "&amp;"), ("<", "&lt;"), ("|", "&#124;"), ("[", "&#91;")):
+        text = text.replace(sign, harmless)
+    return " ".join(text.split())

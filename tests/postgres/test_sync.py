@@ -1,0 +1,94 @@
+"""`sync`: what a schedule calls. A simulated year of it: test_monthly_workflow.py."""
+
+import json
+import subprocess
+import sys
+
+from loader.settings import PROJECT_DIR
+from tests.cdn import cdn
+from tests.conftest import succeeded
+from tests.postgres.test_cli import in_process, one_line, small_month
+
+__all__ = ["cdn", "in_process"]
+
+
+def test_nothing_published_is_nothing_new(in_process, workspace):
+    options = ("--dataset", "green", "--source", workspace.source)
+    code, stdout, stderr = in_process("sync", *options, TLC_TODAY="2024-03-10")
+    assert (code, stderr) == (0, "")
+    assert stdout == "nothing new: 13 months looked at, 13 not yet published\n"
+    code, stdout, _ = in_process("sync", *options, "--json", TLC_TODAY="2024-03-10")
+    assert (code, json.loads(stdout)) == (0, [])
+
+
+def test_all_datasets_are_looked_at_and_the_window_may_be_given(in_process, workspace):
+    options = ("--since", "2023-11", "--to", "2024-01", "--source", workspace.source)
+    code, stdout, _ = in_process("sync", *options, TLC_TODAY="2024-03-10")
+    assert (code, stdout) == (0, "nothing new: 6 months looked at, 6 not yet published\n")
+
+
+def test_a_blocked_source_is_told_as_such_and_not_asked_on(in_process, cdn, tmp_path):
+    small_month(cdn.folder)
+    cdn.forbid_all = True
+    options = ("--dataset", "green", "--source", cdn.url, "--summary", tmp_path / "summary.md")
+    code, stdout, stderr = in_process("sync", *options, TLC_TODAY="2023-03-10")
+    assert (code, stdout) == (4, "")
+    assert "blocked or throttled" in one_line(stderr)
+    assert "not published" not in stderr
+    # The first month and the reference, three times.
+    assert len(cdn.requests) <= 6
+    assert "blocked or throttled" in (tmp_path / "summary.md").read_text()
+
+
+def test_a_month_that_fails_stops_no_other_and_force_does_all_anew(workspace, tmp_path):
+    for month in ("2023-01", "2023-03"):
+        small_month(workspace.source, month)
+    (workspace.source / "green_tripdata_2023-02.parquet").write_bytes(b"no Parquet")
+    options = ("--dataset", "green", "--source", workspace.source)
+    summary = tmp_path / "summary.md"
+    process = workspace.loader("sync", *options, "--summary", summary, TLC_TODAY="2023-05-10")
+    assert process.returncode == 5
+    assert "1 of 3 months failed" in one_line(process.stderr.replace("error: green", "green"))
+    merged = f"select file_month::text, count(*) from {workspace.tlc}.green_tripdata group by 1"
+    assert sorted(workspace.query(merged)) == [("2023-01-01", 50), ("2023-03-01", 50)]
+    lines = summary.read_text().splitlines()
+    told = [[cell.strip() for cell in line.split("|")[1:3]] for line in lines[2:-1]]
+    assert told[:8] == [[f"green 2022-{number:02}", "skipped"] for number in range(5, 13)]
+    assert told[8:] == [
+        *(["green 2023-01", "merged"], ["green 2023-02", "**failed**"]),
+        *(["green 2023-03", "merged"], ["green 2023-04", "skipped"], ["green 2023-05", "skipped"]),
+    ]
+
+    (workspace.source / "green_tripdata_2023-02.parquet").unlink()
+    process = workspace.loader("sync", *options, "--json", TLC_TODAY="2023-05-10")
+    assert json.loads(succeeded(process).stdout) == []
+    # Rows that somebody deleted by hand come back, though no file has changed.
+    workspace.query(f"delete from {workspace.tlc}.green_tripdata where file_row < 40")
+    process = workspace.loader("sync", *options, "--force", "--json", TLC_TODAY="2023-05-10")
+    done = json.loads(succeeded(process).stdout)
+    assert [(one["month"], one["rows"]) for one in done] == [("2023-01", 50), ("2023-03", 50)]
+    assert sorted(workspace.query(merged)) == [("2023-01-01", 50), ("2023-03-01", 50)]
+
+
+def test_builds_on_one_warehouse_take_turns(workspace):
+    small_month(workspace.source)
+    connection = workspace.connect()
+    with connection.cursor() as cursor:
+        key = f"nyc_tlc {workspace.tlc} build"
+        cursor.execute("select pg_advisory_lock(hashtextextended(%s, 0))", (key,))
+        options = ("--dataset", "green", "--month", "2023-01", "--source", workspace.source)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "loader", "run", *map(str, options)],
+            cwd=PROJECT_DIR,
+            env=workspace.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        waiting = next(line for line in process.stderr if "waiting" in line)
+        assert waiting == "waiting for another run's dbt build in this warehouse to end\n"
+        cursor.execute("select to_regclass(%s)", (f"{workspace.tlc}.green_tripdata",))
+        assert cursor.fetchone() == (None,)
+    connection.close()
+    assert "merged" in process.communicate(timeout=120)[0]
+    assert process.returncode == 0

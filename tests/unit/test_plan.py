@@ -1,0 +1,119 @@
+"""What a sync looks at, and what it finds due; the date is a parameter."""
+
+import datetime as dt
+import os
+import subprocess
+import sys
+
+import pytest
+
+from loader import discover, plan
+from loader.errors import UsageError
+from loader.months import format_month
+from loader.plan import MonthPlan
+from loader.settings import load_settings
+from loader.warehouse import LandedFile
+
+TODAY = dt.date(2024, 3, 31)
+LANDED_AT = dt.datetime(2024, 2, 20, 9, 17)
+
+
+def month(text: str) -> dt.date:
+    return dt.date.fromisoformat(f"{text}-01")
+
+
+class FakeWarehouse:
+    """A warehouse in which some months are merged."""
+
+    def __init__(self, *merged: tuple[str, str]) -> None:
+        self._merged = merged
+
+    def ledger(self) -> list[dict]:
+        return [
+            {"dataset": name, "file_month": month(text), "is_current": True}
+            for name, text in self._merged
+        ]
+
+
+def looked_at(warehouse: FakeWarehouse, today: dt.date = TODAY, **options) -> tuple[str, str, int]:
+    months = plan.window(warehouse, "green", today, **options)
+    assert months == sorted(months)
+    return format_month(months[0]), format_month(months[-1]), len(months)
+
+
+def test_an_empty_warehouse_is_filled_from_a_year_back():
+    assert looked_at(FakeWarehouse()) == ("2023-03", "2024-03", 13)
+    assert looked_at(FakeWarehouse(("yellow", "2024-01"))) == ("2023-03", "2024-03", 13)
+
+
+def test_the_window_opens_six_months_before_the_newest_merged_one():
+    warehouse = FakeWarehouse(("green", "2019-05"), ("green", "2024-01"), ("yellow", "2022-01"))
+    assert looked_at(warehouse) == ("2023-07", "2024-03", 9)
+    assert looked_at(warehouse, dt.date(2024, 1, 1)) == ("2023-07", "2024-01", 7)
+
+
+def test_the_window_may_be_given_and_starts_at_the_first_month_there_is():
+    warehouse = FakeWarehouse(("green", "2024-01"))
+    assert looked_at(warehouse, since=month("2024-02")) == ("2024-02", "2024-03", 2)
+    assert looked_at(warehouse, since=month("2009-01"))[0] == "2014-01"
+    assert looked_at(warehouse, since=month("2022-12"), to=month("2023-01"))[1:] == ("2023-01", 2)
+
+
+@pytest.mark.parametrize("options", [{"since": month("2024-04")}, {"to": month("2023-06")}])
+def test_a_window_without_a_month_is_refused(options):
+    with pytest.raises(UsageError, match="no month to look at") as error:
+        plan.window(FakeWarehouse(("green", "2024-01")), "green", TODAY, **options)
+    assert "--since" in str(error.value)
+
+
+def a_plan(etag: str | None, landed: str | None, here: str) -> MonthPlan:
+    """Describe a month whose file has this ETag, None: none; and of which this ETag landed."""
+    file = discover.PublishedFile("green", TODAY, "name", "url", 9, etag, None) if etag else None
+    version = None
+    if landed:
+        names = dict.fromkeys(LandedFile.__dataclass_fields__)
+        version = LandedFile(**names | {"etag": landed, "file_bytes": 9, "landed_at": LANDED_AT})
+    return MonthPlan("green", TODAY, file, version, None, here)
+
+
+@pytest.mark.parametrize(
+    ("one", "is_due", "reason"),
+    [
+        (a_plan("a", None, ""), True, "new at the source"),
+        (a_plan("b", "a", "merged"), True, "changed at the source"),
+        (a_plan("a", "a", "landed, not merged"), True, "landed, not merged"),
+        (a_plan("a", "a", "merged"), False, "unchanged since 2024-02-20"),
+        (a_plan("a", None, "merged"), False, "merged"),
+        (a_plan(None, None, ""), False, "not yet published"),
+        (a_plan(None, "a", "merged"), False, "not yet published"),
+    ],
+)
+def test_what_is_due_and_why(one, is_due, reason):
+    assert (one.is_due, one.reason) == (is_due, reason)
+
+
+def test_today_is_a_setting(monkeypatch):
+    monkeypatch.setenv("TLC_TODAY", "2024-02-29")
+    assert load_settings().today == dt.date(2024, 2, 29)
+    monkeypatch.setenv("TLC_TODAY", "tomorrow")
+    with pytest.raises(UsageError, match="TLC_TODAY='tomorrow': write YYYY-MM-DD"):
+        load_settings()
+
+
+def test_today_is_new_yorks_whatever_the_machines_zone(tmp_path):
+    # 02:30 UTC on the 1st: still the month before in New York, long the 1st in Auckland.
+    code = (
+        "import datetime as dt, loader.settings as s\n"
+        "class Clock(dt.datetime):\n"
+        "    @classmethod\n"
+        "    def now(cls, tz=None):\n"
+        "        return dt.datetime(2024, 3, 1, 2, 30, tzinfo=dt.UTC).astimezone(tz)\n"
+        "s.dt.datetime = Clock\n"
+        "print(s.load_settings().today)"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "TLC_TODAY"}
+    for zone in ("UTC", "Pacific/Auckland"):
+        process = subprocess.run(
+            [sys.executable, "-c", code], env=env | {"TZ": zone}, capture_output=True, text=True
+        )
+        assert process.stdout == "2024-02-29\n", process.stderr

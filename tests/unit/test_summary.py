@@ -1,0 +1,54 @@
+"""The summary: a table that stays one, whatever messages say."""
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from loader.errors import FileRefusedError, SourceError, UsageError
+from loader.plan import MonthPlan
+from loader.run import MonthRun
+from loader.summary import summarizing
+
+JANUARY, FEBRUARY, MARCH = (dt.date(2024, number, 1) for number in (1, 2, 3))
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_months_stand_in_one_table_oldest_first(tmp_path):
+    path = tmp_path / "summary.md"
+    path.write_text("before\n\n")
+    with summarizing(path) as told:
+        told.plans = [
+            MonthPlan("green", month, None, None, None, "") for month in (JANUARY, FEBRUARY, MARCH)
+        ]
+        told.done = [
+            MonthRun("green", FEBRUARY, "merged", 7.25, 1000, 900, 1, 100, {"ranges": 1234}),
+            MonthRun("green", JANUARY, "failed", 1.0, error=FileRefusedError("a|b <img>\n[x](y)")),
+        ]
+    before, empty, head, _, january, february, march, end = path.read_text().split("\n", 7)
+    assert (before, empty, end) == ("before", "", "\n")
+    assert len(cells(head)) == 8
+    assert cells(january)[:2] == ["green 2024-01", "**failed**"]
+    assert cells(january)[7] == "exit 5: a&#124;b &lt;img> &#91;x](y)"
+    assert cells(february) == [
+        *("green 2024-02", "merged", "1,000", "900", "1", "100", "7.2"),
+        "warned: ranges (1,234 rows)",
+    ]
+    assert cells(march) == ["green 2024-03", "skipped", "", "", "", "", "", "not yet published"]
+
+
+def test_what_kept_the_months_from_being_looked_at_is_told(tmp_path):
+    path = tmp_path / "summary.md"
+    with pytest.raises(SourceError), summarizing(path):
+        raise SourceError("blocked")
+    assert path.read_text() == "**Failed:** blocked\n\n"
+
+
+def test_no_file_no_summary_and_a_folder_is_none(tmp_path):
+    with summarizing(None):
+        pass
+    with pytest.raises(UsageError, match="can't write the summary"), summarizing(Path("/")):
+        pass

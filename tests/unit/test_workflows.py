@@ -1,0 +1,73 @@
+"""Steps of workflows that need no warehouse. Those of monthly.yml: test_monthly_workflow.py."""
+
+import configparser
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from loader import cli
+from loader.settings import PROJECT_DIR
+from tests.conftest import clean_env
+from tests.workflow import Workflow
+
+WORKFLOWS = PROJECT_DIR / ".github" / "workflows"
+
+
+def listed(tmp_path: Path, first: str, last: str) -> tuple[int, str]:
+    """Run the step of backfill.yml that lists the months."""
+    values = {"inputs.from": first, "inputs.to": last}
+    workflow = Workflow(WORKFLOWS / "backfill.yml", PROJECT_DIR, values, clean_env())
+    output = tmp_path / "output"
+    (step,) = workflow.run_job("months", GITHUB_OUTPUT=output)
+    return step.returncode, output.read_text() if output.exists() else step.stderr
+
+
+def test_backfill_lists_months_as_a_matrix_takes_them(tmp_path):
+    code, output = listed(tmp_path, "2019-11", "2020-02")
+    assert code == 0
+    name, _, months = output.partition("=")
+    assert (name, output.count("\n")) == ("months", 1)
+    assert json.loads(months) == ["2019-11", "2019-12", "2020-01", "2020-02"]
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [("2020-02", "2020-01"), ("2020-13", "2021-01"), ('"]; exit 0; #', "2021-01")],
+)
+def test_backfill_refuses_what_is_no_range(tmp_path, first, last):
+    code, stderr = listed(tmp_path, first, last)
+    assert code != 0
+    assert "UsageError" in stderr
+
+
+def examples(kind: str) -> list[str]:
+    """The code blocks of docs/schedule.md of one kind."""
+    text = (PROJECT_DIR / "docs" / "schedule.md").read_text()
+    return re.findall(rf"^```{kind}\n(.*?)^```", text, re.M | re.S)
+
+
+def test_the_documented_schedules_all_poll_at_the_workflows_time():
+    (workflow,) = (yaml.safe_load((WORKFLOWS / "monthly.yml").read_text())[True]["schedule"],)
+    (flow,) = map(yaml.safe_load, examples("yaml"))
+    (crontab,) = examples("crontab")
+    service, timer = examples("ini")
+    (cron,) = (one["cron"] for one in workflow)
+    assert crontab.splitlines()[-1].startswith(f"{cron}  ")
+    assert [trigger["cron"] for trigger in flow["triggers"]] == [cron]
+    units = configparser.ConfigParser(strict=False)
+    units.read_string(service + timer)
+    assert units["Timer"]["OnCalendar"] == "Wed *-*-* 09:17:00 UTC"
+
+
+def test_the_documented_commands_take_their_options():
+    text = (PROJECT_DIR / "docs" / "schedule.md").read_text()
+    commands = re.findall(r"python -m loader (\w+)((?: --[\w-]+(?: (?!-)\S+)?)*)", text)
+    assert {name for name, _ in commands} >= {"sync", "run", "available"}
+    for name, options in commands:
+        told = CliRunner(env={"COLUMNS": "200"}).invoke(cli.app, [name, "--help"]).stdout
+        for option in re.findall(r"--[\w-]+", options):
+            assert option in told, (name, option)

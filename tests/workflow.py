@@ -1,0 +1,91 @@
+"""Runs a workflow's own steps, in its own environment, without GitHub."""
+
+import re
+import shutil
+import subprocess
+import sysconfig
+import venv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from loader.settings import PROJECT_DIR
+
+_EXPRESSION = re.compile(r"\$\{\{ (.*?) \}\}")
+_NOT_CLONED = (
+    *(".git", ".venv", ".local", "target", "logs", "site"),
+    *("__pycache__", ".pytest_cache", ".ruff_cache"),
+)
+
+
+def clone_project(folder: Path) -> None:
+    """Copy the project as a checkout has it, with an environment that finds this one's packages."""
+    shutil.copytree(PROJECT_DIR, folder, ignore=shutil.ignore_patterns(*_NOT_CLONED))
+    # Installing what is pinned is up to `make install`, which finds that all of it is there.
+    venv.create(folder / ".venv", symlinks=True)
+    python = folder / ".venv" / "bin" / "python"
+    show = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages = Path(subprocess.check_output([python, "-c", show], text=True).strip())
+    # Before the project's own .pth, which imports some of these packages.
+    (packages / "a.pth").write_text(sysconfig.get_path("purelib") + "\n")
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A workflow file, and what its expressions are worth.
+
+    Attributes:
+        path: the file.
+        folder: the checkout that the steps run in.
+        values: every expression that the jobs use, with its value; a condition's is a bool.
+        machine: environment of the runner itself.
+    """
+
+    path: Path
+    folder: Path
+    values: Mapping[str, str | bool]
+    machine: Mapping[str, str]
+
+    def run_job(self, name: str, **files: Path) -> list[subprocess.CompletedProcess[str]]:
+        """Run a job's `run:` steps as GitHub does: up to the first that fails.
+
+        Args:
+            name: the job.
+            files: GitHub's files by the name of their variable, like GITHUB_STEP_SUMMARY.
+
+        Returns:
+            What became of each step, or nothing if the job's condition doesn't hold.
+        """
+        job = yaml.safe_load(self.path.read_text())["jobs"][name]
+        if "if" in job and not self.values[job["if"]]:
+            return []
+        done = []
+        for step in job["steps"]:
+            if "run" not in step or ("if" in step and not self.values[step["if"]]):
+                continue
+            # A runner has a variable that is set to nothing, too.
+            variables = {
+                key: self._resolve(str(value))
+                for part in (job, step)
+                for key, value in part.get("env", {}).items()
+            }
+            told = {key: str(path) for key, path in files.items()}
+            done.append(
+                subprocess.run(
+                    ["bash", "--noprofile", "--norc", "-e", "-c", self._resolve(step["run"])],
+                    cwd=self.folder,
+                    env={**self.machine, **told, **variables},
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                    timeout=300,
+                )
+            )
+            if done[-1].returncode:
+                break
+        return done
+
+    def _resolve(self, text: str) -> str:
+        return _EXPRESSION.sub(lambda found: str(self.values[found[1]]), text)

@@ -24,10 +24,12 @@ _BEGIN, _END = "<!-- begin of the results -->\n", "<!-- end of the results -->\n
 _FIGURES = {
     "ratio_to_limit": "one `run` of month 1, file to tested table ÷ COPY binary + create table as",
     "ratio_to_limit_with_id": "the same ÷ COPY binary + create table as with our id",
+    "ratio_to_frozen_limit": "the same ÷ COPY binary frozen, without WAL + create table as",
     "speedup_empty": "the replaced flow's month 1 ÷ ours",
     "speedup_12_months": "the same with twelve months there",
     "speedup_12_months_there": "how many were there in this run",
     "landing_ratio": "`load`, from the file to committed rows ÷ COPY binary of these rows",
+    "landing_to_frozen_copy": "the same ÷ that COPY frozen, without WAL",
     "landing_process_ratio": "the same with Python's start",
     "landing_to_fastest_peer": "the fastest peer's landing ÷ ours",
     "flatness": "last month ÷ first (medians of three, if there are six)",
@@ -100,10 +102,12 @@ def ratios(result: dict[str, Any]) -> dict[str, float]:
     figures = {
         "ratio_to_limit": run / limit,
         "ratio_to_limit_with_id": run / _median(first["limit"], "copy", "ctas_id"),
+        "ratio_to_frozen_limit": run / _median(first["limit"], "copy_frozen", "ctas"),
         "speedup_empty": theirs[0]["seconds"] / run,
         "speedup_12_months": theirs[-1]["seconds"] / months[last - 1]["seconds"],
         "speedup_12_months_there": last - 1,
         "landing_ratio": landing / copy,
+        "landing_to_frozen_copy": landing / _median(first["limit"], "copy_frozen"),
         "landing_process_ratio": _median(first["load"], "seconds") / copy,
         "flatness": _median(months[-ends:], "seconds") / _median(months[:ends], "seconds"),
         "unchanged_seconds": unchanged,
@@ -181,6 +185,7 @@ def _sections(result: dict[str, Any]) -> list[_Section]:
                     [name, f"{_median(first['limit'], key):,.1f}", "", ""]
                     for name, key in (
                         ("limit: COPY binary", "copy"),
+                        ("limit: COPY binary, frozen, without WAL", "copy_frozen"),
                         ("limit: create table as", "ctas"),
                         ("limit: the same with our id", "ctas_id"),
                     )

@@ -3,16 +3,7 @@
 {%- endmacro %}
 
 {% macro default__numbered_trips(trips, dataset, versions) -%}
-repeated as (
-
-    -- A few rows of a month share their key. These may be some more: the hash is a coarse one.
-    select {{ key_hash() }} as key_hash
-    from {{ trips }}
-    where {{ is_landed_version(versions) }}
-    group by 1
-    having count(*) > 1
-
-),
+{{ repeated_keys(trips, versions) }},
 
 alone as (
 
@@ -55,16 +46,7 @@ numbered as (
     statistics of rows that landed seconds ago, and can't go wrong here. -#}
 {% macro postgres__numbered_trips(trips, dataset, versions) -%}
 {%- set place = "((cast(file_month - date '1970-01-01' as bigint) << 32) | file_row)" -%}
-repeated as (
-
-    -- A few rows of a month share their key. These may be some more: the hash is a coarse one.
-    select {{ key_hash() }} as key_hash
-    from {{ trips }}
-    where {{ is_landed_version(versions) }}
-    group by 1
-    having count(*) > 1
-
-),
+{{ repeated_keys(trips, versions) }},
 
 sharing as (
 
@@ -111,6 +93,20 @@ numbered as (
     select * from first_of_key
     union all
     select * from later
+
+)
+{%- endmacro %}
+
+
+{% macro repeated_keys(trips, versions) -%}
+repeated as (
+
+    -- A few rows of a month share their key. These may be some more: the hash is a coarse one.
+    select {{ key_hash() }} as key_hash
+    from {{ trips }}
+    where {{ is_landed_version(versions) }}
+    group by 1
+    having count(*) > 1
 
 )
 {%- endmacro %}

@@ -5,7 +5,14 @@ with
 trips as (
 
     select * from {{ model }}
-    where {{ is_in_hand(dataset) }}
+    where
+        {{ is_in_hand(dataset) }}
+        -- adding up is what takes time: only what is outside somewhere is added
+        and (
+            {%- for column, range in ranges.items() %}
+            not ({{ column }} between {{ range[0] }} and {{ range[1] }}){{ ' or' if not loop.last }}
+            {%- endfor %}
+        )
 
 ),
 

@@ -61,3 +61,9 @@ def versions_to_merge(dataset: str) -> list[dict]:
 def is_in_hand(dataset: str) -> str:
     """A condition, which the macro asks the warehouse for."""
     return "true"
+
+
+class flags:
+    """What dbt was called for."""
+
+    WHICH = "test"

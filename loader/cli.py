@@ -34,7 +34,7 @@ from loader.months import (
 )
 from loader.plan import look, standing, window
 from loader.progress import Reporter
-from loader.run import MonthRun, run_months
+from loader.run import MonthRun, RunOptions, run_months
 from loader.settings import Settings, load_settings
 from loader.summary import summarizing
 from loader.warehouse import Warehouse, connect_warehouse, merged_versions
@@ -174,11 +174,7 @@ def run(
             context.warehouse,
             [(dataset, one) for one in months],
             context.reporter,
-            keep_raw=keep_raw,
-            keep_files=keep_files,
-            accept=accept,
-            allow_empty=allow_empty,
-            force=force,
+            RunOptions(keep_raw, keep_files, accept, allow_empty, force),
         )
     _finish(told.done, as_json)
 
@@ -223,7 +219,7 @@ def sync(
             forced = "" if one.is_due else ", forced"
             reporter.say(f"{one.dataset} {format_month(one.month)}  {one.reason}{forced}")
         requests = sorted(((one.dataset, one.month) for one in due), key=lambda key: key[::-1])
-        told.done = run_months(settings, warehouse, requests, reporter, force=force)
+        told.done = run_months(settings, warehouse, requests, reporter, RunOptions(force=force))
     if not told.done and not as_json:
         absent = sum(one.file is None for one in told.plans)
         print(f"nothing new: {len(told.plans)} months looked at, {absent} not yet published")

@@ -1,4 +1,4 @@
-"""`dbt build` in two steps: read the project now, build months when told which.
+"""`dbt build` in two steps: read the project now, build when told what.
 
 So dbt starts while the month still lands. And the project is parsed without `--vars`, which dbt
 does from its cache when no file has changed; with others than the last time it would parse all

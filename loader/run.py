@@ -26,7 +26,7 @@ from loader.land import (
 from loader.months import format_month
 from loader.progress import Reporter
 from loader.settings import Settings
-from loader.transform import BuildResult, DbtBuild
+from loader.transform import DbtBuild
 from loader.warehouse import Warehouse, merged_versions
 
 
@@ -60,12 +60,22 @@ class MonthRun:
 
 
 @dataclass(frozen=True)
-class _Options:
-    keep_raw: bool
-    keep_files: bool
-    accept: bool
-    allow_empty: bool
-    force: bool
+class RunOptions:
+    """How to do months.
+
+    Attributes:
+        keep_raw: keep the raw rows after the merge.
+        keep_files: keep the downloaded files after the merge.
+        accept: merge versions that are suspect, too.
+        allow_empty: land files with zero rows, too.
+        force: land and merge each month anew, even if its version is there.
+    """
+
+    keep_raw: bool = False
+    keep_files: bool = False
+    accept: bool = False
+    allow_empty: bool = False
+    force: bool = False
 
 
 def run_months(
@@ -73,12 +83,7 @@ def run_months(
     warehouse: Warehouse,
     requests: Iterable[tuple[str, dt.date]],
     reporter: Reporter,
-    *,
-    keep_raw: bool = False,
-    keep_files: bool = False,
-    accept: bool = False,
-    allow_empty: bool = False,
-    force: bool = False,
+    options: RunOptions,
 ) -> list[MonthRun]:
     """Do months end to end. One that fails doesn't stop the others.
 
@@ -87,17 +92,12 @@ def run_months(
         warehouse: the warehouse.
         requests: datasets and file months, in the order in which to do them.
         reporter: where to show progress.
-        keep_raw: keep the raw rows after the merge.
-        keep_files: keep the downloaded files after the merge.
-        accept: merge versions that are suspect, too.
-        allow_empty: land files with zero rows, too.
-        force: land and merge each month anew, even if its version is there.
+        options: how to do them.
 
     Returns:
         What was done, one record a request.
     """
     requests = list(requests)
-    options = _Options(keep_raw, keep_files, accept, allow_empty, force)
     done: list[MonthRun] = []
     with (
         reporter.months(len(requests)) as one_is_done,
@@ -138,7 +138,7 @@ class _Job:
         dataset: str,
         month: dt.date,
         reporter: Reporter,
-        options: _Options,
+        options: RunOptions,
         held: ExitStack,
     ) -> None:
         self._settings = settings
@@ -153,7 +153,7 @@ class _Job:
         self._file: Future[LocalFile | None]
         self._landing: Landing
         self._dbt: DbtBuild | None = None
-        self._build: Future[BuildResult] | None = None
+        self._build: Future[dict[str, int]] | None = None
         self.result: MonthRun | None = None
 
     def step(self, do: Callable[..., None], *arguments: Any) -> None:
@@ -161,13 +161,16 @@ class _Job:
         if self.result:
             return
         try:
-            do(*arguments)
+            with ExitStack() as ending:
+                # The month's lock is told of errors: it makes those of the warehouse ours.
+                ending.push(self._held)
+                do(*arguments)
+                if not self.result:
+                    ending.pop_all()
         except LoaderError as error:
             self.result = MonthRun(
                 self._dataset, self._month, "failed", self._seconds(), error=error
             )
-        if self.result:
-            self._held.close()
 
     def fetch(self, downloads: ThreadPoolExecutor) -> None:
         """Lock the month, and begin to download its file."""
@@ -206,30 +209,29 @@ class _Job:
         ):
             self._held.enter_context(self._warehouse.build_lock(self._reporter))
             self._start_dbt()
-            self._build = builds.submit(self._dbt.run, self._dataset, [self._month], self._reporter)
+            self._build = builds.submit(self._dbt.run, self._dataset, self._month, self._reporter)
 
     def finish(self) -> None:
         """Reconcile when the build has ended, and clean up."""
-        build = self._build.result() if self._build else None
+        warnings = self._build.result() if self._build else {}
         entry = _reconcile(self._warehouse, self._landing)
-        if build and self._drops_raw:
+        if self._build and self._drops_raw:
             self._warehouse.drop_raw(self._dataset, self._month)
-        if build:
-            for name, rows in build.warnings.items():
-                self._reporter.say(f"{self._label}  warning: {name} ({rows})")
+        for name, rows in warnings.items():
+            self._reporter.say(f"{self._label}  warning: {name} ({rows})")
         if not self._options.keep_files:
             # Whoever downloaded it: an earlier run may have been killed before this.
             download.discard(self._settings.local_dir / "downloads", self._dataset, self._month)
         self.result = MonthRun(
             dataset=self._dataset,
             month=self._month,
-            state="merged" if build else "nothing to do",
+            state="merged" if self._build else "nothing to do",
             seconds=self._seconds(),
             rows=entry["table_rows"],
             rows_added=entry["rows_added"] if self._is_new else 0,
             rows_removed=entry["rows_removed"] if self._is_new else 0,
             rows_unchanged=entry["rows_unchanged"] if self._is_new else entry["table_rows"],
-            warnings=build.warnings if build else {},
+            warnings=warnings,
         )
 
     def _start_dbt(self) -> None:

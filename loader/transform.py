@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 
 from loader.errors import (
     TABLE_IN_USE,
@@ -21,23 +20,8 @@ from loader.progress import Reporter
 from loader.settings import Settings
 
 
-@dataclass(frozen=True)
-class BuildResult:
-    """What a `dbt build` did.
-
-    Attributes:
-        nodes: models, seeds and tests that ran.
-        warnings: tests that warned, by name, with the number of rows.
-        seconds: time by dbt's clock.
-    """
-
-    nodes: int
-    warnings: dict[str, int]
-    seconds: float
-
-
 class DbtBuild:
-    """A dbt process that reads the project, and then waits to be told which months to build."""
+    """A dbt process that reads the project, and then waits to be told which month to build."""
 
     def __init__(self, settings: Settings) -> None:
         """Start the process.
@@ -73,23 +57,23 @@ class DbtBuild:
         self._process.communicate()
         self._lock.close()
 
-    def run(self, dataset: str, months: list[dt.date], reporter: Reporter) -> BuildResult:
-        """Merge and test landed months.
+    def run(self, dataset: str, month: dt.date, reporter: Reporter) -> dict[str, int]:
+        """Merge and test a landed month.
 
         Args:
             dataset: dataset to merge.
-            months: file months to merge.
+            month: file month to merge.
             reporter: where to show progress.
 
         Returns:
-            What dbt did.
+            The tests that warned, by name, with the number of rows.
 
         Raises:
             LockedError: when somebody uses the table for too long.
             ReconciliationError: when a test found that counts differ.
             WarehouseError: when a model failed.
         """
-        label = f"{dataset} {', '.join(map(format_month, months))}"
+        label = f"{dataset} {format_month(month)}"
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -97,26 +81,22 @@ class DbtBuild:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
         results_file = self._target_path / "run_results.json"
         results_file.unlink(missing_ok=True)
-        variables = {"dataset": dataset, "months": [format_month(month) for month in months]}
+        variables = {"dataset": dataset, "month": format_month(month)}
         with reporter.stage(label, "merge", "nodes") as stage:
             output, _ = self._process.communicate(json.dumps(variables) + "\n")
             results = json.loads(results_file.read_text()) if results_file.exists() else None
             if results:
                 # The next build overwrites dbt's own.
-                kept = "_".join([dataset, *variables["months"]])
-                shutil.copy(results_file, self._target_path / f"run_results_{kept}.json")
+                kept = f"run_results_{dataset}_{format_month(month)}.json"
+                shutil.copy(results_file, self._target_path / kept)
             stage.set(len(results["results"]) if results else 0)
         if self._process.returncode or results is None:
             raise _failure(label, results, output)
-        return BuildResult(
-            nodes=len(results["results"]),
-            warnings={
-                _name(result): result["failures"]
-                for result in results["results"]
-                if result["status"] == "warn"
-            },
-            seconds=results["elapsed_time"],
-        )
+        return {
+            _name(result): result["failures"]
+            for result in results["results"]
+            if result["status"] == "warn"
+        }
 
 
 def _failure(label: str, results: dict | None, output: str) -> LoaderError:

@@ -484,3 +484,26 @@ def test_a_failed_month_does_not_stop_the_others(new_workspace, tmp_path):
     assert workspace.query(
         f"select file_month::text from {workspace.tlc}.green_tripdata group by 1 order by 1"
     ) == [("2023-01-01",), ("2023-03-01",)]
+
+
+def test_a_month_that_the_warehouse_refuses_does_not_stop_the_others(new_workspace, tmp_path):
+    for month in ("2023-01", "2023-02", "2023-03"):
+        small_month(tmp_path, month)
+    workspace = new_workspace()
+    succeeded(workspace.loader("run", *GREEN, "2023-01", "--source", tmp_path))
+    workspace.query(
+        f"""
+        create function {workspace.raw}.refuse() returns trigger language plpgsql
+        as $$ begin raise exception 'not this one'; end $$;
+        create trigger refuse before insert on {workspace.raw}.month_files for each row
+        when (new.file_month = date '2023-02-01') execute function {workspace.raw}.refuse();
+        select 1
+        """
+    )
+    result = workspace.loader(
+        "run", *GREEN, "2023-02", "--to", "2023-03", "--json", "--source", tmp_path
+    )
+    assert result.returncode == 6
+    failed, merged = json.loads(result.stdout)
+    assert (failed["state"], merged["state"]) == ("failed", "merged")
+    assert failed["error"].startswith("green 2023-02: Postgres: not this one")

@@ -9,6 +9,9 @@ import sys
 
 from dbt.cli.main import dbtRunner
 
+#: It tests the project's SQL, not a month: `dbt build` and `dbt test` run it.
+_EXCLUDED = "assert_trips_mart_is_whole"
+
 
 def main(arguments: list[str]) -> bool:
     """Read the project, wait for a line on standard input, build; dbt says what it does.
@@ -25,7 +28,7 @@ def main(arguments: list[str]) -> bool:
         return True
     if result.success:
         runner = dbtRunner(manifest=result.result)
-        result = runner.invoke(["build", *arguments, "--vars", variables])
+        result = runner.invoke(["build", *arguments, "--exclude", _EXCLUDED, "--vars", variables])
     if result.exception:
         print(result.exception)
     return result.success

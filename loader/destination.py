@@ -132,30 +132,36 @@ class CopyPartJob(RunnableLoadJob, HasFollowupJobs):
         client: PostgresCopyClient = self._job_client
         parent = client.sql_client.make_qualified_table_name(self.load_table_name)
         with pq.ParquetFile(self._file_path) as file:
-            part = client.sql_client.make_qualified_table_name(
-                Part.of_file(self.load_table_name, self._load_id, file).name
-            )
+            part = Part.of_file(self.load_table_name, self._load_id, file)
+            table = client.sql_client.make_qualified_table_name(part.name)
             columns = ", ".join(f'"{name}"' for name in file.schema_arrow.names)
             with (
                 client.sql_client.begin_transaction() as transaction,
                 transaction.native_connection.cursor() as cursor,
             ):
-                cursor.execute("select to_regclass(%s)", (part,))
+                cursor.execute("select to_regclass(%s)", (table,))
                 if cursor.fetchone()[0] is not None:
                     return
-                cursor.execute(f"create table {part} (like {parent})")
                 cursor.execute(
-                    f"alter table {part} alter _dlt_load_id set default %s", (self._load_id,)
+                    # What each row is checked for on its way in, the attachment needn't scan for.
+                    f"create table {table} (like {parent}, check (_file_month = %s"
+                    " and _file_row >= %s and _file_row <= %s))",
+                    (part.month, part.first_row, part.last_row),
+                )
+                cursor.execute(
+                    f"alter table {table} alter _file_month set not null,"
+                    " alter _file_row set not null, alter _dlt_load_id set default %s",
+                    (self._load_id,),
                 )
                 cursor.copy_expert(
-                    f"copy {part} ({columns}) from stdin (format binary, freeze)",
+                    f"copy {table} ({columns}) from stdin (format binary, freeze)",
                     _CopyStream(file),
                     size=1 << 18,
                 )
                 if cursor.rowcount != file.metadata.num_rows:
                     raise DatabaseTerminalException(
                         ValueError(
-                            f"{part}: the part has {file.metadata.num_rows} rows,"
+                            f"{table}: the part has {file.metadata.num_rows} rows,"
                             f" Postgres took {cursor.rowcount}"
                         )
                     )

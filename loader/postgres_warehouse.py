@@ -179,6 +179,7 @@ class PostgresWarehouse:
         with self.connection, self.connection.cursor() as cursor:
             for part in self._parts(dataset, month, attached=True):
                 cursor.execute(sql.SQL("drop table {}").format(self._raw_table(part.name)))
+            count = 0
             for part in self._parts(dataset, month, attached=False):
                 cursor.execute(
                     sql.SQL(
@@ -186,13 +187,10 @@ class PostgresWarehouse:
                     ).format(parent, self._raw_table(part.name)),
                     (month, part.first_row, month, part.last_row + 1),
                 )
-            cursor.execute(
-                sql.SQL(
-                    "select count(*) from {} where _file_month = %s and _dlt_load_id = %s"
-                ).format(parent),
-                (month, landed.load_id),
-            )
-            (count,) = cursor.fetchone()
+                cursor.execute(
+                    sql.SQL("select count(*) from {}").format(self._raw_table(part.name))
+                )
+                count += cursor.fetchone()[0]
             if count != landed.file_rows:
                 raise ReconciliationError(
                     f"{dataset} {format_month(month)}: {landed.file_name} has"

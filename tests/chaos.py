@@ -189,7 +189,8 @@ class Rig:
         """Stop the server and remove everything."""
         local_postgres.stop(self.local_dir)
         shutil.rmtree(local_postgres.socket_dir(self.local_dir), ignore_errors=True)
-        shutil.rmtree(self.folder)
+        # After an error, a command may still write there.
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def files(self) -> list[Path]:
         """List the month files that the stocked warehouse holds."""
@@ -198,6 +199,14 @@ class Rig:
     def server_pid(self) -> int:
         """Return the server's process id."""
         return int((self.local_dir / "postgres" / "postmaster.pid").read_text().split()[0])
+
+    def server_is_up(self) -> bool:
+        """Tell whether the server answers."""
+        try:
+            self.workspace.query("select 1")
+        except psycopg2.OperationalError:
+            return False
+        return True
 
     def _admin(self, statement: str) -> None:
         there = replace(self.workspace, env=self.workspace.env | {"PGDATABASE": "postgres"})
@@ -410,7 +419,8 @@ def disturb(rig: Rig, plan: Plan, command: Command, fault: str, when: str | floa
                 due = MILESTONES.index(phase) >= MILESTONES.index(str(when))
             else:
                 due = time.monotonic() - began >= deadline
-            if due:
+            # A server that is down after the strike before can't be struck: not yet.
+            if due and (fault not in ON_SERVER or rig.server_is_up()):
                 strike(rig, command, fault)
                 return phase
             time.sleep(0.001)

@@ -126,7 +126,7 @@ class Workspace:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=900,  # against a hang only: a busy machine is slow, not wrong
         )
 
 

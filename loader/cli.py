@@ -174,7 +174,13 @@ def run(
             context.warehouse,
             [(dataset, one) for one in months],
             context.reporter,
-            RunOptions(keep_raw, keep_files, accept, allow_empty, force),
+            RunOptions(
+                keep_raw=keep_raw,
+                keep_files=keep_files,
+                accept=accept,
+                allow_empty=allow_empty,
+                force=force,
+            ),
         )
     _finish(told.done, as_json)
 

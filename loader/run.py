@@ -162,7 +162,7 @@ class _Job:
             return
         try:
             with ExitStack() as ending:
-                # The month's lock is told of errors: it makes those of the warehouse ours.
+                # The lock among what is held makes the warehouse's errors ours, if it sees them.
                 ending.push(self._held)
                 do(*arguments)
                 if not self.result:
@@ -259,7 +259,7 @@ class _Job:
 
 
 def _reconcile(warehouse: Warehouse, landing: Landing, *, is_counted: bool) -> dict[str, Any]:
-    """Compare the file, the ledger and the table; the build's own tests may have counted it."""
+    """Compare the file, the ledger and the table, which a build's rows_reconcile has counted."""
     landed = landing.landed
     entry = merged_versions(warehouse).get((landed.dataset, landed.file_month))
     label = f"{landed.dataset} {format_month(landed.file_month)}"

@@ -41,8 +41,6 @@ class DbtBuild:
             | {
                 "DBT_TARGET_PATH": str(self._target_path),
                 "DBT_LOG_PATH": str(settings.local_dir / "logs"),
-                # They test the SQL, not the month: `make test` runs them.
-                "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",
             },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -2,9 +2,11 @@
 
 import csv
 import datetime as dt
+import hashlib
 import json
 import math
 import random
+import uuid
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
@@ -344,6 +346,59 @@ def test_a_new_version_counts_what_was_added_removed_and_changed(workspace):
         (False, 2_998, 6, 8, 2_992),
         (True, 3_000, 8, 6, 2_992),
     ]
+
+
+#: A column, its text in the key, and two values that both have this text.
+SAME_IN_THE_KEY = [
+    (
+        *("lpep_pickup_datetime", "1675245600"),
+        dt.datetime(2023, 2, 1, 10, 0, 0, 250_000),
+        dt.datetime(2023, 2, 1, 10, 0, 0, 999_999),
+    ),
+    (
+        *("lpep_dropoff_datetime", "-59011459201"),
+        dt.datetime(99, 12, 31, 23, 59, 59),
+        dt.datetime(99, 12, 31, 23, 59, 59, 999_999),
+    ),
+    (
+        *("lpep_dropoff_datetime", "33103130399"),
+        dt.datetime(3018, 12, 31, 1, 59, 59, 1),
+        dt.datetime(3018, 12, 31, 1, 59, 59, 999_999),
+    ),
+    ("fare_amount", "0", -0.004, 0.001),
+    ("fare_amount", "-1", -0.014, -0.006),
+    ("fare_amount", "!", -1e15, 1e15),
+    ("fare_amount", "!", -1e300, math.inf),
+    ("trip_distance", "100", 0.996, 1.001),
+]
+
+
+def test_rows_with_one_key_get_ordinals_though_their_values_differ(workspace):
+    path = generate(workspace.source, "green", "2023-02", rows=1)
+    key = {
+        "VendorID": (2, "2"),
+        "lpep_pickup_datetime": (dt.datetime(2023, 2, 1, 11), "1675249200"),
+        "lpep_dropoff_datetime": (dt.datetime(2023, 2, 1, 12), "1675252800"),
+        "PULocationID": (7, "7"),
+        "DOLocationID": (8, "8"),
+        "fare_amount": (9.5, "950"),
+        "trip_distance": (2.5, "250"),
+    }
+    (row,) = pq.read_table(path).to_pylist()
+    rows, ids = [], set()
+    for place, (column, text, *values) in enumerate(SAME_IN_THE_KEY):
+        own = key | {"PULocationID": (place, str(place))}
+        texts = [text if name == column else known for name, (_, known) in own.items()]
+        for ordinal, value in enumerate(values, 1):
+            rows.append(row | {name: v for name, (v, _) in own.items()} | {column: value})
+            text_of_id = "|".join(["green", "19389", *texts, str(ordinal)])
+            ids.add(str(uuid.UUID(hashlib.md5(text_of_id.encode()).hexdigest())))
+    pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(path)), path)
+
+    run = ("run", "--dataset", "green", "--month", "2023-02", "--source", workspace.source)
+    succeeded(workspace.loader(*run))
+
+    assert row_ids(workspace, "green", "2023-02") == ids
 
 
 def raw_rows(workspace: Workspace, dataset: str = "green") -> int:

@@ -1,7 +1,13 @@
 """What a month should look like, told by the file and without the contract that is under test."""
 
+import datetime as dt
+import hashlib
 import io
+import math
+import uuid
+from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -61,6 +67,53 @@ def expected(path: Path, dataset: str) -> pa.Table:
             for name, kind in columns_of(dataset).items()
         }
     )
+
+
+KEY = [
+    *("vendor_id", "pickup_datetime", "dropoff_datetime", "pickup_location_id"),
+    *("dropoff_location_id", "fare_amount", "trip_distance"),
+]
+#: In this order rows with one key are numbered.
+TIE_BREAKERS = [
+    *("pickup_datetime", "dropoff_datetime", "fare_amount", "trip_distance", "total_amount"),
+    *("payment_type", "passenger_count", "rate_code_id", "store_and_fwd_flag", "extra", "mta_tax"),
+    *("tip_amount", "tolls_amount", "improvement_surcharge", "congestion_surcharge"),
+    *("airport_fee", "ehail_fee", "trip_type", "cbd_congestion_fee", "request_source"),
+]
+
+
+def ids_of(rows: pa.Table, dataset: str, month: str) -> list[str]:
+    """Work out the ids of a month's rows, as `expected` reads them, by what is documented."""
+    days = (dt.date.fromisoformat(f"{month}-01") - dt.date(1970, 1, 1)).days
+    keys = zip(*(map(_key_text, rows[name].to_pylist()) for name in KEY), strict=True)
+    places = defaultdict(list)
+    for place, key in enumerate(keys):
+        places["|".join((dataset, str(days), *key))].append(place)
+    ties = [rows[name] for name in TIE_BREAKERS if name in rows.column_names]
+    ids = [""] * len(rows)
+    for key, sharing in places.items():
+        if len(sharing) > 1:
+            sharing.sort(key=lambda place: [_sort_key(column[place].as_py()) for column in ties])
+        for ordinal, place in enumerate(sharing, 1):
+            ids[place] = str(uuid.UUID(hashlib.md5(f"{key}|{ordinal}".encode()).hexdigest()))
+    return ids
+
+
+def _key_text(value: Any) -> str:
+    if value is None:
+        return "~"
+    if isinstance(value, dt.datetime):
+        return str((value - dt.datetime(1970, 1, 1)) // dt.timedelta(seconds=1))
+    if isinstance(value, float):
+        return str(math.floor(value * 100 + 0.5)) if abs(value) < 1e15 else "!"
+    return str(value)
+
+
+def _sort_key(value: Any) -> tuple:
+    """Sort missing values last, before them what is not a number, and text by its bytes."""
+    if value is None or value != value:
+        return (2 if value is None else 1, 0)
+    return (0, value.encode() if isinstance(value, str) else value)
 
 
 def stored(workspace: Workspace, dataset: str, month: str, *more: str) -> pa.Table:

@@ -40,22 +40,22 @@
     {{ exceptions.raise_compiler_error("key_text: no text form for this warehouse") }}
 {%- endmacro %}
 
+{#- Two arguments of concat_ws, which leaves out the one that is NULL: the number itself, whose text
+    it makes faster than a cast does, or the sign that stands for a value without a number. -#}
 {% macro postgres__key_text(column, type) -%}
     {%- if type == 'integer' -%}
-        coalesce(cast({{ column }} as text), '~')
+        {{ column }}, case when {{ column }} is null then '~' end
     {%- elif type == 'date' -%}
         {#- Days since 1970. -#}
         {{ column }} - date '1970-01-01'
     {%- elif type == 'timestamp' -%}
         {#- Whole seconds since 1970 by the wall clock: no setting of the session shows in it. -#}
-        coalesce(cast(cast(date_part('epoch', date_trunc('second', {{ column }})) as bigint) as text), '~')
+        cast(date_part('epoch', date_bin('1 second', {{ column }}, timestamp '0001-01-01')) as bigint),
+        case when {{ column }} is null then '~' end
     {%- elif type == 'double' -%}
         {#- Hundredths, rounded by plain IEEE arithmetic, which is the same everywhere. -#}
-        case
-            when {{ column }} is null then '~'
-            when abs({{ column }}) < 1e15 then cast(cast(floor({{ column }} * 100 + 0.5) as bigint) as text)
-            else '!'
-        end
+        case when abs({{ column }}) < 1e15 then cast(floor({{ column }} * 100 + 0.5) as bigint) end,
+        case when {{ column }} is null then '~' when abs({{ column }}) >= 1e15 then '!' end
     {%- endif -%}
 {%- endmacro %}
 
@@ -91,7 +91,7 @@
 {%- endmacro %}
 
 {% macro postgres__row_id(row_key, ordinal) -%}
-    cast(md5({{ row_key }} || '|' || cast({{ ordinal }} as text)) as uuid)
+    cast(md5({{ row_key }} || ('|' || cast({{ ordinal }} as text))) as uuid)
 {%- endmacro %}
 
 {% macro bigquery__row_id(row_key, ordinal) -%}

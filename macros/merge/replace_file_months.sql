@@ -100,6 +100,7 @@
             ~ " --month " ~ month[:7]
         ) }}
     {%- endif -%}
+    {%- do number_shared_ids(built, dataset) -%}
     {%- do create_indexes(built) -%}
     {%- set unchanged, before = compare_versions(built, partition) -%}
 
@@ -146,6 +147,7 @@
                 table_rows
             );
         end if;
+        {{ number_shared_ids('built', dataset) }};
 
         begin transaction;
         set rows_before = (select count(*) from {{ table }} where file_month = date '{{ month }}');

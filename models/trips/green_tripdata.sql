@@ -9,12 +9,19 @@
 
 with
 
-{{ numbered_trips(ref('stg_tlc__green_trips'), 'green', versions_to_merge('green')) }},
+trips as (
+
+    select *
+    from {{ ref('stg_tlc__green_trips') }}
+    where {{ is_landed_version(versions_to_merge('green')) }}
+
+),
 
 identified as (
 
     select
-        {{ row_id('row_key', 'ordinal') }} as unique_row_id,
+        -- of the first row of each key; the merge numbers the rows that share one
+        {{ row_id('row_key', '1') }} as unique_row_id,
         file_month,
         file_row,
         vendor_id,
@@ -40,7 +47,7 @@ identified as (
         ehail_fee,
         trip_type
 
-    from numbered
+    from trips
 
 )
 

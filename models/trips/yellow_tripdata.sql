@@ -9,12 +9,19 @@
 
 with
 
-{{ numbered_trips(ref('stg_tlc__yellow_trips'), 'yellow', versions_to_merge('yellow')) }},
+trips as (
+
+    select *
+    from {{ ref('stg_tlc__yellow_trips') }}
+    where {{ is_landed_version(versions_to_merge('yellow')) }}
+
+),
 
 identified as (
 
     select
-        {{ row_id('row_key', 'ordinal') }} as unique_row_id,
+        -- of the first row of each key; the merge numbers the rows that share one
+        {{ row_id('row_key', '1') }} as unique_row_id,
         file_month,
         file_row,
         vendor_id,
@@ -39,7 +46,7 @@ identified as (
         cbd_congestion_fee,
         request_source
 
-    from numbered
+    from trips
 
 )
 

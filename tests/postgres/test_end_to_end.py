@@ -19,7 +19,7 @@ import pytest
 from loader.months import file_name, next_month, parse_month
 from loader.sample import schema_of, write_month
 from tests.conftest import ALL_TESTS, DATA_DIR, DATA_TESTS, Workspace, succeeded
-from tests.exact import assert_same, columns_of, expected, header, stored
+from tests.exact import KEY, TIE_BREAKERS, assert_same, columns_of, expected, header, ids_of, stored
 
 
 def row_ids(workspace: Workspace, dataset: str, month: str) -> set[str]:
@@ -146,6 +146,7 @@ def test_every_row_of_the_file_is_in_the_table_as_it_was(history, files, dataset
     assert_same(actual, wanted)
     assert actual["file_row"].to_pylist() == list(range(1, wanted.num_rows + 1))
     assert pc.count_distinct(actual["unique_row_id"]).as_py() == wanted.num_rows
+    assert actual["unique_row_id"].to_pylist() == ids_of(wanted, dataset, month)
 
 
 @pytest.mark.parametrize(("dataset", "month"), MONTHS)
@@ -399,6 +400,42 @@ def test_rows_with_one_key_get_ordinals_though_their_values_differ(workspace):
     succeeded(workspace.loader(*run))
 
     assert row_ids(workspace, "green", "2023-02") == ids
+
+
+#: Two values of each kind, in order; the first two have one text in the key.
+LOW_AND_HIGH = {
+    pa.timestamp("us"): [dt.datetime(2023, 2, 1, 10), dt.datetime(2023, 2, 1, 10, 0, 0, 1)],
+    pa.float64(): [2.5, 2.501],
+    pa.int32(): [1, 2],
+    pa.string(): ["Zone", "app"],  # by their bytes, not as a language sorts them
+}
+
+
+@pytest.mark.parametrize("dataset", ["yellow", "green"])
+def test_rows_with_one_key_are_numbered_by_their_other_columns(workspace, dataset):
+    path = generate(workspace.source, dataset, "2023-02", rows=1)
+    file_schema = schema_of(dataset, dt.date(2023, 2, 1))
+    columns = {header(name): name for name in file_schema.names}
+    ties = [column for column in TIE_BREAKERS if column in columns]
+    rows = []
+    for place, decides in enumerate([*ties, None]):
+        row = dict.fromkeys(columns, None) | {"pickup_location_id": place}
+        low, high = ({c: LOW_AND_HIGH[columns_of(dataset)[c]][n] for c in ties} for n in (0, 1))
+        before, after = ties[: place + 1], ties[place + 1 :]
+        # The first that differs says the order, whatever those after it say.
+        first = row | {c: low[c] for c in before} | {c: high[c] for c in after}
+        second = row | {c: low[c] for c in ties} | ({decides: high[decides]} if decides else {})
+        missing = first | ({decides: None} if decides not in KEY else {})
+        rows += [missing, second, first] if decides else [first, second, first]
+    table = {name: [row.get(column) for row in rows] for column, name in columns.items()}
+    pq.write_table(pa.table(table, file_schema), path)
+
+    run = ("run", "--dataset", dataset, "--month", "2023-02", "--source", workspace.source)
+    succeeded(workspace.loader(*run))
+
+    wanted = ids_of(expected(path, dataset), dataset, "2023-02")
+    assert len(set(wanted)) == len(rows)
+    assert stored(workspace, dataset, "2023-02", "unique_row_id")[0].to_pylist() == wanted
 
 
 def raw_rows(workspace: Workspace, dataset: str = "green") -> int:

@@ -4,6 +4,8 @@ import datetime as dt
 import fcntl
 import shutil
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -94,8 +96,9 @@ def measure(
     source.mkdir(parents=True, exist_ok=True)
     _say(f"making {months} files of {rows:,} rows")
     write_month(source / file_name("yellow", _SMALL), "yellow", _SMALL, _SMALL_ROWS)
-    for month in calendar:
-        write_month(source / file_name("yellow", month), "yellow", month, rows)
+    with ProcessPoolExecutor() as pool:
+        files = [source / file_name("yellow", month) for month in calendar]
+        list(pool.map(write_month, files, repeat("yellow"), calendar, repeat(rows)))
 
     ours = Ours(server, source)
     result = report.header(server, rows, months)

@@ -1,32 +1,15 @@
 """Landing: brings one month file into the raw schema, verified, or changes nothing."""
 
 import datetime as dt
-import fcntl
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import dlt
-import psycopg2
-import psycopg2.errors
-from dlt.common.storages.load_package import create_load_id
-from dlt.destinations.exceptions import DatabaseException
-from dlt.load.exceptions import LoadClientJobException
-from dlt.pipeline.exceptions import PipelineStepFailed
-
-from loader import __version__, discover, download
-from loader.conform import Conformer
+from loader import discover, download
 from loader.download import LocalFile
-from loader.errors import TABLE_IN_USE, LoaderError, LockedError, WarehouseError
 from loader.months import format_month
-from loader.progress import DltProgress, Reporter
+from loader.progress import Reporter
 from loader.settings import Settings
-from loader.source import month_file, raw_schema
 from loader.warehouse import LandedFile, Warehouse, merged_versions
-
-PIPELINE = "nyc_tlc"
 
 
 @dataclass(frozen=True)
@@ -154,7 +137,9 @@ def land_month(
         reporter.say(f"{label}  same bytes as landed on {newest.landed_at:%Y-%m-%d}")
         return Landing(touched, changed=False)
 
-    landed = _load(settings, warehouse, file, reporter)
+    from loader.pipeline import load_file  # dlt, which takes its time to import
+
+    landed = load_file(settings, warehouse, file, reporter)
     landed = replace(landed, suspect=_suspicion(settings, landed, standing.merged))
     warehouse.publish(landed)
     if landed.suspect:
@@ -189,104 +174,3 @@ def same_signal(landed: LandedFile, published: discover.PublishedFile) -> bool:
     if landed.file_bytes != published.size or landed.etag != published.etag:
         return False
     return published.etag is not None or landed.last_modified == published.last_modified
-
-
-def _load(
-    settings: Settings, warehouse: Warehouse, file: LocalFile, reporter: Reporter
-) -> LandedFile:
-    dataset, month = file.published.dataset, file.published.month
-    label = f"{dataset} {format_month(month)}"
-    conformer = Conformer(dataset, month, file.path)
-    for column in conformer.missing:
-        reporter.say(
-            f"{label}  warning: column {column} is missing in the file; it is landed as NULL"
-        )
-    if conformer.unknown:
-        reporter.say(
-            f"{label}  warning: the contract doesn't know {', '.join(conformer.unknown_names)};"
-            " landed as text in the raw table, and kept there"
-        )
-    with _only_one_pipeline(settings, reporter):
-        pipeline = dlt.pipeline(
-            PIPELINE,
-            pipelines_dir=str(settings.local_dir / "dlt" / "pipelines"),
-            destination=warehouse.destination(),
-            staging=warehouse.staging(),
-            dataset_name=settings.raw_schema,
-            progress=DltProgress(reporter, label, file.rows),
-        )
-        # What an earlier run left half done is landed anew from its file, if it is asked for.
-        pipeline.abort_packages()
-        schema = raw_schema(conformer)
-        try:
-            warehouse.prepare(pipeline, schema, dataset, month)
-            load_id = create_load_id()
-            if file.rows:  # dlt makes no package of nothing
-                load_id = pipeline.run(month_file(conformer), schema=schema).loads_ids[-1]
-        except (PipelineStepFailed, DatabaseException) as error:
-            raise _cause(error, label) from error
-    return LandedFile(
-        dataset=dataset,
-        file_month=month,
-        file_name=file.published.name,
-        source_url=discover.redact(file.published.url),
-        etag=file.etag,
-        last_modified=file.last_modified,
-        file_bytes=file.size,
-        sha256=file.sha256,
-        file_rows=file.rows,
-        landed_rows=file.rows,
-        unknown_columns=",".join(conformer.unknown) or None,
-        suspect=None,
-        landed_at=dt.datetime.now(dt.UTC).replace(tzinfo=None),
-        raw_dropped_at=None,
-        load_id=load_id,
-        loader_version=__version__,
-    )
-
-
-@contextmanager
-def _only_one_pipeline(settings: Settings, reporter: Reporter) -> Iterator[None]:
-    """Let one process at a time use dlt's working directory, which is not made for two."""
-    folder = settings.local_dir / "dlt"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            reporter.say("waiting for another landing in this folder to end")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _cause(error: Exception, label: str) -> LoaderError:
-    """Find what made a dlt step fail: our own error, or the warehouse's."""
-    cause: BaseException | None = error
-    of_warehouse: BaseException | None = None
-    while cause is not None:
-        if isinstance(cause, LoaderError):
-            return cause
-        if isinstance(cause, psycopg2.errors.LockNotAvailable):
-            return LockedError(f"{label}: {TABLE_IN_USE}")
-        if isinstance(cause, (DatabaseException, LoadClientJobException, psycopg2.Error)):
-            of_warehouse = cause
-        # dlt keeps what made a job fail apart from Python's chain.
-        cause = getattr(cause, "client_exception", None) or cause.__cause__ or cause.__context__
-    if of_warehouse is None:
-        return LoaderError(f"{label}: {_last_line(error)}; the log has the details")
-    reason = _last_line(of_warehouse)
-    if isinstance(of_warehouse, psycopg2.Error):
-        reason = of_warehouse.diag.message_primary or reason
-    return WarehouseError(f"{label}: {reason}; the log has the details")
-
-
-#: A line that says what was wrong, in a stack trace that dlt repeats or in Postgres' own words.
-_REASON = re.compile(r"(?:[A-Za-z_]\w*\.)+\w+: .+")
-_POINTER = re.compile(r"\^|LINE [0-9]+: .*")
-
-
-def _last_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reasons = [line for line in lines if _REASON.fullmatch(line)]
-    told = reasons or [line for line in lines if not _POINTER.fullmatch(line)]
-    return told[-1] if told else type(error).__name__

@@ -5,22 +5,24 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import dlt
 import psycopg2
 import psycopg2.errors
-from dlt.common.destination import Destination
 from psycopg2 import sql
 from psycopg2.extras import RealDictCursor
 
 from loader.contract import dataset_table
-from loader.destination import Part, postgres_copy
 from loader.errors import TABLE_IN_USE, LockedError, ReconciliationError, WarehouseError
 from loader.months import format_month
+from loader.parts import Part
 from loader.progress import Reporter
 from loader.settings import Settings
 from loader.warehouse import LandedFile
+
+if TYPE_CHECKING:
+    import dlt
+    from dlt.common.destination import Destination
 
 _MIN_VERSION = 150000
 
@@ -56,8 +58,10 @@ class PostgresWarehouse:
         """Close the connection; locks held by it are released."""
         self.connection.close()
 
-    def destination(self) -> Destination[Any, Any]:
+    def destination(self) -> "Destination[Any, Any]":
         """Return the dlt destination for this database."""
+        from loader.destination import postgres_copy
+
         info = self.connection.info
         return postgres_copy(
             credentials={
@@ -137,7 +141,7 @@ class PostgresWarehouse:
                 self._scalar("select pg_advisory_unlock(hashtextextended(%s, 0))", key)
 
     def prepare(
-        self, pipeline: dlt.Pipeline, schema: dlt.Schema, dataset: str, month: dt.date
+        self, pipeline: "dlt.Pipeline", schema: "dlt.Schema", dataset: str, month: dt.date
     ) -> None:
         """Make the raw tables where they are missing, and drop what a cut-off landing left.
 

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from dlt.common.runtime.collector_base import Collector
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -133,65 +132,6 @@ class Reporter:
                 self._shown -= 1
                 if not self._shown:
                     self._bars.stop()
-
-
-#: dlt's steps that take time, as users know them, and what is counted in each.
-_STEPS = {"Extract": ("conform", "rows"), "Load": ("copy", "rows")}
-
-
-class DltProgress(Collector):
-    """Shows dlt's steps as our stages."""
-
-    def __init__(self, reporter: Reporter, label: str, rows: int) -> None:
-        """Make a collector for one month file.
-
-        Args:
-            reporter: where to show progress.
-            label: dataset and month.
-            rows: rows of the file.
-        """
-        self.step = None
-        self._reporter = reporter
-        self._label = label
-        self._rows = rows
-        self._context = None
-        self._stage: Stage | None = None
-
-    def update(
-        self,
-        name: str,
-        inc: int = 1,
-        total: int | None = None,
-        inc_total: int | None = None,
-        message: str | None = None,
-        label: str | None = None,
-    ) -> None:
-        """Take dlt's count of a table's rows (Extract) or of load jobs (Load)."""
-        if self._stage is None:
-            return
-        if self.step.startswith("Load"):
-            if name == "Jobs" and not label and total is None:
-                self._jobs_done += inc
-            elif name == "Jobs" and total:
-                self._jobs = total
-            if self._jobs_done:
-                self._stage.set(min(self._rows, self._rows * self._jobs_done // self._jobs))
-        elif name.endswith("_tripdata"):
-            self._stage.add(inc)
-
-    def _start(self, step: str) -> None:
-        found = next((v for k, v in _STEPS.items() if step.startswith(k)), None)
-        if found:
-            self._jobs_done, self._jobs = 0, 1
-            self._context = self._reporter.stage(self._label, *found, self._rows)
-            self._stage = self._context.__enter__()
-
-    def _stop(self) -> None:
-        if self._context:
-            if self._jobs_done or self.step.startswith("Load"):
-                self._stage.set(self._rows)
-            self._context.__exit__(None, None, None)
-            self._context = self._stage = None
 
 
 def _minutes(seconds: float) -> str:

@@ -4,15 +4,16 @@ import datetime as dt
 import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
-from typing import Any, Protocol
-
-import dlt
-from dlt.common.destination import Destination
+from typing import TYPE_CHECKING, Any, Protocol
 
 from loader import local_postgres
 from loader.errors import UsageError
 from loader.progress import Reporter
 from loader.settings import Settings
+
+if TYPE_CHECKING:
+    import dlt
+    from dlt.common.destination import Destination
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,10 @@ class Warehouse(Protocol):
     def close(self) -> None:
         """Close the connection."""
 
-    def destination(self) -> Destination[Any, Any]:
+    def destination(self) -> "Destination[Any, Any]":
         """Return the dlt destination."""
 
-    def staging(self) -> Destination[Any, Any] | None:
+    def staging(self) -> "Destination[Any, Any] | None":
         """Return dlt's staging destination, if loads go through one."""
 
     def lock(self, dataset: str, month: dt.date) -> AbstractContextManager[None]:
@@ -84,7 +85,7 @@ class Warehouse(Protocol):
         """
 
     def prepare(
-        self, pipeline: dlt.Pipeline, schema: dlt.Schema, dataset: str, month: dt.date
+        self, pipeline: "dlt.Pipeline", schema: "dlt.Schema", dataset: str, month: dt.date
     ) -> None:
         """Make the raw tables where they are missing, and drop what a cut-off landing left.
 

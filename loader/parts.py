@@ -1,0 +1,62 @@
+"""Parts: the tables that hold a landed file on Postgres, and what their names say."""
+
+import datetime as dt
+import re
+from dataclasses import dataclass
+
+import pyarrow.parquet as pq
+
+PARTITION_KEY = ("_file_month", "_file_row")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A table that holds consecutive rows of one landed file; its name says which.
+
+    Attributes:
+        table: raw table that it is to become a partition of.
+        month: file month.
+        load_id: dlt load package that brought it.
+        first_row: position in the file of its first row.
+        last_row: position of its last row.
+    """
+
+    table: str
+    month: dt.date
+    load_id: str
+    first_row: int
+    last_row: int
+
+    @classmethod
+    def of_file(cls, table: str, load_id: str, file: pq.ParquetFile) -> "Part":
+        """Describe the part that a Parquet file of a load package holds."""
+        groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+        month, row = (file.schema_arrow.get_field_index(name) for name in PARTITION_KEY)
+        return cls(
+            table=table,
+            month=groups[0].column(month).statistics.min,
+            load_id=load_id,
+            first_row=groups[0].column(row).statistics.min,
+            last_row=groups[-1].column(row).statistics.max,
+        )
+
+    @classmethod
+    def of_name(cls, name: str) -> "Part":
+        """Read a part's name."""
+        table, month, load_id, first, last = _PART_NAME.fullmatch(name).groups()
+        return cls(
+            table=table,
+            month=dt.datetime.strptime(month, "%Y_%m").date(),
+            load_id=load_id.replace("_", "."),
+            first_row=int(first),
+            last_row=int(last),
+        )
+
+    @property
+    def name(self) -> str:
+        """The part's name: at most 63 characters for files of under 100 million rows."""
+        load_id = self.load_id.replace(".", "_")
+        return f"{self.table}_{self.month:%Y_%m}__{load_id}__{self.first_row}_{self.last_row}"
+
+
+_PART_NAME = re.compile(r"(\w+?_tripdata)_(\d{4}_\d\d)__(\d+_\d+)__(\d+)_(\d+)")

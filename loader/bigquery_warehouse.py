@@ -9,11 +9,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar
 
 import dlt
 import google.auth
 from dlt.common.destination import Destination
+from dlt.sources import DltResource
 from google.api_core.exceptions import GoogleAPIError, NotFound
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
@@ -27,12 +28,14 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from loader.conform import Conformer
 from loader.contract import dataset_table, load_contract
 from loader.errors import LockedError, ReconciliationError, UsageError, WarehouseError
 from loader.filesystem import open_filesystem
 from loader.months import format_month
 from loader.progress import Reporter
 from loader.settings import Settings
+from loader.source import conformed_batches
 from loader.warehouse import LandedFile
 
 # We read counts, not tables: the faster way to read those is not missed.
@@ -58,6 +61,8 @@ _PARAMETER_TYPES = {
 
 class BigQueryWarehouse:
     """A Google Cloud project, reached by Application Default Credentials or an access token."""
+
+    stages: ClassVar = {"Extract": "conform", "Load": "load"}
 
     def __init__(self, settings: Settings) -> None:
         """Connect.
@@ -102,8 +107,12 @@ class BigQueryWarehouse:
         """Close the client."""
         self.client.close()
 
-    def destination(self) -> Destination[Any, Any]:
-        """Return the dlt destination for this project."""
+    def resource(self, conformer: Conformer, rows: int) -> DltResource:
+        """Return the dlt resource of a month file: batches, which dlt writes to Parquet parts."""
+        return conformed_batches(conformer)
+
+    def destination(self, on_rows: Callable[[int], None]) -> Destination[Any, Any]:
+        """Return the dlt destination for this project; its load jobs tell nothing of their rows."""
         return dlt.destinations.bigquery(
             credentials=self._token, project_id=self._project, location=self._location
         )
@@ -219,7 +228,7 @@ class BigQueryWarehouse:
     def prepare(
         self, pipeline: dlt.Pipeline, schema: dlt.Schema, dataset: str, month: dt.date
     ) -> None:
-        """Make the raw tables where they are missing, and drop what a cut-off landing left.
+        """Make the raw tables where they are missing, and discard what a cut-off landing left.
 
         Args:
             pipeline: the dlt pipeline, for its client.
@@ -233,6 +242,10 @@ class BigQueryWarehouse:
             client.initialize_storage()
             # force: dlt trusts its record of the schema, even when somebody dropped a table.
             client.update_stored_schema(force=True)
+        self.discard(dataset, month)
+
+    def discard(self, dataset: str, month: dt.date) -> None:
+        """Delete the rows that a landing brought and never published."""
         self._query(
             f"""
             delete from {self._raw_table(dataset)}

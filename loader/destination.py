@@ -1,9 +1,15 @@
-"""dlt's Postgres destination with one more way to load Parquet: binary COPY, exactly once."""
+"""dlt's Postgres destination with one more kind of load job: TLC's own file, by binary COPY."""
 
-from collections.abc import Iterator, Sequence
+import datetime as dt
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
 
 import pgpq
-import pyarrow.parquet as pq
+import pyarrow as pa
+from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.destination.client import (
     HasFollowupJobs,
@@ -11,24 +17,45 @@ from dlt.common.destination.client import (
     PreparedTableSchema,
     RunnableLoadJob,
 )
+from dlt.common.schema import Schema
 from dlt.common.schema.typing import TColumnSchema
 from dlt.destinations import postgres
 from dlt.destinations.exceptions import DatabaseTerminalException
 from dlt.destinations.impl.postgres.postgres import PostgresClient
 
+from loader.conform import Conformer
+from loader.errors import FileRefusedError
 from loader.parts import PARTITION_KEY, Part
 
+#: COPYs at once: one for each core of a small machine.
+_COPIES = 2
+#: Rows of a part. Up to three parts are in memory: two that are copied, and the next.
+_PART_ROWS = 262_144
 #: Rows that are encoded at once: what stays in the processor's cache is encoded faster.
 _ENCODED_ROWS = 16_384
 
 
 class postgres_copy(postgres):
-    """Postgres, loaded from Parquet parts by `COPY … (format binary)`."""
+    """Postgres, loaded from month files by `COPY … (format binary)`."""
+
+    def __init__(self, on_rows: Callable[[int], None] | None = None, **parameters: Any) -> None:
+        """Make a destination.
+
+        Args:
+            on_rows: told of rows that were copied, from several threads; None when nothing is
+                going to be loaded, as in `dlt pipeline … info`.
+            **parameters: those of dlt's destination.
+        """
+        super().__init__(**parameters)
+        self._on_rows = on_rows
 
     def _raw_capabilities(self) -> DestinationCapabilitiesContext:
         capabilities = super()._raw_capabilities()
-        # dlt offers Parquet on Postgres only with an ADBC driver, which takes twice the time.
-        capabilities.loader_file_format_selector = None
+        # References to month files. dlt itself writes nothing in this format for Postgres.
+        capabilities.supported_loader_file_formats = [
+            *capabilities.supported_loader_file_formats,
+            "jsonl",
+        ]
         return capabilities
 
     @property
@@ -36,9 +63,19 @@ class postgres_copy(postgres):
         """The client that makes the load jobs."""
         return PostgresCopyClient
 
+    def client(
+        self, schema: Schema, initial_config: BaseConfiguration | None = None
+    ) -> PostgresClient:
+        """Make a client that tells of rows."""
+        client = super().client(schema, initial_config)
+        client.on_rows = self._on_rows
+        return client
+
 
 class PostgresCopyClient(PostgresClient):
-    """dlt's client, with partitioned raw tables and our COPY job for Parquet."""
+    """dlt's client, with partitioned raw tables and our load job for month files."""
+
+    on_rows: Callable[[int], None] | None
 
     def _get_table_update_sql(
         self, table_name: str, new_columns: Sequence[TColumnSchema], generate_alter: bool
@@ -53,74 +90,125 @@ class PostgresCopyClient(PostgresClient):
     def create_load_job(
         self, table: PreparedTableSchema, file_path: str, load_id: str, restore: bool = False
     ) -> LoadJob:
-        """Return our job for Parquet parts, dlt's own for its bookkeeping."""
-        if file_path.endswith(".parquet"):
-            return CopyPartJob(file_path)
+        """Return our job for a month file, dlt's own for its bookkeeping."""
+        if file_path.endswith(".jsonl"):
+            return CopyMonthJob(file_path)
         return super().create_load_job(table, file_path, load_id, restore)
 
+    def another(self) -> PostgresClient:
+        """Return a client like this one, for a connection of its own."""
+        return PostgresCopyClient(self.schema, self.config, self.capabilities)
 
-class CopyPartJob(RunnableLoadJob, HasFollowupJobs):
-    """Copies one Parquet part into a table of its own, in one transaction.
 
-    The table exists exactly when the part was committed. So a part whose COPY was committed
+class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
+    """Conforms a month file, and copies it into parts, tables of their own; each in a transaction.
+
+    A part's table exists exactly when the part was committed. So a part whose COPY was committed
     before dlt marked the job as done is never copied twice, and a part of a load that was
     cut off is never seen: it becomes a partition of the raw table only when the whole file is
     there (`Warehouse.publish`).
     """
 
     def run(self) -> None:
-        """Copy the part.
+        """Copy the file: while two parts are copied, the next one is read and cast.
 
         Raises:
-            DatabaseTerminalException: when Postgres took another number of rows than the part has.
+            DatabaseTerminalException: when the file is refused, or when Postgres took another
+                number of rows than a part has.
         """
-        client: PostgresCopyClient = self._job_client
-        parent = client.sql_client.make_qualified_table_name(self.load_table_name)
-        with pq.ParquetFile(self._file_path) as file:
-            part = Part.of_file(self.load_table_name, self._load_id, file)
+        reference = json.loads(Path(self._file_path).read_text(encoding="utf-8"))
+        conformer = Conformer(
+            dataset=reference["dataset"],
+            month=dt.date.fromisoformat(reference["month"]),
+            path=Path(reference["path"]),
+        )
+        copying: set[Future[None]] = set()
+        try:
+            with ThreadPoolExecutor(_COPIES) as copies:
+                for batches in _parts(conformer.batches()):
+                    if len(copying) == _COPIES:
+                        done, copying = wait(copying, return_when=FIRST_COMPLETED)
+                        _raise_errors(done)
+                    copying.add(copies.submit(self._copy, conformer, batches))
+            _raise_errors(copying)
+        except FileRefusedError as error:
+            raise DatabaseTerminalException(error) from error  # dlt would try others again
+
+    def _copy(self, conformer: Conformer, batches: list[pa.RecordBatch]) -> None:
+        rows = sum(batch.num_rows for batch in batches)
+        first_row = batches[0]["_file_row"][0].as_py()
+        part = Part(
+            table=self.load_table_name,
+            month=conformer.month,
+            load_id=self._load_id,
+            first_row=first_row,
+            last_row=first_row + rows - 1,
+        )
+        with (
+            self._job_client.another() as client,
+            client.sql_client.begin_transaction() as transaction,
+            transaction.native_connection.cursor() as cursor,
+        ):
+            parent = client.sql_client.make_qualified_table_name(part.table)
             table = client.sql_client.make_qualified_table_name(part.name)
-            columns = ", ".join(f'"{name}"' for name in file.schema_arrow.names)
-            with (
-                client.sql_client.begin_transaction() as transaction,
-                transaction.native_connection.cursor() as cursor,
-            ):
-                cursor.execute("select to_regclass(%s)", (table,))
-                if cursor.fetchone()[0] is not None:
-                    return
-                cursor.execute(
-                    # What each row is checked for on its way in, the attachment needn't scan for.
-                    f"create table {table} (like {parent}, check (_file_month = %s"
-                    " and _file_row >= %s and _file_row <= %s))",
-                    (part.month, part.first_row, part.last_row),
-                )
-                cursor.execute(
-                    f"alter table {table} alter _file_month set not null,"
-                    " alter _file_row set not null, alter _dlt_load_id set default %s",
-                    (self._load_id,),
-                )
-                cursor.copy_expert(
-                    f"copy {table} ({columns}) from stdin (format binary, freeze)",
-                    _CopyStream(file),
-                    size=1 << 18,
-                )
-                if cursor.rowcount != file.metadata.num_rows:
-                    raise DatabaseTerminalException(
-                        ValueError(
-                            f"{table}: the part has {file.metadata.num_rows} rows,"
-                            f" Postgres took {cursor.rowcount}"
-                        )
+            cursor.execute("select to_regclass(%s)", (table,))
+            if cursor.fetchone()[0] is not None:
+                return
+            cursor.execute(
+                # What each row is checked for on its way in, the attachment needn't scan for.
+                f"create table {table} (like {parent}, check (_file_month = %s"
+                " and _file_row >= %s and _file_row <= %s))",
+                (part.month, part.first_row, part.last_row),
+            )
+            cursor.execute(
+                f"alter table {table} alter _file_month set not null,"
+                " alter _file_row set not null, alter _dlt_load_id set default %s",
+                (self._load_id,),
+            )
+            columns = ", ".join(f'"{name}"' for name in conformer.schema.names)
+            cursor.copy_expert(
+                f"copy {table} ({columns}) from stdin (format binary, freeze)",
+                _CopyStream(conformer.schema, batches, self._job_client.on_rows),
+                size=1 << 18,
+            )
+            if cursor.rowcount != rows:
+                raise DatabaseTerminalException(
+                    ValueError(
+                        f"{table}: the part has {rows} rows, Postgres took {cursor.rowcount}"
                     )
+                )
+
+
+def _parts(batches: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    """Put batches together to parts."""
+    part: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        part.append(batch)
+        rows += batch.num_rows
+        if rows >= _PART_ROWS:
+            yield part
+            part, rows = [], 0
+    if part:
+        yield part
+
+
+def _raise_errors(copies: set[Future[None]]) -> None:
+    for copy in copies:
+        copy.result()
 
 
 class _CopyStream:
-    """A Parquet file as the bytes of COPY's binary format.
+    """Batches as the bytes of COPY's binary format.
 
-    psycopg2 reads it in the thread that runs the COPY, so an error of the reader makes the COPY
+    psycopg2 reads it in the thread that runs the COPY, so an error of the encoder makes the COPY
     fail: it can't end early in silence.
     """
 
-    def __init__(self, file: pq.ParquetFile) -> None:
-        self._chunks = self._encode(file)
+    def __init__(
+        self, schema: pa.Schema, batches: list[pa.RecordBatch], on_rows: Callable[[int], None]
+    ) -> None:
+        self._chunks = self._encode(schema, batches, on_rows)
         self._chunk, self._read = b"", 0
 
     def read(self, size: int) -> bytes:
@@ -133,9 +221,14 @@ class _CopyStream:
         return data
 
     @staticmethod
-    def _encode(file: pq.ParquetFile) -> Iterator[bytes]:
-        encoder = pgpq.ArrowToPostgresBinaryEncoder(file.schema_arrow)
+    def _encode(
+        schema: pa.Schema, batches: list[pa.RecordBatch], on_rows: Callable[[int], None]
+    ) -> Iterator[bytes]:
+        encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
         yield encoder.write_header()
-        for batch in file.iter_batches(batch_size=_ENCODED_ROWS):
-            yield encoder.write_batch(batch)
+        while batches:
+            batch = batches.pop(0)  # its memory goes when it is copied
+            for first in range(0, batch.num_rows, _ENCODED_ROWS):
+                yield encoder.write_batch(batch.slice(first, _ENCODED_ROWS))
+            on_rows(batch.num_rows)
         yield encoder.finish()

@@ -4,8 +4,6 @@ import datetime as dt
 import re
 from dataclasses import dataclass
 
-import pyarrow.parquet as pq
-
 PARTITION_KEY = ("_file_month", "_file_row")
 
 
@@ -26,19 +24,6 @@ class Part:
     load_id: str
     first_row: int
     last_row: int
-
-    @classmethod
-    def of_file(cls, table: str, load_id: str, file: pq.ParquetFile) -> "Part":
-        """Describe the part that a Parquet file of a load package holds."""
-        groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-        month, row = (file.schema_arrow.get_field_index(name) for name in PARTITION_KEY)
-        return cls(
-            table=table,
-            month=groups[0].column(month).statistics.min,
-            load_id=load_id,
-            first_row=groups[0].column(row).statistics.min,
-            last_row=groups[-1].column(row).statistics.max,
-        )
 
     @classmethod
     def of_name(cls, name: str) -> "Part":

@@ -7,7 +7,8 @@ a month hasn't changed.
 import datetime as dt
 import fcntl
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import dlt
@@ -22,16 +23,14 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from loader import __version__, discover
 from loader.conform import Conformer
 from loader.download import LocalFile
-from loader.errors import TABLE_IN_USE, LoaderError, LockedError, WarehouseError
+from loader.errors import TABLE_IN_USE, FileRefusedError, LoaderError, LockedError, WarehouseError
 from loader.months import format_month
 from loader.progress import Reporter, Stage
 from loader.settings import Settings
-from loader.source import month_file, raw_schema
+from loader.source import raw_schema
 from loader.warehouse import LandedFile, Warehouse
 
 PIPELINE = "nyc_tlc"
-#: dlt's steps that take time, as users know them, and what is counted in each.
-_STEPS = {"Extract": ("conform", "rows"), "Load": ("copy", "rows")}
 
 
 def load_file(
@@ -65,13 +64,14 @@ def load_file(
             " landed as text in the raw table, and kept there"
         )
     with _only_one_pipeline(settings, reporter):
+        progress = DltProgress(reporter, label, warehouse.stages, file.rows)
         pipeline = dlt.pipeline(
             PIPELINE,
             pipelines_dir=str(settings.local_dir / "dlt" / "pipelines"),
-            destination=warehouse.destination(),
+            destination=warehouse.destination(progress.add_rows),
             staging=warehouse.staging(),
             dataset_name=settings.raw_schema,
-            progress=DltProgress(reporter, label, file.rows),
+            progress=progress,
         )
         # What an earlier run left half done is landed anew from its file, if it is asked for.
         pipeline.abort_packages()
@@ -80,9 +80,13 @@ def load_file(
             warehouse.prepare(pipeline, schema, dataset, month)
             load_id = create_load_id()
             if file.rows:  # dlt makes no package of nothing
-                load_id = pipeline.run(month_file(conformer), schema=schema).loads_ids[-1]
+                resource = warehouse.resource(conformer, file.rows)
+                load_id = pipeline.run(resource, schema=schema).loads_ids[-1]
         except (PipelineStepFailed, DatabaseException) as error:
-            raise _cause(error, label) from error
+            cause = _cause(error, label)
+            if isinstance(cause, FileRefusedError):
+                warehouse.discard(dataset, month)  # nobody will ever want what was copied of it
+            raise cause from error
     return LandedFile(
         dataset=dataset,
         file_month=month,
@@ -153,20 +157,32 @@ def _last_line(error: BaseException) -> str:
 class DltProgress(Collector):
     """Shows dlt's steps as our stages."""
 
-    def __init__(self, reporter: Reporter, label: str, rows: int) -> None:
+    def __init__(
+        self, reporter: Reporter, label: str, stages: Mapping[str, str], rows: int
+    ) -> None:
         """Make a collector for one month file.
 
         Args:
             reporter: where to show progress.
             label: dataset and month.
+            stages: dlt's steps to show, and what they are called.
             rows: rows of the file.
         """
         self.step = None
         self._reporter = reporter
         self._label = label
+        self._stages = stages
         self._rows = rows
+        self._lock = threading.Lock()
         self._context = None
         self._stage: Stage | None = None
+
+    def add_rows(self, rows: int) -> None:
+        """Take a load job's count of rows, from any thread."""
+        with self._lock:
+            if self._stage:  # the user may have stopped the run meanwhile
+                # A job that dlt tries again counts again.
+                self._stage.set(min(self._rows, self._stage.done + rows))
 
     def update(
         self,
@@ -191,10 +207,10 @@ class DltProgress(Collector):
             self._stage.add(inc)
 
     def _start(self, step: str) -> None:
-        found = next((v for k, v in _STEPS.items() if step.startswith(k)), None)
+        found = next((name for of, name in self._stages.items() if step.startswith(of)), None)
         if found:
             self._jobs_done, self._jobs = 0, 1
-            self._context = self._reporter.stage(self._label, *found, self._rows)
+            self._context = self._reporter.stage(self._label, found, "rows", self._rows)
             self._stage = self._context.__enter__()
 
     def _stop(self) -> None:

@@ -2,10 +2,10 @@
 
 import datetime as dt
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import psycopg2
 import psycopg2.errors
@@ -23,12 +23,17 @@ from loader.warehouse import LandedFile
 if TYPE_CHECKING:
     import dlt
     from dlt.common.destination import Destination
+    from dlt.sources import DltResource
+
+    from loader.conform import Conformer
 
 _MIN_VERSION = 150000
 
 
 class PostgresWarehouse:
     """A Postgres database, reached by libpq's own variables."""
+
+    stages: ClassVar = {"Load": "copy"}
 
     def __init__(self, settings: Settings) -> None:
         """Connect.
@@ -58,12 +63,23 @@ class PostgresWarehouse:
         """Close the connection; locks held by it are released."""
         self.connection.close()
 
-    def destination(self) -> "Destination[Any, Any]":
-        """Return the dlt destination for this database."""
+    def resource(self, conformer: "Conformer", rows: int) -> "DltResource":
+        """Return the dlt resource of a month file: a reference, as our load job reads it itself."""
+        from loader.source import file_reference
+
+        return file_reference(conformer, rows)
+
+    def destination(self, on_rows: Callable[[int], None]) -> "Destination[Any, Any]":
+        """Return the dlt destination for this database.
+
+        Args:
+            on_rows: told of rows that were copied, from several threads.
+        """
         from loader.destination import postgres_copy
 
         info = self.connection.info
         return postgres_copy(
+            on_rows,
             credentials={
                 "host": "localhost",
                 "port": info.port,
@@ -72,11 +88,11 @@ class PostgresWarehouse:
                 "database": info.dbname,
                 # A socket's folder can't stand in a URL's host; libpq lets the query overrule it.
                 "query": {"host": info.host, "options": f"-clock_timeout={self._lock_timeout}"},
-            }
+            },
         )
 
     def staging(self) -> None:
-        """Return nothing: parts are copied straight from here."""
+        """Return nothing: files are copied straight from here."""
 
     def check(self, work: str) -> str:
         """Describe the connection.
@@ -143,7 +159,7 @@ class PostgresWarehouse:
     def prepare(
         self, pipeline: "dlt.Pipeline", schema: "dlt.Schema", dataset: str, month: dt.date
     ) -> None:
-        """Make the raw tables where they are missing, and drop what a cut-off landing left.
+        """Make the raw tables where they are missing, and discard what a cut-off landing left.
 
         Args:
             pipeline: the dlt pipeline, for its client.
@@ -156,6 +172,10 @@ class PostgresWarehouse:
             client.initialize_storage()
             # force: dlt trusts its record of the schema, even when somebody dropped a table.
             client.update_stored_schema(force=True)
+        self.discard(dataset, month)
+
+    def discard(self, dataset: str, month: dt.date) -> None:
+        """Drop the parts that a landing brought and never published."""
         for part in self._parts(dataset, month, attached=False):
             self._execute(sql.SQL("drop table {}").format(self._raw_table(part.name)))
 

@@ -1,7 +1,9 @@
-"""The dlt source: one resource a dataset, which yields a month file's conformed batches."""
+"""The dlt source: a month file as one resource, by reference or in conformed batches."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import dlt
@@ -46,8 +48,36 @@ def raw_schema(conformer: Conformer) -> dlt.Schema:
     return dlt.Schema.from_dict(schema.to_dict())
 
 
-def month_file(conformer: Conformer) -> dlt.sources.DltResource:
-    """Make the resource of one month file.
+def file_reference(conformer: Conformer, rows: int) -> dlt.sources.DltResource:
+    """Make the resource of one month file that the destination reads and conforms itself.
+
+    Args:
+        conformer: the month file and how it maps to its raw table.
+        rows: rows of the file, for dlt's trace.
+
+    Returns:
+        A resource that yields a line of JSON for the dataset's raw table: what makes a `Conformer`.
+    """
+
+    def reference() -> Iterator[Any]:
+        with NamedTemporaryFile("w", suffix=".jsonl", encoding="utf-8") as file:
+            file.write(
+                json.dumps(
+                    {
+                        "dataset": conformer.dataset,
+                        "month": conformer.month.isoformat(),
+                        "path": str(conformer.path.resolve()),
+                    }
+                )
+            )
+            file.flush()
+            yield dlt.mark.with_file_import(file.name, "jsonl", rows)
+
+    return dlt.resource(reference, name=conformer.table.name, write_disposition="append")
+
+
+def conformed_batches(conformer: Conformer) -> dlt.sources.DltResource:
+    """Make the resource of one month file that dlt writes anew, conformed.
 
     Args:
         conformer: the month file and how it maps to its raw table.

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +15,9 @@ from loader.settings import Settings
 if TYPE_CHECKING:
     import dlt
     from dlt.common.destination import Destination
+    from dlt.sources import DltResource
+
+    from loader.conform import Conformer
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,31 @@ class LandedFile:
 
 
 class Warehouse(Protocol):
-    """A warehouse, connected. Failures are told as WarehouseErrors."""
+    """A warehouse, connected. Failures are told as WarehouseErrors.
+
+    Attributes:
+        stages: dlt's steps that take time here, and what users are told is done in each.
+    """
+
+    stages: Mapping[str, str]
 
     def close(self) -> None:
         """Close the connection."""
 
-    def destination(self) -> "Destination[Any, Any]":
-        """Return the dlt destination."""
+    def resource(self, conformer: "Conformer", rows: int) -> "DltResource":
+        """Return the dlt resource of a month file, in the form that loads fastest here.
+
+        Args:
+            conformer: the month file and how it maps to its raw table.
+            rows: rows of the file.
+        """
+
+    def destination(self, on_rows: Callable[[int], None]) -> "Destination[Any, Any]":
+        """Return the dlt destination.
+
+        Args:
+            on_rows: told of rows that were loaded, from any thread, if the warehouse can tell.
+        """
 
     def staging(self) -> "Destination[Any, Any] | None":
         """Return dlt's staging destination, if loads go through one."""
@@ -87,7 +109,7 @@ class Warehouse(Protocol):
     def prepare(
         self, pipeline: "dlt.Pipeline", schema: "dlt.Schema", dataset: str, month: dt.date
     ) -> None:
-        """Make the raw tables where they are missing, and drop what a cut-off landing left.
+        """Make the raw tables where they are missing, and discard what a cut-off landing left.
 
         Args:
             pipeline: the dlt pipeline, for its client.
@@ -95,6 +117,9 @@ class Warehouse(Protocol):
             dataset: dataset that is going to land.
             month: file month that is going to land.
         """
+
+    def discard(self, dataset: str, month: dt.date) -> None:
+        """Drop what a landing brought and never published."""
 
     def publish(self, landed: LandedFile) -> None:
         """Make a landed file's rows visible in place of the version before, in one step.

@@ -169,7 +169,6 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
             cursor.copy_expert(
                 f"copy {table} ({columns}) from stdin (format binary, freeze)",
                 _CopyStream(conformer.schema, batches, self._job_client.on_rows),
-                size=1 << 18,
             )
             if cursor.rowcount != rows:
                 raise DatabaseTerminalException(
@@ -209,16 +208,11 @@ class _CopyStream:
         self, schema: pa.Schema, batches: list[pa.RecordBatch], on_rows: Callable[[int], None]
     ) -> None:
         self._chunks = self._encode(schema, batches, on_rows)
-        self._chunk, self._read = b"", 0
 
     def read(self, size: int) -> bytes:
-        if self._read == len(self._chunk):
-            # The encoder may keep a small batch back and give nothing: nothing would end the COPY.
-            self._chunk, self._read = next(filter(None, self._chunks), b""), 0
-        # A slice of each chunk, never what is left of it: that would copy the chunk each time.
-        data = self._chunk[self._read : self._read + size]
-        self._read += len(data)
-        return data
+        # A chunk as it is: psycopg2 sends what it gets, and cutting it to size would copy it.
+        # The encoder may keep a small batch back and give nothing: nothing would end the COPY.
+        return next(filter(None, self._chunks), b"")
 
     @staticmethod
     def _encode(

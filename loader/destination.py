@@ -30,7 +30,7 @@ from loader.parts import PARTITION_KEY, Part
 #: COPYs at once: one for each core of a small machine.
 _COPIES = 2
 #: Rows of a part. Up to three parts are in memory: two that are copied, and the next.
-_PART_ROWS = 262_144
+_PART_ROWS = 393_216
 #: Rows that are encoded at once: what stays in the processor's cache is encoded faster.
 _ENCODED_ROWS = 16_384
 
@@ -157,7 +157,7 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
             cursor.execute(
                 # What each row is checked for on its way in, the attachment needn't scan for.
                 f"create table {table} (like {parent}, check (_file_month = %s"
-                " and _file_row >= %s and _file_row <= %s))",
+                " and _file_row >= %s and _file_row <= %s)) with (autovacuum_enabled = false)",
                 (part.month, part.first_row, part.last_row),
             )
             cursor.execute(

@@ -77,6 +77,8 @@
         set local parallel_tuple_cost = 0;
         set local jit = off;
         set local work_mem = '256MB';
+        set local maintenance_work_mem = '64MB';
+        set local backend_flush_after = '2MB';
         -- a build whose dbt was killed ends soon, and gives its locks back
         set local client_connection_check_interval = '2s'
     {%- endcall -%}

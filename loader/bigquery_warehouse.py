@@ -111,8 +111,12 @@ class BigQueryWarehouse:
         """Return the dlt resource of a month file: batches, which dlt writes to Parquet parts."""
         return conformed_batches(conformer)
 
-    def destination(self, on_rows: Callable[[int], None]) -> Destination[Any, Any]:
-        """Return the dlt destination for this project; its load jobs tell nothing of their rows."""
+    def destination(
+        self,
+        on_rows: Callable[[int], None],
+        on_shared_rows: Callable[[list[int] | None], None],
+    ) -> Destination[Any, Any]:
+        """Return the dlt destination for this project; its load jobs tell nothing of rows."""
         return dlt.destinations.bigquery(
             credentials=self._token, project_id=self._project, location=self._location
         )

@@ -26,11 +26,12 @@ from dlt.destinations.impl.postgres.postgres import PostgresClient
 from loader.conform import Conformer
 from loader.errors import FileRefusedError
 from loader.parts import PARTITION_KEY, Part
+from loader.shared_keys import SharedKeys
 
 #: COPYs at once: one for each core of a small machine.
 _COPIES = 2
 #: Rows of a part. Up to three parts are in memory: two that are copied, and the next.
-_PART_ROWS = 393_216
+PART_ROWS = 393_216
 #: Rows that are encoded at once: what stays in the processor's cache is encoded faster.
 _ENCODED_ROWS = 16_384
 
@@ -38,16 +39,24 @@ _ENCODED_ROWS = 16_384
 class postgres_copy(postgres):
     """Postgres, loaded from month files by `COPY … (format binary)`."""
 
-    def __init__(self, on_rows: Callable[[int], None] | None = None, **parameters: Any) -> None:
+    def __init__(
+        self,
+        on_rows: Callable[[int], None] | None = None,
+        on_shared_rows: Callable[[list[int] | None], None] | None = None,
+        **parameters: Any,
+    ) -> None:
         """Make a destination.
 
+        The callbacks are None when nothing is going to be loaded, as in `dlt pipeline … info`.
+
         Args:
-            on_rows: told of rows that were copied, from several threads; None when nothing is
-                going to be loaded, as in `dlt pipeline … info`.
+            on_rows: told of rows that were copied, from several threads.
+            on_shared_rows: told what `SharedKeys` found in the file.
             **parameters: those of dlt's destination.
         """
         super().__init__(**parameters)
         self._on_rows = on_rows
+        self._on_shared_rows = on_shared_rows
 
     def _raw_capabilities(self) -> DestinationCapabilitiesContext:
         capabilities = super()._raw_capabilities()
@@ -66,9 +75,10 @@ class postgres_copy(postgres):
     def client(
         self, schema: Schema, initial_config: BaseConfiguration | None = None
     ) -> PostgresClient:
-        """Make a client that tells of rows."""
+        """Make a client that tells what it finds."""
         client = super().client(schema, initial_config)
         client.on_rows = self._on_rows
+        client.on_shared_rows = self._on_shared_rows
         return client
 
 
@@ -76,6 +86,7 @@ class PostgresCopyClient(PostgresClient):
     """dlt's client, with partitioned raw tables and our load job for month files."""
 
     on_rows: Callable[[int], None] | None
+    on_shared_rows: Callable[[list[int] | None], None] | None
 
     def _get_table_update_sql(
         self, table_name: str, new_columns: Sequence[TColumnSchema], generate_alter: bool
@@ -122,6 +133,7 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
             month=dt.date.fromisoformat(reference["month"]),
             path=Path(reference["path"]),
         )
+        keys = SharedKeys(conformer.table)
         copying: set[Future[None]] = set()
         try:
             with ThreadPoolExecutor(_COPIES) as copies:
@@ -129,7 +141,10 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
                     if len(copying) == _COPIES:
                         done, copying = wait(copying, return_when=FIRST_COMPLETED)
                         _raise_errors(done)
+                    for batch in batches:
+                        keys.add(batch)
                     copying.add(copies.submit(self._copy, conformer, batches))
+                self._job_client.on_shared_rows(keys.rows())
             _raise_errors(copying)
         except FileRefusedError as error:
             raise DatabaseTerminalException(error) from error  # dlt would try others again
@@ -185,7 +200,7 @@ def _parts(batches: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
     for batch in batches:
         part.append(batch)
         rows += batch.num_rows
-        if rows >= _PART_ROWS:
+        if rows >= PART_ROWS:
             yield part
             part, rows = [], 0
     if part:

@@ -65,10 +65,11 @@ def load_file(
         )
     with _only_one_pipeline(settings, reporter):
         progress = DltProgress(reporter, label, warehouse.stages, file.rows)
+        shared: list[list[int] | None] = [None]
         pipeline = dlt.pipeline(
             PIPELINE,
             pipelines_dir=str(settings.local_dir / "dlt" / "pipelines"),
-            destination=warehouse.destination(progress.add_rows),
+            destination=warehouse.destination(progress.add_rows, shared.append),
             staging=warehouse.staging(),
             dataset_name=settings.raw_schema,
             progress=progress,
@@ -99,6 +100,7 @@ def load_file(
         file_rows=file.rows,
         landed_rows=file.rows,
         unknown_columns=",".join(conformer.unknown) or None,
+        shared_rows=None if shared[-1] is None else ",".join(map(str, shared[-1])),
         suspect=None,
         landed_at=dt.datetime.now(dt.UTC).replace(tzinfo=None),
         raw_dropped_at=None,

@@ -69,17 +69,23 @@ class PostgresWarehouse:
 
         return file_reference(conformer, rows)
 
-    def destination(self, on_rows: Callable[[int], None]) -> "Destination[Any, Any]":
+    def destination(
+        self,
+        on_rows: Callable[[int], None],
+        on_shared_rows: Callable[[list[int] | None], None],
+    ) -> "Destination[Any, Any]":
         """Return the dlt destination for this database.
 
         Args:
             on_rows: told of rows that were copied, from several threads.
+            on_shared_rows: told of the rows that may share their key.
         """
         from loader.destination import postgres_copy
 
         info = self.connection.info
         return postgres_copy(
             on_rows,
+            on_shared_rows,
             credentials={
                 "host": "localhost",
                 "port": info.port,

@@ -36,6 +36,7 @@ class LandedFile:
         file_rows: rows by the Parquet footer.
         landed_rows: rows counted in the raw table.
         unknown_columns: columns that the contract doesn't know, comma-separated; None if none.
+        shared_rows: rows that may share their key, comma-separated; None if nobody looked.
         suspect: why it is not merged until it is accepted; None for any other.
         landed_at: when it landed (UTC).
         raw_dropped_at: when its raw rows were dropped (UTC); None while they are there.
@@ -54,6 +55,7 @@ class LandedFile:
     file_rows: int
     landed_rows: int
     unknown_columns: str | None
+    shared_rows: str | None
     suspect: str | None
     landed_at: dt.datetime
     raw_dropped_at: dt.datetime | None
@@ -86,11 +88,17 @@ class Warehouse(Protocol):
             rows: rows of the file.
         """
 
-    def destination(self, on_rows: Callable[[int], None]) -> "Destination[Any, Any]":
+    def destination(
+        self,
+        on_rows: Callable[[int], None],
+        on_shared_rows: Callable[[list[int] | None], None],
+    ) -> "Destination[Any, Any]":
         """Return the dlt destination.
 
         Args:
             on_rows: told of rows that were loaded, from any thread, if the warehouse can tell.
+            on_shared_rows: told which rows of the file may share their key, if that helps the
+                merge here; None when they are too many.
         """
 
     def staging(self) -> "Destination[Any, Any] | None":

@@ -6,6 +6,7 @@ import io
 import math
 import uuid
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +86,8 @@ TIE_BREAKERS = [
 def ids_of(rows: pa.Table, dataset: str, month: str) -> list[str]:
     """Work out the ids of a month's rows, as `expected` reads them, by what is documented."""
     days = (dt.date.fromisoformat(f"{month}-01") - dt.date(1970, 1, 1)).days
-    keys = zip(*(map(_key_text, rows[name].to_pylist()) for name in KEY), strict=True)
     places = defaultdict(list)
-    for place, key in enumerate(keys):
+    for place, key in enumerate(key_texts(rows)):
         places["|".join((dataset, str(days), *key))].append(place)
     ties = [rows[name] for name in TIE_BREAKERS if name in rows.column_names]
     ids = [""] * len(rows)
@@ -97,6 +97,11 @@ def ids_of(rows: pa.Table, dataset: str, month: str) -> list[str]:
         for ordinal, place in enumerate(sharing, 1):
             ids[place] = str(uuid.UUID(hashlib.md5(f"{key}|{ordinal}".encode()).hexdigest()))
     return ids
+
+
+def key_texts(rows: pa.Table) -> Iterator[tuple[str, ...]]:
+    """Write the key columns of rows, as `expected` reads them, as they stand in the key."""
+    return zip(*(map(_key_text, rows[name].to_pylist()) for name in KEY), strict=True)
 
 
 def _key_text(value: Any) -> str:

@@ -1,48 +1,56 @@
-{#- The models give each row the id of ordinal 1. A few rows of a month share a key, and thus an id, by
-    which they are found when the month is built: the later ones are given theirs then. Numbering
-    in the model would sort the whole month by its text, or read it three times. -#}
-{% macro number_shared_ids(built, dataset) %}
-    {{ return(adapter.dispatch('number_shared_ids', 'nyc_tlc')(built, dataset)) }}
+{#- The models give each row the id of ordinal 1. A few rows of a month share a key, and thus an id:
+    the later ones are given theirs when the month is built. Numbering in the model would sort the
+    whole month by its text, or read it three times. -#}
+{% macro number_shared_ids(built, dataset, version) %}
+    {{ return(adapter.dispatch('number_shared_ids', 'nyc_tlc')(built, dataset, version)) }}
 {% endmacro %}
 
-{#- No row of these two tables outlives the transaction. They are no temporary ones, which parallel
-    workers can't read; and the hash is sorted in less time than the id. -#}
-{% macro default__number_shared_ids(built, dataset) %}
+{#- The loader says which rows to look at, if the version was landed by one that does. Else they are
+    found by their id, in ten times the time: its hash is sorted in less than the id.
+    Their places are kept in a table that doesn't outlive the transaction; no temporary one, which
+    parallel workers can't make. -#}
+{% macro default__number_shared_ids(built, dataset, version) %}
     {%- set shared = built.incorporate(path={'identifier': built.identifier ~ '_shared'}) -%}
-    {%- set later = built.incorporate(path={'identifier': built.identifier ~ '_later'}) -%}
     {%- call statement('shared') -%}
         create table {{ shared }} as
-        select uuid_hash_extended(unique_row_id, 0) as id_hash
+        select ctid as place
         from {{ built }}
-        group by 1
-        having count(*) > 1
-    {%- endcall -%}
-    {%- call statement('later') -%}
-        create table {{ later }} as
-        select *
-        from (
-            select
-                ctid as place,
-                {{ ordinal(dataset) }} as ordinal
-            from {{ built }}
-            where uuid_hash_extended(unique_row_id, 0) in (select shared.id_hash from {{ shared }} as shared)
-        ) as numbered
-        where ordinal > 1
+        where
+            {%- if version.names_shared_rows %}
+            file_row in (
+                select cast(unnest(string_to_array(shared_rows, ',')) as integer)
+                from {{ source('tlc_raw', 'month_files') }}
+                where load_id = '{{ version.load_id }}'
+            )
+            {%- else %}
+            uuid_hash_extended(unique_row_id, 0) in (
+                select uuid_hash_extended(unique_row_id, 0)
+                from {{ built }}
+                group by 1
+                having count(*) > 1
+            )
+            {%- endif %}
     {%- endcall -%}
     {%- call statement('number') -%}
         -- a few rows, found by their place
         set local enable_nestloop = on;
         update {{ built }} as trips
-        set unique_row_id = {{ row_id(row_key(dataset), 'later.ordinal') }}
-        from {{ later }} as later
-        where trips.ctid = later.place;
+        set unique_row_id = {{ row_id(row_key(dataset), 'numbered.ordinal') }}
+        from (
+            select
+                ctid as place,
+                {{ ordinal(dataset) }} as ordinal
+            from {{ built }}
+            where ctid = any(array(select shared.place from {{ shared }} as shared))
+        ) as numbered
+        where trips.ctid = numbered.place and numbered.ordinal > 1;
         set local enable_nestloop = off;
-        drop table {{ shared }}, {{ later }}
+        drop table {{ shared }}
     {%- endcall -%}
 {% endmacro %}
 
 {#- A statement of the script that builds and merges the month. -#}
-{% macro bigquery__number_shared_ids(built, dataset) %}
+{% macro bigquery__number_shared_ids(built, dataset, version) %}
         update {{ built }} as trips
         set unique_row_id = {{ row_id(row_key(dataset), 'later.ordinal') }}
         from (

@@ -102,7 +102,7 @@
             ~ " --month " ~ month[:7]
         ) }}
     {%- endif -%}
-    {%- do number_shared_ids(built, dataset) -%}
+    {%- do number_shared_ids(built, dataset, version) -%}
     {%- do create_indexes(built) -%}
     {%- set unchanged, before = compare_versions(built, partition) -%}
 
@@ -149,7 +149,7 @@
                 table_rows
             );
         end if;
-        {{ number_shared_ids('built', dataset) }};
+        {{ number_shared_ids('built', dataset, version) }};
 
         begin transaction;
         set rows_before = (select count(*) from {{ table }} where file_month = date '{{ month }}');

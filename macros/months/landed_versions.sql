@@ -10,8 +10,9 @@
         ) }}
     {%- endif -%}
     {%- set has_ledger = load_relation(ledger) is not none -%}
-    {#- A table that an earlier version of the loader made has no such column before the next load. -#}
-    {%- set has_suspect = 'suspect' in adapter.get_columns_in_relation(month_files) | map(attribute='name') -%}
+    {#- A table that an earlier version of the loader made lacks some columns before the next load. -#}
+    {%- set columns = adapter.get_columns_in_relation(month_files) | map(attribute='name') | list -%}
+    {%- set nothing = "cast(null as " ~ dbt.type_string() ~ ")" -%}
     {%- set query -%}
         with versions as (
 
@@ -22,7 +23,8 @@
                 sha256,
                 landed_rows,
                 raw_dropped_at,
-                {{ 'suspect' if has_suspect else "cast(null as " ~ dbt.type_string() ~ ")" }} as suspect,
+                {{ 'suspect' if 'suspect' in columns else nothing }} as suspect,
+                {{ 'shared_rows' if 'shared_rows' in columns else nothing }} as shared_rows,
                 row_number() over (partition by dataset, file_month order by landed_at desc) as recency
 
             from {{ month_files }}
@@ -35,6 +37,7 @@
             versions.load_id,
             versions.landed_rows,
             versions.suspect,
+            versions.shared_rows is not null as names_shared_rows,
             versions.raw_dropped_at is null as has_raw_rows,
             {% if has_ledger %}ledger.sha256 is not null{% else %}false{% endif %} as is_merged
 
@@ -64,6 +67,7 @@
             'load_id': row['load_id'],
             'landed_rows': row['landed_rows'] | int,
             'suspect': row['suspect'],
+            'names_shared_rows': row['names_shared_rows'],
             'has_raw_rows': row['has_raw_rows'],
             'is_merged': row['is_merged'],
         }) -%}

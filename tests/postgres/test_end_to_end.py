@@ -440,6 +440,36 @@ def test_rows_with_one_key_are_numbered_by_their_other_columns(workspace, datase
     assert stored(workspace, dataset, month, "unique_row_id")[0].to_pylist() == wanted
 
 
+def test_rows_with_one_key_are_found_without_the_loaders_hint_too(workspace):
+    path = generate(workspace.source, "yellow", "2023-02", rows=3_000)
+    wanted = ids_of(expected(path, "yellow"), "yellow", "2023-02")
+    load = ("load", "--dataset", "yellow", "--month", "2023-02", "--source", workspace.source)
+    succeeded(workspace.loader(*load))
+    ((hint,),) = workspace.query(f"select shared_rows from {workspace.raw}.month_files")
+    assert len(hint.split(",")) > 1
+    month_files = f"{workspace.raw}.month_files"
+    for no_hint in (
+        f"update {month_files} set shared_rows = null",  # too many, or nobody looked
+        f"alter table {month_files} drop shared_rows cascade",  # landed by an earlier version
+    ):
+        workspace.query(no_hint)
+        succeeded(workspace.dbt("build", "--vars", "{month: 2023-02}"))
+        found = stored(workspace, "yellow", "2023-02", "unique_row_id")[0].to_pylist()
+        assert found == wanted
+
+
+def test_a_hint_that_misses_a_row_is_refused_by_the_unique_index(workspace):
+    generate(workspace.source, "yellow", "2023-02", rows=3_000)
+    load = ("load", "--dataset", "yellow", "--month", "2023-02", "--source", workspace.source)
+    succeeded(workspace.loader(*load))
+    workspace.query(f"update {workspace.raw}.month_files set shared_rows = '7'")
+    refused = workspace.dbt("build", "--vars", "{month: 2023-02}")
+    assert refused.returncode != 0
+    assert "could not create unique index" in refused.stdout
+    assert ledger(workspace, "yellow", "2023-02") == []
+    assert not [name for name in workspace.relations() if "2023_02" in name]
+
+
 def raw_rows(workspace: Workspace, dataset: str = "green") -> int:
     return workspace.query(f"select count(*) from {workspace.raw}.{dataset}_tripdata")[0][0]
 

@@ -4,6 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from loader.destination import PART_ROWS
 from loader.months import file_name, parse_month
 from loader.sample import write_month
 from tests.conftest import Workspace, succeeded
@@ -11,6 +12,7 @@ from tests.exact import assert_same, expected, landed
 
 MONTH = "2019-01"
 NAME = file_name("yellow", parse_month(MONTH))
+ROWS = 2 * PART_ROWS + 1
 LOAD = ("load", "--dataset", "yellow", "--month", MONTH)
 
 
@@ -18,7 +20,7 @@ LOAD = ("load", "--dataset", "yellow", "--month", MONTH)
 def trips(tmp_path_factory) -> pa.Table:
     """A month that takes more than two parts, the last of which isn't full."""
     path = tmp_path_factory.mktemp("parts") / NAME
-    write_month(path, "yellow", parse_month(MONTH), 600_001)
+    write_month(path, "yellow", parse_month(MONTH), ROWS)
     return pq.read_table(path)
 
 
@@ -33,7 +35,7 @@ def parts(workspace: Workspace) -> list[tuple[str, int, int, bool]]:
     return sorted(rows, key=lambda row: row[1])
 
 
-@pytest.mark.parametrize("row_group", [600_001, 70_000])
+@pytest.mark.parametrize("row_group", [ROWS, 70_000])
 def test_a_file_of_several_parts_lands_row_for_row(workspace, trips, row_group):
     path = workspace.source / NAME
     pq.write_table(trips, path, row_group_size=row_group)
@@ -55,7 +57,7 @@ def test_a_file_that_is_refused_at_its_last_row_leaves_the_version_before(worksp
     succeeded(workspace.loader(*LOAD, "--source", workspace.source))
     before = workspace.relations(workspace.raw)
 
-    passengers = pa.chunked_array([[0.0] * 600_000 + [1.5]])
+    passengers = pa.chunked_array([[0.0] * (ROWS - 1) + [1.5]])
     index = trips.schema.get_field_index("passenger_count")
     pq.write_table(trips.set_column(index, "passenger_count", passengers), path)
     process = workspace.loader(*LOAD, "--source", workspace.source)

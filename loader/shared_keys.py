@@ -1,0 +1,88 @@
+"""Rows of a file that may share their key, found as the file is read.
+
+A few rows of a month share all seven key columns, and the merge numbers them. To find them, the
+warehouse would sort the ids of the whole month; here it takes a tenth of the work. The merge needs
+no more than a hint: what it is told too much does no harm, and what it isn't told makes two rows
+share an id, which the unique index refuses.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from loader.contract import Column, Table
+
+#: More than that in a month is no hint any more: the merge looks for itself.
+MAX_SHARED_ROWS = 100_000
+#: The hashes are sorted in slices, so that no second copy of them all is in memory.
+_SLICE_BITS = 3
+_ODD = np.uint64(0x9E37_79B9_7F4A_7C15)
+
+
+class SharedKeys:
+    """Collects 8 bytes a row: a hash of its key columns."""
+
+    def __init__(self, table: Table) -> None:
+        """Begin a file.
+
+        Args:
+            table: raw table of the file.
+        """
+        self._columns = [column for column in table.file_columns if column.key]
+        self._hashes: list[np.ndarray] = []
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Take note of the next rows of the file.
+
+        Args:
+            batch: the rows, conformed.
+        """
+        hashes = np.zeros(batch.num_rows, np.uint64)
+        for column in self._columns:
+            hashes ^= _key_number(column, batch[column.name]).view(np.uint64)
+            hashes *= _ODD
+            hashes ^= hashes >> np.uint64(29)
+        self._hashes.append(hashes)
+
+    def rows(self) -> list[int] | None:
+        """Find the rows whose keys may be shared; a hash may be shared by rows whose keys differ.
+
+        Returns:
+            Their positions in the file, from 1, in order; None when they are too many for a hint.
+        """
+        shared = pa.array(np.concatenate([np.empty(0, np.uint64), *self._shared_hashes()]))
+        rows: list[int] = []
+        first_row = 1
+        for hashes in self._hashes:
+            found = pc.indices_nonzero(pc.is_in(pa.array(hashes), value_set=shared))
+            rows += pc.add(found.cast(pa.int64()), first_row).to_pylist()
+            if len(rows) > MAX_SHARED_ROWS:
+                return None
+            first_row += len(hashes)
+        return rows
+
+    def _shared_hashes(self) -> Iterator[np.ndarray]:
+        places = np.uint64(64 - _SLICE_BITS)
+        for number in range(1 << _SLICE_BITS):
+            slices = [hashes[hashes >> places == number] for hashes in self._hashes]
+            if slices:
+                ordered = np.sort(np.concatenate(slices))
+                yield np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+
+
+def _key_number(column: Column, values: pa.Array) -> np.ndarray:
+    """Turn key values into integers: equal wherever their texts are (macros/identity)."""
+    if pa.types.is_floating(column.arrow_type):
+        numbers = values.to_numpy(zero_copy_only=False)
+        # Not a number, infinite, huge or missing: one and the same here.
+        numbers = np.where(np.abs(numbers) < 1e15, numbers, 0)
+        return np.floor(numbers * 100 + 0.5).astype(np.int64)
+    if pa.types.is_timestamp(column.arrow_type):
+        return _filled(values.view(pa.int64())) // 1_000_000
+    return _filled(values).astype(np.int64)
+
+
+def _filled(values: pa.Array) -> np.ndarray:
+    return pc.fill_null(values, 0).to_numpy()

@@ -20,7 +20,7 @@ MB = 1e6
 
 _SETTINGS = ("PG", "TLC_", "DBT_", "DLT_")
 _SCHEMAS = ("tlc_raw", "tlc_staging", "tlc", "tlc_marts")
-_SAMPLE_SECONDS = 0.05
+_SAMPLE_SECONDS = 0.2
 
 
 class BenchmarkError(Exception):

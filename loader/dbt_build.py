@@ -1,13 +1,16 @@
-"""`dbt build` in two steps: read the project now, build when told what.
+"""`dbt build` in two steps: read the project now, build the months that are told.
 
-So dbt starts while the month still lands. And the project is parsed without `--vars`, which dbt
-does from its cache when no file has changed; with others than the last time it would parse all
-anew. A process of its own, for dbt changes the one that it runs in.
+So dbt starts while the first month still lands, and reads the project once for all of them. And it
+parses without `--vars`, which it does from its cache when no file has changed; with others than the
+last time it would parse all anew. A process of its own, for dbt changes the one that it runs in.
 """
 
+import gc
 import sys
 
 from dbt.cli.main import dbtRunner
+
+from loader.transform import FAILED, SUCCEEDED
 
 #: What tests the project's SQL, not a month: `dbt build` and `dbt test` run it.
 _LEFT_OUT = (
@@ -16,26 +19,24 @@ _LEFT_OUT = (
 )
 
 
-def main(arguments: list[str]) -> bool:
-    """Read the project, wait for a line on standard input, build; dbt says what it does.
+def main(arguments: list[str]) -> None:
+    """Read the project, and build for each line of standard input; dbt says what it does.
 
     Args:
-        arguments: those of `dbt build`, without `--vars`: these are the line.
-
-    Returns:
-        Whether the build succeeded; or there was none to do, as the input ended.
+        arguments: those of `dbt build`, without `--vars`: these are the lines.
     """
-    result = dbtRunner().invoke(["--quiet", "parse", *arguments])
-    variables = sys.stdin.readline()
-    if not variables:
-        return True
-    if result.success:
-        runner = dbtRunner(manifest=result.result)
-        result = runner.invoke(["build", *arguments, *_LEFT_OUT, "--vars", variables])
-    if result.exception:
-        print(result.exception)
-    return result.success
+    parsed = dbtRunner().invoke(["--quiet", "parse", *arguments])
+    gc.freeze()  # the project stays: looking through it again and again is a tenth of a build
+    for variables in sys.stdin:
+        result = parsed
+        if parsed.success:
+            runner = dbtRunner(manifest=parsed.result)
+            result = runner.invoke(["build", *arguments, *_LEFT_OUT, "--vars", variables])
+        if result.exception:
+            print(result.exception)
+        sys.stdout.write(SUCCEEDED if result.success else FAILED)
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    sys.exit(not main(sys.argv[1:]))
+    main(sys.argv[1:])

@@ -8,7 +8,7 @@ import datetime as dt
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from loader.land import (
 from loader.months import format_month
 from loader.progress import Reporter
 from loader.settings import Settings
-from loader.transform import DbtBuild
+from loader.transform import Dbt
 from loader.warehouse import Warehouse, merged_versions
 
 
@@ -101,6 +101,7 @@ def run_months(
     done: list[MonthRun] = []
     with (
         reporter.months(len(requests)) as one_is_done,
+        closing(Dbt(settings)) as dbt,
         ExitStack() as held,
         ThreadPoolExecutor(1) as downloads,
         ThreadPoolExecutor(1) as builds,
@@ -108,7 +109,7 @@ def run_months(
         fetching: _Job | None = None
         building: _Job | None = None
         jobs = (
-            _Job(settings, warehouse, dataset, month, reporter, options, held)
+            _Job(settings, warehouse, dbt, dataset, month, reporter, options, held)
             for dataset, month in requests
         )
         while True:
@@ -135,6 +136,7 @@ class _Job:
         self,
         settings: Settings,
         warehouse: Warehouse,
+        dbt: Dbt,
         dataset: str,
         month: dt.date,
         reporter: Reporter,
@@ -143,6 +145,7 @@ class _Job:
     ) -> None:
         self._settings = settings
         self._warehouse = warehouse
+        self._dbt = dbt
         self._dataset = dataset
         self._month = month
         self._reporter = reporter
@@ -152,7 +155,6 @@ class _Job:
         self._standing: Standing
         self._file: Future[LocalFile | None]
         self._landing: Landing
-        self._dbt: DbtBuild | None = None
         self._build: Future[dict[str, int]] | None = None
         self.result: MonthRun | None = None
 
@@ -190,7 +192,7 @@ class _Job:
         """Land the file when it is here."""
         file = self._file.result()
         if file:
-            self._start_dbt()  # it is ready to build when the file has landed
+            self._dbt.start()  # it is ready to build when the file has landed
         landing = land_month(self._settings, self._warehouse, self._standing, file, self._reporter)
         if landing.landed.suspect:
             if not self._options.accept:
@@ -208,8 +210,7 @@ class _Job:
             or (self._drops_raw and self._warehouse.has_raw_rows(self._dataset, self._month))
         ):
             self._held.enter_context(self._warehouse.build_lock(self._reporter))
-            self._start_dbt()
-            self._build = builds.submit(self._dbt.run, self._dataset, self._month, self._reporter)
+            self._build = builds.submit(self._dbt.build, self._dataset, self._month, self._reporter)
 
     def finish(self) -> None:
         """Reconcile when the build has ended, and clean up."""
@@ -233,11 +234,6 @@ class _Job:
             rows_unchanged=entry["rows_unchanged"] if self._is_new else entry["table_rows"],
             warnings=warnings,
         )
-
-    def _start_dbt(self) -> None:
-        if not self._dbt:
-            self._dbt = DbtBuild(self._settings)
-            self._held.callback(self._dbt.close)
 
     @property
     def _label(self) -> str:

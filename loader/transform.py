@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 
 from loader.errors import (
     TABLE_IN_USE,
@@ -19,28 +20,38 @@ from loader.months import format_month
 from loader.progress import Reporter
 from loader.settings import Settings
 
+#: The last line of what the process says of a build.
+SUCCEEDED, FAILED = "dbt build: succeeded\n", "dbt build: failed\n"
 
-class DbtBuild:
-    """A dbt process that reads the project, and then waits to be told which month to build."""
+
+class Dbt:
+    """A dbt process that reads the project while a month lands, and builds what it is told."""
 
     def __init__(self, settings: Settings) -> None:
-        """Start the process.
+        """Prepare its folder.
 
         Args:
             settings: the settings.
         """
+        self._settings = settings
         self._target_path = settings.local_dir / "dbt"
         self._target_path.mkdir(parents=True, exist_ok=True)
         self._lock = (self._target_path / "lock").open("w")
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start the process, if there is none: it takes its time to read the project."""
+        if self._process:
+            return
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
             [
                 *(sys.executable, "-m", "loader.dbt_build"),
-                *("--no-use-colors", "--target", settings.target),
+                *("--no-use-colors", "--target", self._settings.target),
             ],
             env=os.environ
             | {
                 "DBT_TARGET_PATH": str(self._target_path),
-                "DBT_LOG_PATH": str(settings.local_dir / "logs"),
+                "DBT_LOG_PATH": str(self._settings.local_dir / "logs"),
             },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -51,11 +62,13 @@ class DbtBuild:
         )
 
     def close(self) -> None:
-        """End the process, if it still waits."""
-        self._process.communicate()
+        """End the process, which waits for another month."""
+        if self._process:
+            self._process.communicate()
+            self._process = None
         self._lock.close()
 
-    def run(self, dataset: str, month: dt.date, reporter: Reporter) -> dict[str, int]:
+    def build(self, dataset: str, month: dt.date, reporter: Reporter) -> dict[str, int]:
         """Merge and test a landed month.
 
         Args:
@@ -79,25 +92,40 @@ class DbtBuild:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
         results_file = self._target_path / "run_results.json"
         results_file.unlink(missing_ok=True)
-        variables = {"dataset": dataset, "month": format_month(month)}
         with reporter.stage(label, "merge", "nodes") as stage:
-            output, _ = self._process.communicate(json.dumps(variables) + "\n")
+            is_built, said = self._ask({"dataset": dataset, "month": format_month(month)})
             results = json.loads(results_file.read_text()) if results_file.exists() else None
             if results:
                 # The next build overwrites dbt's own.
                 kept = f"run_results_{dataset}_{format_month(month)}.json"
                 shutil.copy(results_file, self._target_path / kept)
             stage.set(len(results["results"]) if results else 0)
-        if self._process.returncode or results is None:
-            raise _failure(label, results, output)
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+        if not is_built or results is None:
+            raise _failure(label, results, said)
         return {
             _name(result): result["failures"]
             for result in results["results"]
             if result["status"] == "warn"
         }
 
+    def _ask(self, variables: dict[str, str]) -> tuple[bool, list[str]]:
+        """Have a month built; tell whether it was, and what dbt said."""
+        self.start()
+        with suppress(BrokenPipeError):  # it has ended: what it said last says why
+            self._process.stdin.write(json.dumps(variables) + "\n")
+            self._process.stdin.flush()
+        said: list[str] = []
+        for line in self._process.stdout:
+            if line in (SUCCEEDED, FAILED):
+                return line == SUCCEEDED, said
+            said.append(line)
+        self._process.wait()
+        self._process = None  # the next month gets another
+        return False, said
 
-def _failure(label: str, results: dict | None, output: str) -> LoaderError:
+
+def _failure(label: str, results: dict | None, said: list[str]) -> LoaderError:
     failed = [r for r in (results or {}).get("results", ()) if r["status"] in ("error", "fail")]
     for result in failed:
         if "rows_reconcile" in result["unique_id"]:
@@ -110,7 +138,7 @@ def _failure(label: str, results: dict | None, output: str) -> LoaderError:
     if failed:
         reason = f"{_name(failed[0])}: {' '.join((failed[0]['message'] or '').split())}"
     else:
-        lines = [line for line in output.splitlines() if line.strip()]
+        lines = [line.strip() for line in said if line.strip()]
         reason = lines[-1] if lines else "dbt said nothing"
     return WarehouseError(f"{label}: dbt build failed: {reason}; logs/dbt.log has the details")
 

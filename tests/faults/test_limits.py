@@ -1,14 +1,18 @@
-"""The server gives up, the disk is full, tables are of another time: it is told, and harmless."""
+"""The server gives up, dbt dies, a disk is full, tables are of another time: told, and harmless."""
 
 import datetime as dt
+import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from loader.months import parse_month
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from tests.cdn import cdn
@@ -63,6 +67,52 @@ def test_a_statement_that_the_server_ends_changes_nothing(workspace, hurried):
 
     succeeded(workspace.loader("run", *MONTH))
     assert_same(stored(workspace, "green", "2023-02"), expected(path, "green"))
+
+
+def test_a_dbt_that_dies_fails_its_month_and_the_next_gets_another(workspace):
+    publish(workspace, 500)
+    succeeded(workspace.loader("run", *MONTH))
+    for month in ("2023-03", "2023-04"):
+        path = workspace.source / f"green_tripdata_{month}.parquet"
+        write_month(path, "green", parse_month(month), 600)
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "loader",
+            "run",
+            *MONTH[:2],
+            "--month",
+            "2023-03",
+            "--to",
+            "2023-04",
+        ],
+        cwd=PROJECT_DIR,
+        env=workspace.env,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with closing(workspace.connect()) as reader, reader.cursor() as cursor:
+        # Nothing can be attached to the table meanwhile: dbt is there when it is struck.
+        cursor.execute(f"begin; lock {workspace.tlc}.green_tripdata in share row exclusive mode")
+        waiting = "select 1 from pg_locks where not granted and relation = %s::regclass"
+        while not workspace.query(waiting, f"{workspace.tlc}.green_tripdata"):
+            assert process.poll() is None
+        (dbt,) = children(process.pid)
+        os.kill(dbt, signal.SIGKILL)
+    _, said = process.communicate()
+    assert process.returncode == 6
+    assert "error: green 2023-03: dbt build failed" in said
+    months = f"select file_month::text, count(*) from {workspace.tlc}.green_tripdata group by 1"
+    assert sorted(workspace.query(months)) == [("2023-02-01", 500), ("2023-04-01", 600)]
+    succeeded(workspace.loader("run", *MONTH[:2], "--month", "2023-03"))
+    path = workspace.source / "green_tripdata_2023-03.parquet"
+    assert_same(stored(workspace, "green", "2023-03"), expected(path, "green"))
+
+
+def children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 def test_a_full_local_disk_is_told_and_changes_nothing(workspace, cdn):

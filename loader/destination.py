@@ -180,6 +180,8 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
                 " alter _file_row set not null, alter _dlt_load_id set default %s",
                 (self._load_id,),
             )
+            # Else the commit would wait for the disk, which was idle until then.
+            cursor.execute("set local backend_flush_after = '2MB'")
             columns = ", ".join(f'"{name}"' for name in conformer.schema.names)
             cursor.copy_expert(
                 f"copy {table} ({columns}) from stdin (format binary, freeze)",

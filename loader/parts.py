@@ -38,6 +38,11 @@ class Part:
         )
 
     @property
+    def rows(self) -> int:
+        """Rows of the part: as many as its COPY was checked for when it was committed."""
+        return self.last_row - self.first_row + 1
+
+    @property
     def name(self) -> str:
         """The part's name: at most 63 characters for files of under 100 million rows."""
         load_id = self.load_id.replace(".", "_")

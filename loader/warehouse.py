@@ -34,7 +34,7 @@ class LandedFile:
         file_bytes: size in bytes.
         sha256: of the bytes.
         file_rows: rows by the Parquet footer.
-        landed_rows: rows counted in the raw table.
+        landed_rows: rows that landed, as the warehouse counted them.
         unknown_columns: columns that the contract doesn't know, comma-separated; None if none.
         shared_rows: rows that may share their key, comma-separated; None if nobody looked.
         suspect: why it is not merged until it is accepted; None for any other.

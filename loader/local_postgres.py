@@ -242,7 +242,6 @@ def _server_settings() -> dict[str, str]:
         "max_wal_senders": "0",
         "max_wal_size": "8GB",
         "checkpoint_timeout": "30min",
-        "wal_compression": "on",
         "jit": "off",
         "datestyle": "ISO,MDY",
         "timezone": "UTC",

@@ -31,7 +31,7 @@ from loader.shared_keys import SharedKeys
 #: COPYs at once: one for each core of a small machine.
 _COPIES = 2
 #: Rows of a part. Up to three parts are in memory: two that are copied, and the next.
-PART_ROWS = 393_216
+PART_ROWS = 262_144
 #: Rows that are encoded at once: what stays in the processor's cache is encoded faster.
 _ENCODED_ROWS = 16_384
 

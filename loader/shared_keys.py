@@ -31,7 +31,7 @@ class SharedKeys:
             table: raw table of the file.
         """
         self._columns = [column for column in table.file_columns if column.key]
-        self._hashes: list[np.ndarray] = []
+        self._hashes = [np.empty(0, np.uint64)]  # a file may have no rows
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take note of the next rows of the file.
@@ -52,7 +52,7 @@ class SharedKeys:
         Returns:
             Their positions in the file, from 1, in order; None when they are too many for a hint.
         """
-        shared = pa.array(np.concatenate([np.empty(0, np.uint64), *self._shared_hashes()]))
+        shared = pa.array(np.concatenate(list(self._shared_hashes())))
         rows: list[int] = []
         first_row = 1
         for hashes in self._hashes:
@@ -66,10 +66,9 @@ class SharedKeys:
     def _shared_hashes(self) -> Iterator[np.ndarray]:
         places = np.uint64(64 - _SLICE_BITS)
         for number in range(1 << _SLICE_BITS):
-            slices = [hashes[hashes >> places == number] for hashes in self._hashes]
-            if slices:
-                ordered = np.sort(np.concatenate(slices))
-                yield np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+            some = np.concatenate([hashes[hashes >> places == number] for hashes in self._hashes])
+            some.sort()
+            yield np.unique(some[1:][some[1:] == some[:-1]])
 
 
 def _key_number(column: Column, values: pa.Array) -> np.ndarray:

@@ -77,7 +77,9 @@
         set local parallel_tuple_cost = 0;
         set local jit = off;
         set local work_mem = '256MB';
+        -- the index's sort stays in the processor's cache
         set local maintenance_work_mem = '64MB';
+        -- written pages go to the disk at once: the commit needn't wait for them
         set local backend_flush_after = '2MB';
         -- a build whose dbt was killed ends soon, and gives its locks back
         set local client_connection_check_interval = '2s'

@@ -1,12 +1,23 @@
-"""`python -m loader`."""
+"""The program: `nyc-tlc`, and the same as `python -m loader`."""
 
-import atexit
-import gc
+import sys
 
-from loader.cli import main
 
-# What dlt brings stays to the end. Python looks through it less often, and not once more when it
-# ends: a run ends a quarter of a second sooner.
-gc.set_threshold(100_000)
-atexit.register(gc.freeze)
-main()
+def main() -> None:
+    """Run the command line, if the environment has what it needs."""
+    try:
+        from loader import cli
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("loader"):
+            raise
+        print(
+            f"error: {error.name} is not installed for {sys.executable}: run `make install`, then"
+            " `. .venv/bin/activate`",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""The command line: `python -m loader …`."""
+"""The command line: `nyc-tlc …`, the same as `python -m loader …`."""
 
 import datetime as dt
 import json
@@ -6,6 +6,7 @@ import logging
 import os
 import shlex
 import sys
+import sysconfig
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -17,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from loader import local_postgres
+from loader import __version__, local_postgres
 from loader.doctor import checks
 from loader.errors import LoaderError, WarehouseError
 from loader.land import fetch_month, land_month, read_standing
@@ -35,23 +36,13 @@ from loader.months import (
 from loader.plan import look, standing, window
 from loader.progress import Reporter
 from loader.run import MonthRun, RunOptions, run_months
-from loader.settings import Settings, load_settings
+from loader.settings import TARGETS, TLC_CDN, Settings, export_settings, load_settings
 from loader.summary import summarizing
 from loader.warehouse import Warehouse, connect_warehouse, merged_versions
 
 app = typer.Typer(
-    help="""Loads New York's taxi trips from TLC's monthly files into a warehouse.
-
-    `python -m loader run --dataset green --month 2023-01` does a month end to end:
-    it lands the file, merges it with dbt, tests it, and says what came out. Run again, it finds
-    that nothing has changed.
-
-    Settings come from the environment or .env: see docs/settings.md. Exit codes: 0 done or nothing
-    to do, 2 wrong usage, 3 not published, 4 source fails, 5 file refused, 6 warehouse fails,
-    7 counts differ, 8 locked by another run.""",
     rich_markup_mode="markdown",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 postgres_app = typer.Typer(
@@ -59,14 +50,22 @@ postgres_app = typer.Typer(
 )
 app.add_typer(postgres_app, name="postgres")
 
-DatasetOption = Annotated[str, typer.Option("--dataset", help="yellow or green")]
+DatasetOption = Annotated[
+    str,
+    typer.Option("--dataset", help="yellow or green", autocompletion=lambda: list(DATASETS)),
+]
 MonthOption = Annotated[str, typer.Option("--month", help="file month, YYYY-MM")]
 ToOption = Annotated[str | None, typer.Option("--to", help="last month of a range, YYYY-MM")]
 SourceOption = Annotated[
     str | None, typer.Option("--source", help="base URL, folder or bucket; default TLC's CDN")
 ]
 TargetOption = Annotated[
-    str | None, typer.Option("--target", help="local, postgres or bigquery; default local")
+    str | None,
+    typer.Option(
+        "--target",
+        help="local, postgres or bigquery; default local",
+        autocompletion=lambda: list(TARGETS),
+    ),
 ]
 AllowEmptyOption = Annotated[
     bool, typer.Option("--allow-empty", help="take a file with zero rows, which is refused")
@@ -79,6 +78,27 @@ SummaryOption = Annotated[
     typer.Option("--summary", help="append a table for people to this file, in Markdown"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
+
+
+@app.callback(invoke_without_command=True)
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    """Load New York's taxi trips from TLC's monthly files into a warehouse.
+
+    `nyc-tlc run --dataset green --month 2023-01` does a month end to end: it lands the file,
+    merges it with dbt, tests it, and reports the counts. Run it again, and it finds that nothing
+    has changed.
+
+    Settings come from the environment or .env: see docs/settings.md. Exit codes: 0 done or nothing
+    to do, 2 wrong usage, 3 not published, 4 source fails, 5 file refused, 6 warehouse fails,
+    7 counts differ, 8 locked by another run.
+    """
+    if version:
+        print(f"nyc-tlc {__version__}")
+        raise typer.Exit
 
 
 @dataclass(frozen=True)
@@ -251,6 +271,7 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
                 "table_rows": entry["table_rows"] if entry else None,
                 "landed_at": version.landed_at if version else entry["landed_at"],
                 "merged_at": entry["merged_at"] if entry else None,
+                "source_url": version.source_url if version else entry["source_url"],
                 "sha256": version.sha256 if version else entry["sha256"],
                 "unknown_columns": version.unknown_columns if version else None,
             }
@@ -261,7 +282,7 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
         print("nothing is landed yet: try python -m loader run --dataset green --month 2023-01")
     else:
         _print_table(
-            ["dataset", "month", "state", "file rows", "table rows", "merged at (UTC)"],
+            ["dataset", "month", "state", "file rows", "table rows", "merged at (UTC)", "source"],
             [
                 [
                     row["dataset"],
@@ -270,6 +291,7 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
                     f"{row['file_rows']:,}",
                     "" if row["table_rows"] is None else f"{row['table_rows']:,}",
                     "" if row["merged_at"] is None else f"{row['merged_at']:%Y-%m-%d %H:%M:%S}",
+                    _place(row["source_url"]),
                 ]
                 for row in rows
             ],
@@ -306,6 +328,7 @@ def available(
             "last_modified": one.file.last_modified if one.file else None,
             "here": one.here,
             "changed": one.changed,
+            "source_url": one.landed.source_url if one.landed else None,
         }
         for one in plans
     ]
@@ -313,7 +336,7 @@ def available(
         _print_json(rows)
         return
     _print_table(
-        ["dataset", "month", "published", "MB", "here"],
+        ["dataset", "month", "published", "MB", "here", "source"],
         [
             [
                 row["dataset"],
@@ -321,6 +344,7 @@ def available(
                 _day(row["last_modified"]) if row["published"] else "not yet",
                 f"{row['bytes'] / 1e6:.1f}" if row["published"] else "",
                 row["here"] + (", changed at the source" if row["changed"] else ""),
+                _place(row["source_url"]),
             ]
             for row in rows
         ],
@@ -356,6 +380,12 @@ def mirror(
     errors = [one.error for one in outcomes if one.error]
     if errors:
         raise type(errors[0])(f"{len(errors)} of {len(months)} months failed; run again to go on")
+
+
+def _place(source_url: str | None) -> str:
+    """Name the place that a version came from: TLC's CDN, or a folder's or bucket's address."""
+    place = (source_url or "").rpartition("/")[0]
+    return "TLC" if place == TLC_CDN else place
 
 
 def _day(time: dt.datetime | None) -> str:
@@ -428,6 +458,39 @@ def postgres_env() -> None:
         print(f"export {name}={shlex.quote(value)}")
 
 
+#: For commands that pass everything on, --help too.
+_PASS_ON: dict[str, Any] = {
+    "context_settings": {"ignore_unknown_options": True},
+    "add_help_option": False,
+}
+PassedOn = Annotated[list[str] | None, typer.Argument(metavar="[ARGUMENTS]...")]
+
+
+@app.command("dbt", **_PASS_ON)
+def run_dbt(arguments: PassedOn = None) -> None:
+    """Run dbt with the project's settings: nyc-tlc dbt build.
+
+    It reads .env, starts the embedded server of target local, and works in any directory.
+    """
+    settings = load_settings()
+    if settings.target == "local":
+        local_postgres.start(settings.local_dir)
+    _become("dbt", arguments)
+
+
+@app.command("dlt", **_PASS_ON)
+def run_dlt(arguments: PassedOn = None) -> None:
+    """Run dlt with the project's settings: nyc-tlc dlt pipeline nyc_tlc info."""
+    export_settings()
+    _become("dlt", arguments)
+
+
+def _become(program: str, arguments: list[str] | None) -> None:
+    script = Path(sysconfig.get_path("scripts")) / program
+    # It takes our place: terminal, signals and exit code are its own.
+    os.execv(script, [program, *(arguments or [])])  # noqa: S606
+
+
 def _finish(done: Sequence[MonthRun], as_json: bool) -> None:
     """Print what a run did, and fail as the first month that failed did."""
     if as_json:
@@ -486,7 +549,13 @@ def _print_json(value: Any) -> None:
 def main() -> None:
     """Run the command line; every failure ends as one line and an exit code."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except typer.TyperException as error:  # an option that typer refuses
+        context = getattr(error, "ctx", None)
+        hint = f" (see {context.command_path} --help)" if context else ""
+        if message := error.format_message().rstrip("."):  # none: it has printed the help
+            print(f"error: {message}{hint}", file=sys.stderr)
+        sys.exit(error.exit_code)
     except LoaderError as error:
         logging.getLogger("loader").error("%s", error, exc_info=True)
         print(f"error: {error}", file=sys.stderr)

@@ -66,11 +66,16 @@ def local_directory() -> Path:
 
 
 def export_settings() -> None:
-    """Read `.env`, and tell dbt and dlt where the project is; what is set already stays.
+    """Read `.env`, and set what dbt and dlt need to find the project; what is set already stays.
 
-    `make install` has every Python of the project's environment call this at its start, so that
-    plain `dbt` and `dlt` have the loader's settings, whatever directory they are started in.
+    Raises:
+        UsageError: when the package was installed without the dbt project.
     """
+    if not (PROJECT_DIR / "dbt_project.yml").exists():
+        raise UsageError(
+            f"no dbt project in {PROJECT_DIR}: the tables are built by the models/ of a checkout;"
+            " clone the repository and run `make install` there, or `pip install -e .`"
+        )
     load_dotenv(PROJECT_DIR / ".env")
     # In full: what reads it may be somewhere else.
     os.environ["TLC_LOCAL_DIR"] = str(local_directory())

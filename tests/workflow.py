@@ -23,13 +23,14 @@ _NOT_CLONED = (
 def clone_project(folder: Path) -> None:
     """Copy the project as a checkout has it, with an environment that finds this one's packages."""
     shutil.copytree(PROJECT_DIR, folder, ignore=shutil.ignore_patterns(*_NOT_CLONED))
-    # Installing what is pinned is up to `make install`, which finds that all of it is there.
+    # Installing is up to `make install`, which finds that all that it needs is there.
     venv.create(folder / ".venv", symlinks=True)
     python = folder / ".venv" / "bin" / "python"
     show = "import sysconfig; print(sysconfig.get_path('purelib'))"
     packages = Path(subprocess.check_output([python, "-c", show], text=True).strip())
-    # Before the project's own .pth, which imports some of these packages.
-    (packages / "a.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    # The build backend too: pip isn't to fetch it. The setting's sense is the reverse of its name.
+    (folder / ".venv" / "pip.conf").write_text("[install]\nno-build-isolation = false\n")
+    (packages / "packages.pth").write_text(sysconfig.get_path("purelib") + "\n")
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from loader.settings import PROJECT_DIR
-
 PROJECT = "local"
 LOCATION = "US"
 BUCKET = "tlc"
 
-_REQUIREMENTS = PROJECT_DIR / "requirements-emulator.txt"
+_CONSTRAINTS = Path(__file__).parent / "constraints.txt"
 _LAUNCHER = Path(__file__).parent / "serve_bigquery.py"
 _PATIENCE = 60  # seconds: the emulator needs about 5 on an idle machine
 _ATTEMPTS = 3  # somebody else may take a port between our look and the server's bind
@@ -67,7 +65,7 @@ def missing() -> str | None:
 
 
 def install(folder: Path) -> Path:
-    """Make the emulators' environment, once for each state of requirements-emulator.txt.
+    """Make the emulators' environment, once for each state of its constraints.
 
     Args:
         folder: where to; a test run's choice is `<local>/emulator-venv`.
@@ -81,7 +79,7 @@ def install(folder: Path) -> Path:
     python = _python()
     if python is None:
         raise RigError(missing())
-    state = hashlib.sha256(_REQUIREMENTS.read_bytes()).hexdigest()
+    state = hashlib.sha256(_CONSTRAINTS.read_bytes()).hexdigest()
     stamp = folder / "installed"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{folder.name}.lock").open("w") as lock:
@@ -89,7 +87,8 @@ def install(folder: Path) -> Path:
         if not stamp.exists() or stamp.read_text() != state:
             _run([python, "-m", "venv", "--clear", str(folder)])
             ours = str(folder / "bin" / "python")
-            _run([ours, "-m", "pip", "install", "--quiet", "-r", str(_REQUIREMENTS)])
+            # All that the group `emulator` of pyproject.toml needs is in its constraints.
+            _run([ours, "-m", "pip", "install", "-qq", "--no-deps", "-r", str(_CONSTRAINTS)])
             # DuckDB looks for extensions in the home directory, and would else download them.
             _run([ours, "-c", _IMPORT_EXTENSIONS], env=_server_env(folder))
             stamp.write_text(state)

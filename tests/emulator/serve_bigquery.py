@@ -1,7 +1,7 @@
 """Starts local-bigquery, the BigQuery emulator, with gaps of its release 0.3.2 closed.
 
-It runs in the emulator's own environment (requirements-emulator.txt), never in the project's: no
-client is patched, and what the tests run is the code that talks to the real service.
+It runs in the emulator's own environment (group `emulator` of pyproject.toml), never in the
+project's: no client is patched, and what the tests run is the code that talks to the real service.
 """
 
 import sys

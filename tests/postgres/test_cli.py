@@ -110,7 +110,7 @@ def test_a_schema_prefix_that_cant_be_right_is_refused(in_process, prefix):
     assert "TLC_SCHEMA_PREFIX" in one_line(stderr)
 
 
-@pytest.mark.parametrize("args", [(), ("postgres",), ("lod",), ("load", "--dataset", "green")])
+@pytest.mark.parametrize("args", [(), ("postgres",)])
 def test_incomplete_commands_show_usage(in_process, args):
     code, stdout, stderr = in_process(*args)
     assert code == 2

@@ -1,0 +1,94 @@
+"""The program as a user starts it, in a process of its own: pytest's log handlers hide faults."""
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from loader import __version__
+from loader.settings import PROJECT_DIR
+from tests.conftest import clean_env
+
+MONTH = ("--dataset", "green", "--month", "2023-01")
+NYC_TLC = Path(sysconfig.get_path("scripts")) / "nyc-tlc"
+
+
+def start(
+    *command: object, cwd: Path = PROJECT_DIR, **env: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*map(str, command)],
+        cwd=cwd,
+        env=clean_env(**env),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "said"),
+    [
+        (["run", "--dataset", "gren", "--month", "2023-01"], {}, "unknown dataset 'gren'"),
+        (["run", "--dataset", "green", "--month", "2023-13"], {}, "'2023-13' is not a month"),
+        (["run", *MONTH, "--to", "2022-01"], {}, "--to 2022-01 is before --month 2023-01"),
+        (["load", *MONTH, "--target", "postgress"], {}, "unknown target 'postgress'"),
+        (["status"], {"TLC_SCHEMA_PREFIX": "A-b"}, "TLC_SCHEMA_PREFIX='A-b'"),
+        (["sync", "--since", "June"], {}, "'June' is not a month"),
+        (["rnu"], {}, "Did you mean 'run'?"),
+        (["run", "--dataset", "green"], {}, "Missing option '--month'"),
+        (["run", *MONTH, "--tto", "2023-02"], {}, "No such option: --tto"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_wrong_option_is_one_line_and_exit_2(tmp_path, arguments, env, said):
+    process = start(sys.executable, "-m", "loader", *arguments, TLC_LOCAL_DIR=str(tmp_path), **env)
+    assert process.returncode == 2, process.stderr
+    assert process.stdout == ""
+    (line,) = process.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert said in line
+
+
+def test_the_console_script_is_the_same_program():
+    version = start(NYC_TLC, "--version")
+    assert (version.returncode, version.stdout) == (0, f"nyc-tlc {__version__}\n")
+    wrong = start(NYC_TLC, "run", "--dataset", "gren", "--month", "2023-01")
+    assert wrong.returncode == 2
+    assert wrong.stderr == "error: unknown dataset 'gren': choose from yellow, green\n"
+
+
+def test_without_the_environment_it_says_what_to_type():
+    # -S: without site-packages, as any other Python of the machine is.
+    process = start(sys.executable, "-S", "-m", "loader", *MONTH)
+    assert process.returncode == 2
+    (line,) = process.stderr.splitlines()
+    assert "run `make install`, then `. .venv/bin/activate`" in line
+
+
+def test_without_a_checkout_it_says_what_to_do(tmp_path):
+    # As `pip install .` leaves it: the package alone. Its folder is the first on the path.
+    shutil.copytree(PROJECT_DIR / "loader", tmp_path / "loader")
+    process = start(sys.executable, "-m", "loader", "run", *MONTH, cwd=tmp_path)
+    assert process.returncode == 2
+    (line,) = process.stderr.splitlines()
+    assert "clone the repository and run `make install` there" in line
+
+
+def test_dbt_and_dlt_get_the_settings_from_any_directory(tmp_path):
+    env = {
+        "TLC_TARGET": "postgres",
+        "TLC_LOCAL_DIR": str(tmp_path),
+        "DBT_TARGET_PATH": str(tmp_path),
+    }
+    process = start(NYC_TLC, "dbt", "debug", "--config-dir", **env)
+    assert process.returncode == 0, process.stdout
+    assert str(PROJECT_DIR) in process.stdout
+    process = start(NYC_TLC, "dlt", "pipeline", "--list-pipelines", **env)
+    assert f"{tmp_path}/dlt/pipelines" in process.stdout
+    # Everything after the name is theirs, --help too.
+    assert "dbt" in start(NYC_TLC, "dbt", "--help", **env).stdout.splitlines()[0]

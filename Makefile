@@ -17,7 +17,8 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 	"$$name" -c '$(IS_SUPPORTED)' 2>/dev/null && echo "$$name" && break; done)
 endif
 
-.PHONY: help install demo demo-clean test check bench chaos fuzz audit constraints clean
+.PHONY: help install demo demo-clean test check first-ten-minutes bench chaos fuzz audit \
+	constraints clean
 
 help:
 	@echo 'make install      the environment in $(VENV) (WITH=bigquery: that warehouse too)'
@@ -25,6 +26,7 @@ help:
 	@echo 'make demo-clean   stop and remove the demo'
 	@echo 'make check        lint, types and the tests that need no server: for every commit'
 	@echo 'make test         make check, then dbt and Python tests on Postgres and on emulators of BigQuery'
+	@echo 'make first-ten-minutes   the demo and the README in a fresh clone, as a new user types them'
 	@echo 'make bench        compare with the replaced flow and the limit: ROWS=7700000 MONTHS=24, any size'
 	@echo 'make chaos        kill loads and builds at random moments (ROUNDS=200 SEED=1), and compare'
 	@echo 'make fuzz         ROUNDS malformed files (SEED) through the loader: refused, or loaded right'
@@ -65,6 +67,9 @@ test: $(call installed,dev)
 
 check: $(call installed,dev)
 	@$(IN_VENV) scripts/check
+
+first-ten-minutes: install
+	@$(BIN)/python tests/first_ten_minutes.py
 
 # The size of a quick look: minutes. A full one takes an hour and 60 GB.
 ROWS ?= 1000000

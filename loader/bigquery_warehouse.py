@@ -6,10 +6,10 @@ import re
 import socket
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import dlt
 import google.auth
@@ -62,7 +62,7 @@ _PARAMETER_TYPES = {
 class BigQueryWarehouse:
     """A Google Cloud project, reached by Application Default Credentials or an access token."""
 
-    stages: ClassVar = {"Extract": "conform", "Load": "load"}
+    stages: ClassVar[Mapping[str, str]] = {"Extract": "conform", "Load": "load"}
 
     def __init__(self, settings: Settings) -> None:
         """Connect.
@@ -118,7 +118,9 @@ class BigQueryWarehouse:
     ) -> Destination[Any, Any]:
         """Return the dlt destination for this project; its load jobs tell nothing of rows."""
         return dlt.destinations.bigquery(
-            credentials=self._token, project_id=self._project, location=self._location
+            credentials=cast(Any, self._token),  # whose type dlt takes too narrowly
+            project_id=self._project,
+            location=self._location,
         )
 
     def staging(self) -> Destination[Any, Any] | None:

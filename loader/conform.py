@@ -70,14 +70,14 @@ class Conformer:
         names = self.file_schema.names
         found: dict[str, int] = {}
         for index, name in enumerate(names):
-            column = by_spelling.get(name.lower())
-            if column is None:
+            known = by_spelling.get(name.lower())
+            if known is None:
                 continue
-            if column in found:
+            if known in found:
                 raise self._refused(
-                    column, f"the file has it twice, as {names[found[column]]!r} and {name!r}"
+                    known, f"the file has it twice, as {names[found[known]]!r} and {name!r}"
                 )
-            found[column] = index
+            found[known] = index
         for column in self.table.file_columns:
             if column.key and column.name not in found:
                 raise self._refused(

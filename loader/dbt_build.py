@@ -7,6 +7,7 @@ last time it would parse all anew. A process of its own, for dbt changes the one
 
 import gc
 import sys
+from typing import cast
 
 from loader.transform import FAILED, SUCCEEDED
 
@@ -26,6 +27,7 @@ def main(arguments: list[str]) -> None:
     # What comes now stays to the end: looking through it again and again takes a tenth of the time.
     gc.disable()
     from dbt.cli.main import dbtRunner
+    from dbt.contracts.graph.manifest import Manifest
 
     parsed = dbtRunner().invoke(["--quiet", "parse", *arguments])
     gc.freeze()
@@ -33,7 +35,7 @@ def main(arguments: list[str]) -> None:
     for variables in sys.stdin:
         result = parsed
         if parsed.success:
-            runner = dbtRunner(manifest=parsed.result)
+            runner = dbtRunner(manifest=cast(Manifest, parsed.result))
             result = runner.invoke(["build", *arguments, *_LEFT_OUT, "--vars", variables])
         if result.exception:
             print(result.exception)

@@ -5,18 +5,13 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pgpq
 import pyarrow as pa
-from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.destination import DestinationCapabilitiesContext
-from dlt.common.destination.client import (
-    HasFollowupJobs,
-    LoadJob,
-    PreparedTableSchema,
-    RunnableLoadJob,
-)
+from dlt.common.destination.client import HasFollowupJobs, LoadJob, RunnableLoadJob
+from dlt.common.destination.typing import PreparedTableSchema
 from dlt.common.schema import Schema
 from dlt.common.schema.typing import TColumnSchema
 from dlt.destinations import postgres
@@ -72,11 +67,9 @@ class postgres_copy(postgres):
         """The client that makes the load jobs."""
         return PostgresCopyClient
 
-    def client(
-        self, schema: Schema, initial_config: BaseConfiguration | None = None
-    ) -> PostgresClient:
-        """Make a client that tells what it finds."""
-        client = super().client(schema, initial_config)
+    def client(self, schema: Schema, initial_config: Any = None) -> PostgresClient:
+        """Make a client that reports what it finds."""
+        client = cast(PostgresCopyClient, super().client(schema, initial_config))
         client.on_rows = self._on_rows
         client.on_shared_rows = self._on_shared_rows
         return client
@@ -106,7 +99,7 @@ class PostgresCopyClient(PostgresClient):
             return CopyMonthJob(file_path)
         return super().create_load_job(table, file_path, load_id, restore)
 
-    def another(self) -> PostgresClient:
+    def another(self) -> "PostgresCopyClient":
         """Return a client like this one, for a connection of its own."""
         return PostgresCopyClient(self.schema, self.config, self.capabilities)
 
@@ -144,10 +137,15 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
                     for batch in batches:
                         keys.add(batch)
                     copying.add(copies.submit(self._copy, conformer, batches))
-                self._job_client.on_shared_rows(keys.rows())
+                if self._client.on_shared_rows:
+                    self._client.on_shared_rows(keys.rows())
             _raise_errors(copying)
         except FileRefusedError as error:
             raise DatabaseTerminalException(error) from error  # dlt would try others again
+
+    @property
+    def _client(self) -> PostgresCopyClient:
+        return cast(PostgresCopyClient, self._job_client)
 
     def _copy(self, conformer: Conformer, batches: list[pa.RecordBatch]) -> None:
         rows = sum(batch.num_rows for batch in batches)
@@ -160,9 +158,9 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
             last_row=first_row + rows - 1,
         )
         with (
-            self._job_client.another() as client,
-            client.sql_client.begin_transaction() as transaction,
-            transaction.native_connection.cursor() as cursor,
+            self._client.another() as client,
+            client.sql_client.begin_transaction(),
+            client.sql_client.native_connection.cursor() as cursor,
         ):
             parent = client.sql_client.make_qualified_table_name(part.table)
             table = client.sql_client.make_qualified_table_name(part.name)
@@ -185,7 +183,7 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
             columns = ", ".join(f'"{name}"' for name in conformer.schema.names)
             cursor.copy_expert(
                 f"copy {table} ({columns}) from stdin (format binary, freeze)",
-                _CopyStream(conformer.schema, batches, self._job_client.on_rows),
+                _CopyStream(conformer.schema, batches, self._client.on_rows),
             )
             if cursor.rowcount != rows:
                 raise DatabaseTerminalException(
@@ -222,7 +220,10 @@ class _CopyStream:
     """
 
     def __init__(
-        self, schema: pa.Schema, batches: list[pa.RecordBatch], on_rows: Callable[[int], None]
+        self,
+        schema: pa.Schema,
+        batches: list[pa.RecordBatch],
+        on_rows: Callable[[int], None] | None,
     ) -> None:
         self._chunks = self._encode(schema, batches, on_rows)
 
@@ -233,7 +234,7 @@ class _CopyStream:
 
     @staticmethod
     def _encode(
-        schema: pa.Schema, batches: list[pa.RecordBatch], on_rows: Callable[[int], None]
+        schema: pa.Schema, batches: list[pa.RecordBatch], on_rows: Callable[[int], None] | None
     ) -> Iterator[bytes]:
         encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
         yield encoder.write_header()
@@ -241,5 +242,6 @@ class _CopyStream:
             batch = batches.pop(0)  # its memory goes when it is copied
             for first in range(0, batch.num_rows, _ENCODED_ROWS):
                 yield encoder.write_batch(batch.slice(first, _ENCODED_ROWS))
-            on_rows(batch.num_rows)
+            if on_rows:
+                on_rows(batch.num_rows)
         yield encoder.finish()

@@ -28,7 +28,10 @@ class Part:
     @classmethod
     def of_name(cls, name: str) -> "Part":
         """Read a part's name."""
-        table, month, load_id, first, last = _PART_NAME.fullmatch(name).groups()
+        found = _PART_NAME.fullmatch(name)
+        if not found:
+            raise ValueError(f"{name} is not a part's name")
+        table, month, load_id, first, last = found.groups()
         return cls(
             table=table,
             month=dt.datetime.strptime(month, "%Y_%m").date(),

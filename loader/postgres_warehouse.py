@@ -2,7 +2,7 @@
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -33,7 +33,7 @@ _MIN_VERSION = 150000
 class PostgresWarehouse:
     """A Postgres database, reached by libpq's own variables."""
 
-    stages: ClassVar = {"Load": "copy"}
+    stages: ClassVar[Mapping[str, str]] = {"Load": "copy"}
 
     def __init__(self, settings: Settings) -> None:
         """Connect.
@@ -299,7 +299,7 @@ class PostgresWarehouse:
 
     def _missing_right(self, work: str) -> str | None:
         """Name the right that the work needs and the user lacks; None when all is granted."""
-        created = (self._raw,) if work != "build" else ()
+        created: tuple[str, ...] = (self._raw,) if work != "build" else ()
         created += self._built if work != "load" else ()
         for schema in created:
             if missing := self._missing_on_own(schema):
@@ -378,4 +378,5 @@ class PostgresWarehouse:
     def _scalar(self, query: str | sql.Composable, *args: Any) -> Any:
         with self.connection.cursor() as cursor:
             cursor.execute(query, args)
-            return cursor.fetchone()[0]
+            row = cursor.fetchone()
+            return row[0] if row else None

@@ -8,13 +8,14 @@ from typing import Any
 
 import dlt
 import pyarrow as pa
+from dlt.common.schema.typing import TColumnSchema
 from dlt.common.schema.utils import new_table
 
 from loader.conform import Conformer
 from loader.contract import load_contract
 
 #: The contract's types as dlt's column hints. Times are naive: New York wall clock.
-_HINTS: dict[str, dict[str, Any]] = {
+_HINTS: dict[str, TColumnSchema] = {
     "integer": {"data_type": "bigint", "precision": 32},
     "bigint": {"data_type": "bigint"},
     "double": {"data_type": "double"},
@@ -41,11 +42,14 @@ def raw_schema(conformer: Conformer) -> dlt.Schema:
         raw_table = new_table(table.name, write_disposition="append", columns=columns)
         if table.dataset:
             # BigQuery's partitions and clusters; Postgres' are made in destination.py.
-            raw_table["x-bigquery-partition"] = {"_file_month": "DATE_TRUNC({column_name}, MONTH)"}
-            raw_table["x-bigquery-cluster-columns"] = ["_dlt_load_id"]
+            hints = {
+                "x-bigquery-partition": {"_file_month": "DATE_TRUNC({column_name}, MONTH)"},
+                "x-bigquery-cluster-columns": ["_dlt_load_id"],
+            }
+            raw_table.update(hints)  # type: ignore[typeddict-item]  # dlt's type lacks hints
         schema.update_table(raw_table)
     # Written to storage and read back, as dlt wants a schema before it makes tables of it.
-    return dlt.Schema.from_dict(schema.to_dict())
+    return dlt.Schema.from_dict(dict(schema.to_dict()))
 
 
 def file_reference(conformer: Conformer, rows: int) -> dlt.sources.DltResource:
@@ -102,5 +106,5 @@ def _one_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             yield batch
 
 
-def _hint(name: str, data_type: str) -> dict[str, Any]:
+def _hint(name: str, data_type: str) -> TColumnSchema:
     return {"name": name, **_HINTS[data_type]}

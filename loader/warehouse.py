@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from loader import local_postgres
 from loader.errors import UsageError
@@ -65,7 +65,8 @@ class LandedFile:
     @classmethod
     def of_row(cls, row: dict[str, Any]) -> "LandedFile":
         """Read a row; a column that the table is too old to have is None."""
-        return cls(**{field.name: row.get(field.name) for field in fields(cls)})
+        known: dict[str, Any] = {field.name: row.get(field.name) for field in fields(cls)}
+        return cls(**known)
 
 
 class Warehouse(Protocol):
@@ -75,7 +76,7 @@ class Warehouse(Protocol):
         stages: dlt's steps that take time here, and what users are told is done in each.
     """
 
-    stages: Mapping[str, str]
+    stages: ClassVar[Mapping[str, str]]
 
     def close(self) -> None:
         """Close the connection."""

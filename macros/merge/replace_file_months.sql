@@ -108,15 +108,24 @@
     {%- do create_indexes(built) -%}
     {%- set unchanged, before = compare_versions(built, partition) -%}
 
-    {%- call statement('swap') -%}
+    {%- call statement('check') -%}
         {{ limit_lock_waits() }};
         alter table {{ built }}
             {%- for column in model.columns.values() if column.constraints | selectattr('type', 'equalto', 'not_null') | list %}
             alter column {{ adapter.quote(column.name) }} set not null,
             {%- endfor %}
             -- spares the attachment a scan of its own
-            add constraint is_file_month check (file_month = date '{{ month }}');
-        drop table if exists {{ partition }};
+            add constraint is_file_month check (file_month = date '{{ month }}')
+    {%- endcall -%}
+    {%- set dependents = drop_if_unused(partition) -%}
+    {%- if dependents -%}
+        {{ exceptions.raise_compiler_error(
+            dataset ~ " " ~ month[:7] ~ ": these depend on the month's partition, which a build replaces: "
+            ~ dependents ~ "; nothing was changed. Define them on " ~ table.schema ~ '.' ~ table.identifier
+            ~ ", with: where file_month = date '" ~ month ~ "'"
+        ) }}
+    {%- endif -%}
+    {%- call statement('swap') -%}
         alter table {{ built }} rename to {{ adapter.quote(partition.identifier) }};
         alter table {{ table }} attach partition {{ partition }} for values in (date '{{ month }}');
         alter table {{ partition }} drop constraint is_file_month;

@@ -140,11 +140,12 @@
 {% endmacro %}
 
 {#- One script, in which a transaction holds all that readers could see: an error in it, or the end of
-    the job, leaves the month as it was. Every statement on the table names the month's partition. -#}
+    the job, leaves the month as it was. Every statement on the table names the month's partition. No
+    variable has the name of a column: BigQuery would take the column. -#}
 {% macro bigquery__merge_file_month(table, dataset, version, month_sql) %}
     {%- set month = version.file_month -%}
     {%- set script -%}
-        declare table_rows, rows_before, rows_unchanged int64;
+        declare built_row_count, former_row_count, unchanged_row_count int64;
         create temp table built as
         select
             {%- for column in model.columns %}
@@ -153,18 +154,18 @@
         from ({{ month_sql }}) as model
         where file_month = date '{{ month }}';
 
-        set table_rows = (select count(*) from built);
-        if table_rows != {{ version.landed_rows }} then
+        set built_row_count = (select count(*) from built);
+        if built_row_count != {{ version.landed_rows }} then
             raise using message = format(
                 '{{ dataset }} {{ month[:7] }}: {{ version.landed_rows }} rows landed, %d built; nothing was changed',
-                table_rows
+                built_row_count
             );
         end if;
         {{ number_shared_ids('built', dataset, version) }};
 
         begin transaction;
-        set rows_before = (select count(*) from {{ table }} where file_month = date '{{ month }}');
-        set rows_unchanged = (
+        set former_row_count = (select count(*) from {{ table }} where file_month = date '{{ month }}');
+        set unchanged_row_count = (
             select count(*)
             from built as new_version
             inner join {{ table }} as old_version
@@ -178,10 +179,10 @@
         delete from {{ table }} where file_month = date '{{ month }}';
         insert into {{ table }} ({{ model.columns | join(', ') }})
         select {{ model.columns | join(', ') }} from built;
-        {{ record_merge_sql(dataset, version, 'table_rows', 'rows_before', 'rows_unchanged') }};
+        {{ record_merge_sql(dataset, version, 'built_row_count', 'former_row_count', 'unchanged_row_count') }};
         commit transaction;
 
-        select table_rows, rows_before, rows_unchanged;
+        select built_row_count, former_row_count, unchanged_row_count;
     {%- endset -%}
     {%- set counts = run_query(script).rows[0] -%}
     {%- do log_merge(dataset, month, counts[0] | int, counts[1] | int, counts[2] | int) -%}

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import suppress
+from itertools import takewhile
 
 from loader.errors import (
     TABLE_IN_USE,
@@ -136,11 +137,18 @@ def _failure(label: str, results: dict | None, said: list[str]) -> LoaderError:
     if failed and "due to lock timeout" in (failed[0]["message"] or ""):
         return LockedError(f"{label}: {TABLE_IN_USE}")
     if failed:
-        reason = f"{_name(failed[0])}: {' '.join((failed[0]['message'] or '').split())}"
+        reason = f"{_name(failed[0])}: {_said_of(failed[0])}"
     else:
         lines = [line.strip() for line in said if line.strip()]
         reason = lines[-1] if lines else "dbt said nothing"
     return WarehouseError(f"{label}: dbt build failed: {reason}; logs/dbt.log has the details")
+
+
+def _said_of(result: dict) -> str:
+    """Return dbt's message on one line, without its heading and the macros that were called."""
+    lines = [line.strip() for line in (result["message"] or "").splitlines()]
+    said = takewhile(lambda line: not line.startswith(("> in macro", "compiled code at")), lines)
+    return " ".join(line for line in said if line and " Error in " not in line)
 
 
 def _name(result: dict) -> str:

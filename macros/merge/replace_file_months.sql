@@ -108,15 +108,24 @@
     {%- do create_indexes(built) -%}
     {%- set unchanged, before = compare_versions(built, partition) -%}
 
-    {%- call statement('swap') -%}
+    {%- call statement('check') -%}
         {{ limit_lock_waits() }};
         alter table {{ built }}
             {%- for column in model.columns.values() if column.constraints | selectattr('type', 'equalto', 'not_null') | list %}
             alter column {{ adapter.quote(column.name) }} set not null,
             {%- endfor %}
             -- spares the attachment a scan of its own
-            add constraint is_file_month check (file_month = date '{{ month }}');
-        drop table if exists {{ partition }};
+            add constraint is_file_month check (file_month = date '{{ month }}')
+    {%- endcall -%}
+    {%- set dependents = drop_if_unused(partition) -%}
+    {%- if dependents -%}
+        {{ exceptions.raise_compiler_error(
+            dataset ~ " " ~ month[:7] ~ ": these depend on the month's partition, which a build replaces: "
+            ~ dependents ~ "; nothing was changed. Define them on " ~ table.schema ~ '.' ~ table.identifier
+            ~ ", with: where file_month = date '" ~ month ~ "'"
+        ) }}
+    {%- endif -%}
+    {%- call statement('swap') -%}
         alter table {{ built }} rename to {{ adapter.quote(partition.identifier) }};
         alter table {{ table }} attach partition {{ partition }} for values in (date '{{ month }}');
         alter table {{ partition }} drop constraint is_file_month;
@@ -131,11 +140,12 @@
 {% endmacro %}
 
 {#- One script, in which a transaction holds all that readers could see: an error in it, or the end of
-    the job, leaves the month as it was. Every statement on the table names the month's partition. -#}
+    the job, leaves the month as it was. Every statement on the table names the month's partition. No
+    variable has the name of a column: BigQuery would take the column. -#}
 {% macro bigquery__merge_file_month(table, dataset, version, month_sql) %}
     {%- set month = version.file_month -%}
     {%- set script -%}
-        declare table_rows, rows_before, rows_unchanged int64;
+        declare built_row_count, former_row_count, unchanged_row_count int64;
         create temp table built as
         select
             {%- for column in model.columns %}
@@ -144,18 +154,18 @@
         from ({{ month_sql }}) as model
         where file_month = date '{{ month }}';
 
-        set table_rows = (select count(*) from built);
-        if table_rows != {{ version.landed_rows }} then
+        set built_row_count = (select count(*) from built);
+        if built_row_count != {{ version.landed_rows }} then
             raise using message = format(
                 '{{ dataset }} {{ month[:7] }}: {{ version.landed_rows }} rows landed, %d built; nothing was changed',
-                table_rows
+                built_row_count
             );
         end if;
         {{ number_shared_ids('built', dataset, version) }};
 
         begin transaction;
-        set rows_before = (select count(*) from {{ table }} where file_month = date '{{ month }}');
-        set rows_unchanged = (
+        set former_row_count = (select count(*) from {{ table }} where file_month = date '{{ month }}');
+        set unchanged_row_count = (
             select count(*)
             from built as new_version
             inner join {{ table }} as old_version
@@ -169,10 +179,10 @@
         delete from {{ table }} where file_month = date '{{ month }}';
         insert into {{ table }} ({{ model.columns | join(', ') }})
         select {{ model.columns | join(', ') }} from built;
-        {{ record_merge_sql(dataset, version, 'table_rows', 'rows_before', 'rows_unchanged') }};
+        {{ record_merge_sql(dataset, version, 'built_row_count', 'former_row_count', 'unchanged_row_count') }};
         commit transaction;
 
-        select table_rows, rows_before, rows_unchanged;
+        select built_row_count, former_row_count, unchanged_row_count;
     {%- endset -%}
     {%- set counts = run_query(script).rows[0] -%}
     {%- do log_merge(dataset, month, counts[0] | int, counts[1] | int, counts[2] | int) -%}

@@ -1,7 +1,9 @@
 {% materialization view, adapter='postgres' -%}
-    {#- dbt's own renames views to and fro, and drops the old one after the commit: two builds at once
-        stumble over each other's. Here one waits for the other. -#}
+    {#- dbt's own makes every view again in every build, beside the old one, which it then drops with
+        all that others have built on it; and two builds at once stumble over each other's. Here a
+        view is replaced only when its SQL has changed, and one build waits for the other. -#}
     {%- set view = this.incorporate(type='view') -%}
+    {%- set new_view = view.incorporate(path={'schema': 'pg_temp', 'identifier': view.identifier ~ '__new'}) -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
@@ -9,11 +11,25 @@
     {%- call statement('lock') -%}
         select pg_advisory_xact_lock(hashtextextended('{{ view }}', 0))
     {%- endcall -%}
-    {%- call statement('main') -%}
+    {%- call statement('new_view') -%}
         {{ limit_lock_waits() }};
-        drop view if exists {{ view }} cascade;
-        {{ get_create_view_as_sql(view, sql) }}
+        {{ get_create_view_as_sql(new_view, sql) }}
     {%- endcall -%}
+    {%- set existing = compare_views(view, new_view) -%}
+
+    {%- if existing.is_same -%}
+        {%- call noop_statement('main', 'UNCHANGED') -%}{%- endcall -%}
+    {%- elif existing.type is none or existing.is_extended -%}
+        {%- call statement('main') -%}{{ get_replace_view_sql(view, sql) }}{%- endcall -%}
+    {%- else -%}
+        {%- set grants = grants_to_restore(view, new_view) -%}
+        {%- do drop_to_replace(view.incorporate(type=existing.type)) -%}
+        {%- call statement('main') -%}
+            {{ get_create_view_as_sql(view, sql) }}
+            {{ grants | join(';\n') }}
+        {%- endcall -%}
+    {%- endif -%}
+    {%- call statement('drop_new_view') -%}drop view {{ new_view }}{%- endcall -%}
     {%- do apply_grants(view, config.get('grants'), should_revoke=false) -%}
     {%- do persist_docs(view, model) -%}
 
@@ -22,3 +38,105 @@
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [view]}) }}
 {%- endmaterialization %}
+
+
+{% macro compare_views(view, new_view) %}
+    {%- set query -%}
+        with columns as (
+
+            select
+                attrelid,
+                array_agg(
+                    row(attname, atttypid, atttypmod, attcollation)::text order by attnum
+                ) as columns
+
+            from pg_attribute
+            where
+                attrelid in (to_regclass('{{ view }}'), to_regclass('{{ new_view }}'))
+                and attnum > 0
+                and not attisdropped
+            group by attrelid
+
+        )
+
+        select
+            existing.relkind,
+            pg_get_viewdef(existing.oid) = pg_get_viewdef(to_regclass('{{ new_view }}')) as is_same,
+            before.columns = after.columns[:cardinality(before.columns)] as is_extended
+
+        from pg_class as existing
+        inner join columns as before on existing.oid = before.attrelid
+        inner join columns as after on after.attrelid = to_regclass('{{ new_view }}')
+        where existing.oid = to_regclass('{{ view }}')
+    {%- endset -%}
+    {#- Asked of the server: dbt's cache is from before the build. -#}
+    {%- set found = run_query(query).rows -%}
+    {%- if not found -%}
+        {{ return({'type': none, 'is_same': false, 'is_extended': false}) }}
+    {%- endif -%}
+    {%- set type = {'v': 'view', 'm': 'materialized_view'}.get(found[0]['relkind'], 'table') -%}
+    {{ return({
+        'type': type,
+        'is_same': type == 'view' and found[0]['is_same'],
+        'is_extended': type == 'view' and found[0]['is_extended'],
+    }) }}
+{% endmacro %}
+
+
+{% macro grants_to_restore(view, new_view) %}
+    {%- set query -%}
+        with granted as (
+
+            select
+                null as column_name,
+                relacl as acl
+
+            from pg_class
+            where oid = to_regclass('{{ view }}')
+
+            union all
+
+            select
+                attname as column_name,
+                attacl as acl
+
+            from pg_attribute
+            where
+                attrelid = to_regclass('{{ view }}')
+                and attname in (
+                    select attname from pg_attribute where attrelid = to_regclass('{{ new_view }}')
+                )
+
+        )
+
+        select
+            format(
+                'grant %s%s on %s to %s%s',
+                acl.privilege_type,
+                ' (' || quote_ident(granted.column_name) || ')',
+                '{{ view }}',
+                case acl.grantee when 0 then 'public' else acl.grantee::regrole::text end,
+                case when acl.is_grantable then ' with grant option' end
+            ) as statement
+
+        from granted
+        cross join aclexplode(granted.acl) as acl
+    {%- endset -%}
+    {{ return(run_query(query).columns[0].values()) }}
+{% endmacro %}
+
+
+{% macro drop_to_replace(relation) %}
+    {%- set name = relation.schema ~ '.' ~ relation.identifier -%}
+    {%- set dependents = drop_if_unused(relation) -%}
+    {%- if dependents and not should_full_refresh() -%}
+        {{ exceptions.raise_compiler_error(
+            name ~ ": this version has other columns, and others depend on the old ones: " ~ dependents
+            ~ "; nothing was changed. Drop these, or have them dropped: dbt run --full-refresh --select "
+            ~ model.name
+        ) }}
+    {%- elif dependents -%}
+        {%- do adapter.drop_relation(relation) -%}
+        {%- do log(name ~ ": replaced; dropped with it: " ~ dependents, info=true) -%}
+    {%- endif -%}
+{% endmacro %}

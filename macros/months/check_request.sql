@@ -26,8 +26,14 @@
                 ~ datasets[0] ~ " --month " ~ month[:7]
             ) }}
         {%- endif -%}
-        {%- for version in found if not version.has_raw_rows -%}
+        {%- for version in found if flags.WHICH != 'test' and not version.has_raw_rows -%}
             {%- do log(version.dataset ~ " " ~ month[:7] ~ ": merged already, and its raw rows are dropped: nothing to do", info=true) -%}
         {%- endfor -%}
     {%- endfor -%}
+    {%- set to_merge = landed
+        | selectattr('dataset', 'in', datasets) | selectattr('has_raw_rows') | rejectattr('is_merged')
+        | rejectattr('suspect') | list -%}
+    {%- if not (months or to_merge or flags.FULL_REFRESH) and flags.WHICH != 'test' -%}
+        {%- do log("every landed month of " ~ datasets | join(' and ') ~ " is merged: nothing to do", info=true) -%}
+    {%- endif -%}
 {% endmacro %}

@@ -8,9 +8,10 @@
         select distinct file_month
         from {{ ledger }}
         where dataset = '{{ dataset }}'
-        {% if months -%}
+        {%- if months %}
             and file_month in ({% for month in months %}date '{{ month }}'{{ ', ' if not loop.last }}{% endfor %})
-        {%- elif flags.WHICH != 'test' -%}
+        {%- endif %}
+        {%- if flags.WHICH == 'build' %}
             and invocation_id = '{{ invocation_id }}'
         {%- endif %}
         order by file_month

@@ -28,4 +28,5 @@ select
     cast(null as {{ dbt.type_string() }}) as load_id,
     cast(null as {{ dbt.type_string() }}) as invocation_id
 
+from (select 1 as placeholder) as one_row
 where false

@@ -206,7 +206,7 @@ def test_the_ledger_is_that_of_postgres(on_bigquery, on_postgres):
 
 def test_every_statement_on_the_trips_names_the_months_partition(on_bigquery):
     log = (Path(on_bigquery.env["DBT_LOG_PATH"]) / "dbt.log").read_text()
-    scripts = re.findall(r"declare table_rows.*?commit transaction;", log, re.DOTALL)
+    scripts = re.findall(r"declare built_row_count.*?commit transaction;", log, re.DOTALL)
     assert scripts
     statements = [s for script in scripts for s in script.split(";") if "_tripdata`" in s]
     for statement in statements:

@@ -141,6 +141,7 @@ def test_doctor_asks_the_source_once_and_last(cdn, loader):
     process = loader("doctor", "--source", cdn.url, "--target", "postgres")
     last, source = process.stdout.splitlines()[-2:]
     assert last.startswith("FAIL  target postgres: ")
+    assert "loader doctor" not in last  # that is what runs
     assert source.startswith(f"FAIL  source {cdn.url}: ")
     assert "answers 503" in source
     assert len(cdn.requests) == 1

@@ -8,7 +8,7 @@ import shlex
 import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ from loader import __version__, local_postgres
 from loader.doctor import checks
 from loader.errors import LoaderError, WarehouseError
 from loader.land import fetch_month, land_month, read_standing
-from loader.log import log_to_file
+from loader.log import log_to_file, showing_retries
 from loader.mirror import mirror_months
 from loader.months import (
     DATASETS,
@@ -111,12 +111,16 @@ class _Context:
 @contextmanager
 def _session(target: str | None, source: str | None) -> Iterator[_Context]:
     settings = load_settings(target, source)
+    with _reporting(settings) as reporter, closing(connect_warehouse(settings)) as warehouse:
+        yield _Context(settings, warehouse, reporter)
+
+
+@contextmanager
+def _reporting(settings: Settings) -> Iterator[Reporter]:
     log_to_file(settings)
-    warehouse = connect_warehouse(settings)
-    try:
-        yield _Context(settings, warehouse, Reporter(Console(stderr=True)))
-    finally:
-        warehouse.close()
+    reporter = Reporter(Console(stderr=True))
+    with showing_retries(reporter):
+        yield reporter
 
 
 def _months(dataset: str, month: str, to: str | None) -> list[dt.date]:
@@ -368,8 +372,8 @@ def mirror(
     """
     months = _months(dataset, month, to)
     settings = load_settings(None, source)
-    log_to_file(settings)
-    outcomes = mirror_months(settings, dataset, months, destination, Reporter(Console(stderr=True)))
+    with _reporting(settings) as reporter:
+        outcomes = mirror_months(settings, dataset, months, destination, reporter)
     counts = []
     for state in ("mirrored", "unchanged", "not published", "failed"):
         of_state = [one for one in outcomes if one.state == state]

@@ -11,35 +11,35 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import requests
-from requests.adapters import HTTPAdapter
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-from urllib3.exceptions import LocationParseError
+from urllib3.exceptions import InvalidHeader, LocationParseError
 from urllib3.util import Retry
 
 from loader import __version__, filesystem
 from loader.errors import NotPublishedError, SourceError, UsageError
 from loader.months import file_name, format_month
+from loader.retries import TransientError, patiently
 
 #: Months that TLC has published for certain: they tell "not published" from "blocked".
 REFERENCE_MONTHS = (dt.date(2023, 1, 1), dt.date(2022, 1, 1))
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
-#: Answers that may get better by themselves, and how long we wait for that.
+#: Answers that may get better by themselves. They are waited for half a minute, or as long as the
+#: server says.
 TRANSIENT = (429, 500, 502, 503, 504)
-RETRIES = 5
-BACKOFF_SECONDS = 1.0
-MAX_WAIT_SECONDS = 60.0
-#: A blocked client asks again this many times, in case it was only throttled.
+ATTEMPTS = 6
+#: A source that never answered is more likely misspelled than down: it gets 3 to 5 seconds.
+UNREACHABLE_ATTEMPTS = 3
+#: A blocked client asks again, in case it was only throttled: 15 to 25 seconds.
 BLOCKED_ATTEMPTS = 3
-BLOCKED_SECONDS = 10.0
+BLOCKED_FIRST_WAIT = 5.0
+
+_LATER = "run again later, or read from a copy with --source"
+#: Hosts that have answered in this process.
+_reached: set[str] = set()
 
 #: A file's length: not zero, and no more than any disk holds.
 _LENGTH = re.compile(r"[1-9][0-9]{0,14}")
-
-
-class _BlockedError(SourceError):
-    """The source refuses even what it certainly has."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Source(Protocol):
     """A place that holds month files."""
 
     def find(self, dataset: str, month: dt.date) -> PublishedFile | None:
-        """Describe a month file; None when it is not published."""
+        """Ask once for a month file; None when it is not published."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +82,6 @@ class _HttpSource:
     base: str
 
     def find(self, dataset: str, month: dt.date) -> PublishedFile | None:
-        # Both the month and the reference are asked again: had the block been lifted between
-        # the two, the month's 403 would be taken for "not published".
-        retrying = Retrying(
-            retry=retry_if_exception_type(_BlockedError),
-            stop=stop_after_attempt(BLOCKED_ATTEMPTS),
-            wait=wait_random_exponential(multiplier=BLOCKED_SECONDS, max=MAX_WAIT_SECONDS),
-            reraise=True,
-        )
-        return retrying(self._ask, dataset, month)
-
-    def _ask(self, dataset: str, month: dt.date) -> PublishedFile | None:
         label, url = _label(dataset, month), self._url(dataset, month)
         response = request("HEAD", url, label)
         if response.status_code == 200:
@@ -103,13 +92,17 @@ class _HttpSource:
             raise bad_status(response, url, label)
         # TLC's storage says 403 for a missing file, and for a client it doesn't want.
         # The reference is asked each time: a throttle may set in between two months of a range.
+        # Who tries again asks for both: had the block been lifted between the two, the month's 403
+        # would be taken for "not published".
         reference = next(known for known in REFERENCE_MONTHS if known != month)
         known_url, known_label = self._url(dataset, reference), _label(dataset, reference)
         if request("HEAD", known_url, known_label).status_code != 200:
-            raise _BlockedError(
+            raise TransientError(
                 f"{label}: {redact(self.base)} answers 403, and refuses"
-                f" {file_name(dataset, reference)} too: this client is blocked or throttled;"
-                " wait some minutes and run again, or read from a copy with --source"
+                f" {file_name(dataset, reference)} too: this client is blocked or throttled",
+                "wait some minutes and run again, or read from a copy with --source",
+                attempts=BLOCKED_ATTEMPTS,
+                first_wait=BLOCKED_FIRST_WAIT,
             )
         return None
 
@@ -188,7 +181,7 @@ def open_source(source: str) -> Source:
 
 
 def find(source: str, dataset: str, month: dt.date) -> PublishedFile | None:
-    """Look for a month file.
+    """Look for a month file; a source that fails is asked again.
 
     Args:
         source: base URL, folder or bucket.
@@ -202,7 +195,8 @@ def find(source: str, dataset: str, month: dt.date) -> PublishedFile | None:
         SourceError: when the source fails, is out of reach or blocks us.
         UsageError: when the source is of a kind that can't be read.
     """
-    return open_source(source).find(dataset, month)
+    opened = open_source(source)
+    return patiently(lambda: opened.find(dataset, month))
 
 
 def require(source: str, dataset: str, month: dt.date) -> PublishedFile:
@@ -248,7 +242,7 @@ def redact(address: str) -> str:
 def request(
     method: str, url: str, label: str, headers: dict[str, str] | None = None
 ) -> requests.Response:
-    """Send a request; connections that fail and transient answers are retried.
+    """Send a request, once.
 
     Args:
         method: HEAD or GET.
@@ -260,21 +254,38 @@ def request(
         The answer, whatever its status; the body is not read yet.
 
     Raises:
-        SourceError: when no answer came.
+        TransientError: when no answer came, or one that may get better by itself.
+        SourceError: when the address can't be right.
     """
+    host = redact(url).partition("://")[2].partition("/")[0].removeprefix("***@")
     try:
-        return _session().request(
+        response = _session().request(
             method,
             url,
             headers=headers,
             stream=method == "GET",
             timeout=(CONNECT_SECONDS, READ_SECONDS),
         )
+    except (requests.ConnectionError, requests.Timeout) as error:
+        raise TransientError(
+            f"{label}: can't reach {host}: {_reason(error)}",
+            "check the connection and the source's address, then run again",
+            attempts=ATTEMPTS if host in _reached else UNREACHABLE_ATTEMPTS,
+        ) from error
     except (requests.RequestException, LocationParseError) as error:
         raise SourceError(
-            f"{label}: can't reach {redact(url)}: {_reason(error)}; check the connection and the"
-            " source's address, then run again"
+            f"{label}: can't ask {redact(url)}: {type(error).__name__}; check the source's address"
         ) from error
+    _reached.add(host)
+    if response.status_code in TRANSIENT:
+        with response:
+            raise TransientError(
+                _bad_status(response, url, label),
+                _LATER,
+                attempts=ATTEMPTS,
+                retry_after=_retry_after(response),
+            )
+    return response
 
 
 def describe(response: requests.Response, dataset: str, month: dt.date, url: str) -> PublishedFile:
@@ -312,10 +323,18 @@ def describe(response: requests.Response, dataset: str, month: dt.date, url: str
 
 def bad_status(response: requests.Response, url: str, label: str) -> SourceError:
     """Make the error for an answer that is no use."""
-    return SourceError(
-        f"{label}: {redact(url)} answers {response.status_code} {response.reason};"
-        " run again later, or read from a copy with --source"
-    )
+    return SourceError(f"{_bad_status(response, url, label)}; {_LATER}")
+
+
+def _bad_status(response: requests.Response, url: str, label: str) -> str:
+    return f"{label}: {redact(url)} answers {response.status_code} {response.reason}"
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    try:
+        return Retry().get_retry_after(response.raw)
+    except InvalidHeader:
+        return None
 
 
 @cache
@@ -324,25 +343,15 @@ def _session() -> requests.Session:
     # TLC has been seen to block requests' own name.
     session.headers["User-Agent"] = f"nyc_tlc/{__version__}"
     session.headers["Accept-Encoding"] = "identity"  # lengths are those of the file
-    retry = Retry(
-        total=RETRIES,
-        status_forcelist=TRANSIENT,
-        allowed_methods=("HEAD", "GET"),
-        raise_on_status=False,
-        backoff_factor=BACKOFF_SECONDS,
-        backoff_jitter=BACKOFF_SECONDS,
-        backoff_max=MAX_WAIT_SECONDS,
-        retry_after_max=int(MAX_WAIT_SECONDS),
-    )
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(max_retries=retry))
     return session
 
 
-def _reason(error: Exception) -> str:
-    # Only urllib3's reason is shown: the texts of requests may repeat the address, password too.
-    inner = error.args[0] if error.args else None
-    return str(getattr(inner, "reason", None) or type(error).__name__)
+def _reason(error: BaseException) -> str:
+    """Find the system's own words; those of requests may repeat the address, password too."""
+    cause = error
+    while deeper := cause.__cause__ or cause.__context__:
+        cause = deeper
+    return getattr(cause, "strerror", None) or str(cause)
 
 
 def _etag(text: str) -> str | None:

@@ -28,8 +28,9 @@ def checks(settings: Settings, work: str) -> Iterator[tuple[str, Callable[[], st
         raise UsageError(f"unknown work {work!r}: choose from {', '.join(WORK)}")
     yield "versions", _versions
     yield "contract", lambda: f"{len(load_contract())} raw tables in models/sources/sources.yml"
-    yield f"source {discover.redact(settings.source)}", lambda: _source(settings)
+    # The source last: it may be slow to answer.
     yield f"target {settings.target}", lambda: _target(settings, work)
+    yield f"source {discover.redact(settings.source)}", lambda: _source(settings)
 
 
 def _versions() -> str:
@@ -41,7 +42,7 @@ def _versions() -> str:
 
 def _source(settings: Settings) -> str:
     month = discover.REFERENCE_MONTHS[0]
-    file = discover.find(settings.source, "green", month)
+    file = discover.open_source(settings.source).find("green", month)  # once: it is a diagnosis
     if file is None and discover.is_http(settings.source):
         raise SourceError(
             f"{month:%Y-%m} of green is not there, which TLC published long ago: check the address"

@@ -12,25 +12,20 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import requests
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from loader import filesystem
 from loader.discover import PublishedFile, bad_status, describe, is_http, redact, request
 from loader.errors import FileRefusedError, LoaderError, SourceError
 from loader.months import file_name
+from loader.retries import TransientError, patiently
 
+#: Of a transfer, which goes on where it broke off: two minutes, if no attempt brings anything.
 ATTEMPTS = 8
-BACKOFF_SECONDS = 1.0
-MAX_WAIT_SECONDS = 60.0
 #: What a broken connection loses at most.
 CHUNK_BYTES = 64 * 1024
 
 _MAGIC = b"PAR1"
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,15})-[0-9]{1,15}/([0-9]{1,15})")
-
-
-class _InterruptedError(SourceError):
-    """A transfer broke off; another try can go on from there."""
 
 
 @dataclass(frozen=True)
@@ -178,13 +173,7 @@ class _Transfer(ABC):
 
     def run(self) -> PublishedFile:
         """Return the version whose bytes are all here."""
-        retrying = Retrying(
-            retry=retry_if_exception_type(_InterruptedError),
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_random_exponential(multiplier=BACKOFF_SECONDS, max=MAX_WAIT_SECONDS),
-            reraise=True,
-        )
-        retrying(self._attempt)
+        patiently(self._attempt, ATTEMPTS)
         return self.file
 
     @abstractmethod
@@ -193,9 +182,10 @@ class _Transfer(ABC):
 
     def _require_whole(self, done: int, cause: Exception | None = None) -> None:
         if done != self.file.size:
-            raise _InterruptedError(
+            raise TransientError(
                 f"{self.file.label}: {redact(self.file.url)} sent {done} bytes where it announced"
-                f" {self.file.size}; run again to go on from there"
+                f" {self.file.size}",
+                "run again to go on from there",
             ) from cause
 
 
@@ -227,11 +217,11 @@ class _HttpTransfer(_Transfer):
         if not fits or response.headers.get("ETag", self.file.etag) != self.file.etag:
             raise self._no_continuation()
 
-    def _no_continuation(self) -> _InterruptedError:
+    def _no_continuation(self) -> TransientError:
         self.part.discard()
-        return _InterruptedError(
-            f"{self.file.label}: {redact(self.file.url)} doesn't continue the file that it began;"
-            " run again later"
+        return TransientError(
+            f"{self.file.label}: {redact(self.file.url)} doesn't continue the file that it began",
+            "run again later",
         )
 
     def _append(self, response: requests.Response, done: int) -> None:
@@ -272,7 +262,7 @@ class _BucketTransfer(_Transfer):
             self.file = replace(
                 self.file, size=now.size, etag=now.version, last_modified=now.last_modified
             )
-            raise _InterruptedError(f"{label}: {url} was replaced while it was read; run again")
+            raise TransientError(f"{label}: {url} was replaced while it was read", "run again")
         self._require_whole(done)
 
 

@@ -2,9 +2,13 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from logging.handlers import MemoryHandler, RotatingFileHandler
 from urllib.parse import parse_qsl, unquote
 
+from loader import retries
+from loader.progress import Reporter
 from loader.settings import Settings
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -23,6 +27,30 @@ def log_to_file(settings: Settings) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     # dlt writes to the terminal, unless its logger has a handler: this one hands on to ours.
     logging.getLogger("dlt").handlers = [MemoryHandler(1, target=handler)]
+
+
+@contextmanager
+def showing_retries(reporter: Reporter) -> Iterator[None]:
+    """Show what is tried again, and when, while the user waits for it.
+
+    Args:
+        reporter: gets a line for each retry.
+    """
+    handler = _ReporterHandler(reporter)
+    retries.log.addHandler(handler)
+    try:
+        yield
+    finally:
+        retries.log.removeHandler(handler)
+
+
+class _ReporterHandler(logging.Handler):
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__()
+        self._reporter = reporter
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._reporter.say(record.getMessage())
 
 
 class _Formatter(logging.Formatter):

@@ -53,7 +53,7 @@ class PostgresWarehouse:
         except psycopg2.OperationalError as error:
             raise WarehouseError(
                 f"Postgres can't be reached: {' '.join(str(error).split())}; check the PG*"
-                " variables, or run: python -m loader doctor"
+                " variables"
             ) from error
         self.connection.autocommit = True
         self._lock_timeout = f"{settings.lock_seconds}s"

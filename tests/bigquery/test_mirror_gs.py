@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 from rich.console import Console
 
-from loader import discover, download, filesystem
+from loader import discover, download, filesystem, retries
 from loader.errors import NotPublishedError, SourceError
 from loader.mirror import mirror_months
 from loader.months import file_name
@@ -137,7 +137,7 @@ def test_a_download_goes_on_where_it_stopped(mirror, origin, bucket, tmp_path, m
 
 def test_an_object_that_is_replaced_while_it_is_read(bucket, tmp_path, monkeypatch):
     monkeypatch.setattr(filesystem, "CHUNK_BYTES", 100_000)
-    monkeypatch.setattr(download, "BACKOFF_SECONDS", 0)
+    monkeypatch.setattr(retries, "BACKOFF_SECONDS", 0)
     store, url, new = filesystem.open_filesystem(bucket), f"{bucket}/{NAMES[0]}", parquet(2)
     store.pipe_file(url, parquet(1))
     file = discover.require(bucket, "green", MONTHS[0])

@@ -182,10 +182,10 @@ def year(cdn, workspace, tmp_path) -> Year:
     made = Year(tmp_path / "checkout", cdn, workspace, tmp_path / "runner")
     clone_project(made.checkout)
     # How long a blocked client waits before it asks again is not what is tested here.
-    discover = made.checkout / "loader" / "discover.py"
-    patient = discover.read_text()
-    assert "BLOCKED_SECONDS = 10.0" in patient
-    discover.write_text(patient.replace("BLOCKED_SECONDS = 10.0", "BLOCKED_SECONDS = 0.1"))
+    retries = made.checkout / "loader" / "retries.py"
+    patient = retries.read_text()
+    assert "BACKOFF_SECONDS = 1.0" in patient
+    retries.write_text(patient.replace("BACKOFF_SECONDS = 1.0", "BACKOFF_SECONDS = 0.01"))
     programs = made.folder / "bin"
     programs.mkdir(parents=True)
     (programs / "python").symlink_to(made.checkout / ".venv" / "bin" / "python")

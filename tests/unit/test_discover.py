@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from loader import __version__, discover
+from loader import __version__, discover, retries
 from loader.errors import NotPublishedError, SourceError, UsageError
 from tests.cdn import Cdn, cdn, drop, status, with_headers
 
@@ -24,11 +24,7 @@ CONTENT = b"PAR1 some bytes PAR1"
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(discover, "BACKOFF_SECONDS", 0)
-    monkeypatch.setattr(discover, "BLOCKED_SECONDS", 0)
-    discover._session.cache_clear()
-    yield
-    discover._session.cache_clear()
+    monkeypatch.setattr(retries, "BACKOFF_SECONDS", 0)
 
 
 def publish(cdn: Cdn, *names: str) -> None:
@@ -120,10 +116,10 @@ def test_gone_is_not_published_without_asking_more(cdn, code):
 @pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
 def test_transient_answers_are_retried(cdn, code):
     publish(cdn, NAME)
-    cdn.script(NAME, [status(code)] * discover.RETRIES, method="HEAD")
+    cdn.script(NAME, [status(code)] * (discover.ATTEMPTS - 1), method="HEAD")
 
     assert discover.find(cdn.url, "green", MONTH).size == 20
-    assert len(cdn.requests) == discover.RETRIES + 1
+    assert len(cdn.requests) == discover.ATTEMPTS
 
 
 def test_a_source_that_stays_down_is_an_error(cdn):
@@ -134,7 +130,7 @@ def test_a_source_that_stays_down_is_an_error(cdn):
         discover.find(cdn.url, "green", MONTH)
 
     assert NAME in one_line(error)
-    assert len(cdn.requests) == discover.RETRIES + 1
+    assert len(cdn.requests) == discover.ATTEMPTS
 
 
 @pytest.mark.parametrize(("retry_after", "waited"), [("7", 7), ("999999", 60)])
@@ -143,7 +139,7 @@ def test_retry_after_is_honoured_within_bounds(cdn, monkeypatch, retry_after, wa
     cdn.script(NAME, [status(429, Retry_After=retry_after)], method="HEAD")
     sleeps = []
     clock = SimpleNamespace(sleep=sleeps.append, time=time.time)
-    monkeypatch.setattr("urllib3.util.retry.time", clock)
+    monkeypatch.setattr("tenacity.nap.time", clock)
 
     assert discover.find(cdn.url, "green", MONTH).size == 20
     assert sleeps == [waited]

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from loader import discover, download
+from loader import discover, download, retries
 from loader.errors import FileRefusedError, LoaderError, SourceError
 from tests.cdn import (
     Cdn,
@@ -54,11 +54,7 @@ EMPTY = parquet(3, rows=0)
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(discover, "BACKOFF_SECONDS", 0)
-    monkeypatch.setattr(download, "BACKOFF_SECONDS", 0)
-    discover._session.cache_clear()
-    yield
-    discover._session.cache_clear()
+    monkeypatch.setattr(retries, "BACKOFF_SECONDS", 0)
 
 
 @pytest.fixture

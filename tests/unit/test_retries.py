@@ -1,0 +1,193 @@
+"""Retries are reported as they happen; what is more likely wrong than busy is given up soon.
+
+Commands run in processes of their own: pytest's log handlers would hide what they print.
+"""
+
+import datetime as dt
+import random
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from loader import discover
+from loader.errors import SourceError
+from loader.months import file_name
+from loader.sample import write_month
+from tests.cdn import Cdn, cdn, close_early, status, with_headers
+from tests.conftest import clean_env
+
+__all__ = ["cdn"]
+
+MONTH = dt.date(2024, 5, 1)
+NAME = file_name("green", MONTH)
+
+# The command line, patient for a hundredth of the usual time.
+MAIN = """
+from loader import cli, retries
+retries.BACKOFF_SECONDS = 0.01
+cli.main()
+"""
+
+
+@pytest.fixture
+def loader(tmp_path):
+    """Run a command that needs no warehouse."""
+
+    def run(*args: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", MAIN, *map(str, args)],
+            env=clean_env(TLC_LOCAL_DIR=str(tmp_path / "local")),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+    return run
+
+
+@pytest.fixture
+def mirror(loader, tmp_path):
+    """Mirror the month from a source; return the exit code and the lines on standard error."""
+
+    def run(source: str) -> tuple[int, list[str]]:
+        options = ("--dataset", "green", "--month", "2024-05", "--source", source)
+        process = loader("mirror", *options, tmp_path / "copy")
+        return process.returncode, process.stderr.splitlines()
+
+    return run
+
+
+def publish(cdn: Cdn) -> Path:
+    path = cdn.folder / NAME
+    write_month(path, "green", MONTH, 5_000)
+    return path
+
+
+def nobody() -> str:
+    """Give the host and port of a server that is not there."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+def test_a_refused_connection_is_reported_each_time(mirror):
+    host = nobody()
+    code, lines = mirror(f"http://me:s3cret@{host}/trip-data")
+    problem = f"green 2024-05 ({NAME}): can't reach {host}: Connection refused"
+    assert code == 4
+    assert lines == [
+        f"{problem}; trying again in 0 s (1 of 2)",
+        f"{problem}; trying again in 0 s (2 of 2)",
+        f"error: {problem}; check the connection and the source's address, then run again",
+    ]
+
+
+def test_a_name_that_doesnt_resolve_is_reported_each_time(mirror):
+    code, lines = mirror("http://no.such.host.invalid/trip-data")
+    assert code == 4
+    assert ["can't reach no.such.host.invalid: " in line for line in lines] == [True] * 3
+    assert [line.rpartition("; ")[2] for line in lines[:2]] == [
+        "trying again in 0 s (1 of 2)",
+        "trying again in 0 s (2 of 2)",
+    ]
+
+
+def test_an_overloaded_source_is_reported_each_time(cdn, mirror):
+    publish(cdn)
+    cdn.script(NAME, [status(503), status(429, Retry_After="1")], method="HEAD")
+    code, lines = mirror(cdn.url)
+    assert code == 0
+    url = f"{cdn.url}/{NAME}"
+    assert lines[:2] == [
+        f"green 2024-05 ({NAME}): {url} answers 503 Service Unavailable;"
+        " trying again in 0 s (1 of 5)",
+        f"green 2024-05 ({NAME}): {url} answers 429 Too Many Requests;"
+        " trying again in 1 s (2 of 5)",
+    ]
+
+
+def test_a_blocked_client_is_reported_each_time(cdn, mirror):
+    cdn.forbid_all = True
+    code, lines = mirror(cdn.url)
+    assert code == 4
+    assert [line.rpartition(": ")[2] for line in lines] == [
+        "this client is blocked or throttled; trying again in 0 s (1 of 2)",
+        "this client is blocked or throttled; trying again in 0 s (2 of 2)",
+        "this client is blocked or throttled; wait some minutes and run again, or read from a copy"
+        " with --source",
+    ]
+
+
+def test_a_download_that_breaks_is_reported(cdn, mirror, tmp_path):
+    path = publish(cdn)
+    cdn.script(NAME, [close_early(70_000)])
+    code, lines = mirror(cdn.url)
+    assert code == 0
+    assert lines[0] == (
+        f"green 2024-05 ({NAME}): {cdn.url}/{NAME} sent 65536 bytes where it announced"
+        f" {path.stat().st_size}; trying again in 0 s (1 of 7)"
+    )
+    assert (tmp_path / "copy" / NAME).read_bytes() == path.read_bytes()
+
+
+def test_doctor_asks_the_source_once_and_last(cdn, loader):
+    publish(cdn)
+    reference = file_name("green", discover.REFERENCE_MONTHS[0])
+    cdn.script(reference, [status(503)] * 9, method="HEAD")
+    process = loader("doctor", "--source", cdn.url, "--target", "postgres")
+    last, source = process.stdout.splitlines()[-2:]
+    assert last.startswith("FAIL  target postgres: ")
+    assert "loader doctor" not in last  # that is what runs
+    assert source.startswith(f"FAIL  source {cdn.url}: ")
+    assert "answers 503" in source
+    assert len(cdn.requests) == 1
+
+
+@pytest.fixture
+def waits(monkeypatch) -> list[float]:
+    """What was waited, which is only recorded."""
+    recorded: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=recorded.append))
+    return recorded
+
+
+@pytest.mark.parametrize("jitter", [0.0, 1.0])
+@pytest.mark.parametrize(
+    ("scripted", "fewest", "most"),
+    [
+        ("unreachable", 3, 5),
+        ("overloaded", 31, 36),
+        ("blocked", 15, 25),
+    ],
+)
+def test_how_long_a_source_is_waited_for(cdn, waits, monkeypatch, jitter, scripted, fewest, most):
+    monkeypatch.setattr(random, "uniform", lambda low, high: low + jitter * (high - low))
+    cdn.script(NAME, [status(503)] * 99, method="HEAD")
+    cdn.forbid_all = scripted == "blocked"
+    if cdn.forbid_all:
+        cdn.script(NAME, [], method="HEAD")
+    source = f"http://{nobody()}" if scripted == "unreachable" else cdn.url
+    with pytest.raises(SourceError):
+        discover.find(source, "green", MONTH)
+    assert sum(waits) == pytest.approx(fewest + jitter * (most - fewest))
+
+
+def test_a_source_that_has_answered_is_waited_for_longer(cdn, waits):
+    publish(cdn)
+    cdn.script(NAME, [with_headers(Connection="close")], method="HEAD")
+    assert discover.find(cdn.url, "green", MONTH)
+    cdn.close()
+    with pytest.raises(SourceError, match="can't reach"):
+        discover.find(cdn.url, "green", MONTH)
+    assert len(waits) == discover.ATTEMPTS - 1
+    assert sum(waits) > 30
+
+
+def test_other_errors_are_not_retried(waits):
+    with pytest.raises(SourceError, match="can't ask"):
+        discover.find("http://[bad/trip-data", "green", MONTH)
+    assert waits == []

@@ -26,7 +26,7 @@ from loader.land import (
 from loader.months import format_month
 from loader.progress import Reporter
 from loader.settings import Settings
-from loader.transform import Dbt
+from loader.transform import Dbt, Warnings, describe_warning
 from loader.warehouse import Warehouse, merged_versions
 
 
@@ -43,7 +43,7 @@ class MonthRun:
         rows_added: rows that the version before didn't have.
         rows_removed: rows that only the version before had.
         rows_unchanged: rows that both have.
-        warnings: tests that warned, by name, with the number of rows.
+        warnings: tests that warned, by name, with the number of rows by column.
         error: why it failed; None when it didn't.
     """
 
@@ -55,7 +55,7 @@ class MonthRun:
     rows_added: int = 0
     rows_removed: int = 0
     rows_unchanged: int = 0
-    warnings: dict[str, int] = field(default_factory=dict)
+    warnings: Warnings = field(default_factory=dict)
     error: LoaderError | None = None
 
 
@@ -155,7 +155,7 @@ class _Job:
         self._standing: Standing
         self._file: Future[LocalFile | None]
         self._landing: Landing
-        self._build: Future[dict[str, int]] | None = None
+        self._build: Future[Warnings] | None = None
         self.result: MonthRun | None = None
 
     def step(self, do: Callable[..., None], *arguments: Any) -> None:
@@ -218,8 +218,8 @@ class _Job:
         entry = _reconcile(self._warehouse, self._landing, is_counted=self._build is not None)
         if self._build and self._drops_raw:
             self._warehouse.drop_raw(self._dataset, self._month)
-        for name, rows in warnings.items():
-            self._reporter.say(f"{self._label}  warning: {name} ({rows})")
+        for warning in warnings.items():
+            self._reporter.say(f"{self._label}  warning: {describe_warning(*warning)}")
         if not self._options.keep_files:
             # Whoever downloaded it: an earlier run may have been killed before this.
             download.discard(self._settings.local_dir / "downloads", self._dataset, self._month)

@@ -9,6 +9,7 @@ from loader.errors import LoaderError, UsageError
 from loader.months import format_month
 from loader.plan import MonthPlan
 from loader.run import MonthRun
+from loader.transform import describe_warning
 
 _COLUMNS = ("month", "result", "rows", "added", "removed", "unchanged", "seconds", "notes")
 _ALIGNED = "|:--|:--|--:|--:|--:|--:|--:|:--|"
@@ -78,7 +79,7 @@ def _run(run: MonthRun) -> list[str]:
         note = f"exit {run.error.exit_code}: {run.error}"
         return [_month(run), "**failed**", "", "", "", "", f"{run.seconds:.1f}", note]
     counts = (run.rows, run.rows_added, run.rows_removed, run.rows_unchanged)
-    warned = ", ".join(f"{name} ({rows:,} rows)" for name, rows in run.warnings.items())
+    warned = "; ".join(describe_warning(*warning) for warning in run.warnings.items())
     return [
         _month(run),
         run.state,

@@ -24,6 +24,11 @@ from loader.settings import Settings
 #: The last line of what the process says of a build.
 SUCCEEDED, FAILED = "dbt build: succeeded\n", "dbt build: failed\n"
 
+#: Tests that warned: by name, the number of rows by column ("rows" for a test that names none).
+Warnings = dict[str, dict[str, int]]
+#: What is wrong with the rows that a generic test counts by column.
+_FAULTS = {"accepted_ranges": "values outside their range", "never_null": "missing values"}
+
 
 class Dbt:
     """A dbt process that reads the project while a month lands, and builds what it is told."""
@@ -69,7 +74,7 @@ class Dbt:
             self._process = None
         self._lock.close()
 
-    def build(self, dataset: str, month: dt.date, reporter: Reporter) -> dict[str, int]:
+    def build(self, dataset: str, month: dt.date, reporter: Reporter) -> Warnings:
         """Merge and test a landed month.
 
         Args:
@@ -78,7 +83,7 @@ class Dbt:
             reporter: where to show progress.
 
         Returns:
-            The tests that warned, by name, with the number of rows.
+            The tests that warned.
 
         Raises:
             LockedError: when somebody uses the table for too long.
@@ -105,7 +110,7 @@ class Dbt:
         if not is_built or results is None:
             raise _failure(label, results, said)
         return {
-            _name(result): result["failures"]
+            _name(result): _rows_by_column(result)
             for result in results["results"]
             if result["status"] == "warn"
         }
@@ -124,6 +129,30 @@ class Dbt:
         self._process.wait()
         self._process = None  # the next month gets another
         return False, said
+
+
+def describe_warning(test: str, rows: dict[str, int]) -> str:
+    """Return a test's warning as people read it.
+
+    Args:
+        test: name of the test.
+        rows: the number of rows by column.
+
+    Returns:
+        Text on one line.
+    """
+    found = ", ".join(f"{column} {count:,}" for column, count in rows.items())
+    for kind, fault in _FAULTS.items():
+        if test.startswith(kind):
+            columns = "1 column has" if len(rows) == 1 else f"{len(rows)} columns have"
+            return f"{columns} {fault}: {found}"
+    return f"{test}: {found}"
+
+
+def _rows_by_column(result: dict) -> dict[str, int]:
+    """Return what macros/tests/rows_by_column.sql reports; for any other test, its failures."""
+    message = result["adapter_response"].get("_message", "")
+    return json.loads(message) if message.startswith("{") else {"rows": result["failures"]}
 
 
 def _failure(label: str, results: dict | None, said: list[str]) -> LoaderError:

@@ -1,9 +1,13 @@
 """`dbt build` and `dbt test` by themselves, as users call them."""
 
 import datetime as dt
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from loader.sample import write_month
-from tests.conftest import ALL_TESTS, Workspace, succeeded
+from tests.conftest import ALL_TESTS, DATA_TESTS, Workspace, succeeded
 
 
 def scans(workspace: Workspace) -> int:
@@ -38,3 +42,37 @@ def test_a_month_that_is_merged_and_dropped_is_nothing_to_do_and_can_be_tested(w
     assert failed.returncode == 1
     assert "FAIL 1 rows_reconcile_green" in failed.stdout
     assert "nothing to do" not in failed.stdout
+
+
+def test_a_warning_names_columns_and_the_number_of_their_rows(workspace):
+    path, rows = workspace.source / "green_tripdata_2023-01.parquet", 50
+    write_month(path, "green", dt.date(2023, 1, 1), rows)
+    table = pq.read_table(path)
+    ordinary = {"trip_distance": 2.5, "fare_amount": 9.5, "tip_amount": 1.0, "tolls_amount": 0.0}
+    ordinary |= {"total_amount": 12.0, "RatecodeID": 1, "passenger_count": 1, "payment_type": 1}
+    odd = {"trip_distance": [2_000.0] * 3, "fare_amount": [-1.0, 2_000.0]}
+    for name, value in ordinary.items():
+        values = [*odd.get(name, []), *[value] * rows][:rows]
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, name, pa.array(values, table.schema.field(name).type))
+    times = table["lpep_pickup_datetime"].to_pylist()
+    place = table.schema.get_field_index("lpep_pickup_datetime")
+    field = table.schema.field(place)
+    table = table.set_column(place, field, pa.array([None, *times[1:]], field.type))
+    pq.write_table(table, path)
+
+    run = ("run", "--dataset", "green", "--month", "2023-01", "--source", workspace.source)
+    process = succeeded(workspace.loader(*run, "--json", "--keep-raw", **DATA_TESTS))
+    (told,) = json.loads(process.stdout)
+    assert told["warnings"] == {
+        "accepted_ranges_green": {"trip_distance": 3, "fare_amount": 2},
+        "never_null_green_times": {"pickup_datetime": 1},
+    }
+    ranges = "2 columns have values outside their range: trip_distance 3, fare_amount 2"
+    assert f"green 2023-01  warning: {ranges}\n" in process.stderr
+    assert "1 column has missing values: pickup_datetime 1\n" in process.stderr
+
+    built = succeeded(workspace.dbt("build", "--vars", "{month: 2023-01}", **DATA_TESTS))
+    reported = "accepted_ranges_green: rows by column: trip_distance 3, fare_amount 2"
+    assert reported in built.stdout
+    assert "WARN 5 accepted_ranges_green" in built.stdout

@@ -20,12 +20,17 @@ def cells(line: str) -> list[str]:
 def test_months_stand_in_one_table_oldest_first(tmp_path):
     path = tmp_path / "summary.md"
     path.write_text("before\n\n")
+    warnings = {
+        "accepted_ranges_green": {"trip_distance": 1234, "fare_amount": 5},
+        "never_null_green_times": {"pickup_datetime": 1},
+        "other": {"rows": 7},
+    }
     with summarizing(path) as told:
         told.plans = [
             MonthPlan("green", month, None, None, None, "") for month in (JANUARY, FEBRUARY, MARCH)
         ]
         told.done = [
-            MonthRun("green", FEBRUARY, "merged", 7.25, 1000, 900, 1, 100, {"ranges": 1234}),
+            MonthRun("green", FEBRUARY, "merged", 7.25, 1000, 900, 1, 100, warnings),
             MonthRun("green", JANUARY, "failed", 1.0, error=FileRefusedError("a|b <img>\n[x](y)")),
         ]
     before, empty, head, _, january, february, march, end = path.read_text().split("\n", 7)
@@ -35,7 +40,8 @@ def test_months_stand_in_one_table_oldest_first(tmp_path):
     assert cells(january)[7] == "exit 5: a&#124;b &lt;img> &#91;x](y)"
     assert cells(february) == [
         *("green 2024-02", "merged", "1,000", "900", "1", "100", "7.2"),
-        "warned: ranges (1,234 rows)",
+        "warned: 2 columns have values outside their range: trip_distance 1,234, fare_amount 5;"
+        " 1 column has missing values: pickup_datetime 1; other: rows 7",
     ]
     assert cells(march) == ["green 2024-03", "skipped", "", "", "", "", "", "not yet published"]
 

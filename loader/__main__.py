@@ -2,6 +2,11 @@
 
 import atexit
 import gc
+import signal
+
+# Ctrl-C while Python still reads the program: it ends, and shows no trace of that.
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from loader.cli import main
 

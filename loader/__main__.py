@@ -1,6 +1,11 @@
 """The program: `nyc-tlc`, and the same as `python -m loader`."""
 
+import signal
 import sys
+
+# Ctrl-C while Python still reads the program: it ends, and shows no trace of that.
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from loader import interrupts
 from loader.conform import Conformer
 from loader.contract import dataset_table, load_contract
 from loader.errors import LockedError, ReconciliationError, UsageError, WarehouseError
@@ -221,15 +222,20 @@ class BigQueryWarehouse:
                 f"{name}: another run is working on it ({other});"
                 " wait for it to end, or choose another month"
             )
-        try:
-            yield
-        finally:
+
+        def give_back() -> None:
             self._query(
                 f"update {locks} set token = null, holder = null, expires_at = null"
                 " where name = @name and token = @token",
                 name=name,
                 token=token,
             )
+
+        try:
+            with interrupts.at_stop(give_back):
+                yield
+        finally:
+            give_back()
 
     def prepare(
         self, pipeline: dlt.Pipeline, schema: dlt.Schema, dataset: str, month: dt.date

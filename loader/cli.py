@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from loader import __version__, local_postgres
+from loader import __version__, interrupts, local_postgres
 from loader.doctor import checks
 from loader.errors import LoaderError, WarehouseError
 from loader.land import fetch_month, land_month, read_standing
@@ -34,10 +34,10 @@ from loader.months import (
     parse_month,
 )
 from loader.plan import look, standing, window
-from loader.progress import Reporter
+from loader.progress import Reporter, how_far
 from loader.run import MonthRun, RunOptions, run_months
 from loader.settings import TARGETS, TLC_CDN, Settings, export_settings, load_settings
-from loader.summary import summarizing
+from loader.summary import Summary, summarizing
 from loader.warehouse import Warehouse, connect_warehouse, merged_versions
 
 app = typer.Typer(
@@ -94,7 +94,7 @@ def _program(
 
     Settings come from the environment or .env: see docs/settings.md. Exit codes: 0 done or nothing
     to do, 2 wrong usage, 3 not published, 4 source fails, 5 file refused, 6 warehouse fails,
-    7 counts differ, 8 locked by another run.
+    7 counts differ, 8 locked by another run, 130 or 143 stopped by Ctrl-C or SIGTERM.
     """
     if version:
         print(f"nyc-tlc {__version__}")
@@ -119,7 +119,7 @@ def _session(target: str | None, source: str | None) -> Iterator[_Context]:
 def _reporting(settings: Settings) -> Iterator[Reporter]:
     log_to_file(settings)
     reporter = Reporter(Console(stderr=True))
-    with showing_retries(reporter):
+    with showing_retries(reporter), interrupts.at_stop(reporter.stop):
         yield reporter
 
 
@@ -147,7 +147,9 @@ def load(
     its rows are there. A file that has landed already is left alone.
     """
     months = _months(dataset, month, to)
+    asked, landed = [(dataset, one) for one in months], []
     with _session(target, source) as context:
+        context.reporter.if_stopped(lambda: [how_far(asked, landed, "landed")])
         for one in months:
             with context.warehouse.lock(dataset, one):
                 standing = read_standing(context.warehouse, dataset, one)
@@ -157,6 +159,7 @@ def load(
                 landing = land_month(
                     context.settings, context.warehouse, standing, file, context.reporter
                 )
+            landed.append((dataset, one))
             if landing.changed and not landing.landed.suspect:
                 context.reporter.say(
                     f"{dataset} {format_month(one)}  landed {landing.landed.landed_rows:,} rows;"
@@ -193,19 +196,14 @@ def run(
     """
     months = _months(dataset, month, to)
     with summarizing(summary) as told, _session(target, source) as context:
-        told.done = run_months(
-            context.settings,
-            context.warehouse,
-            [(dataset, one) for one in months],
-            context.reporter,
-            RunOptions(
-                keep_raw=keep_raw,
-                keep_files=keep_files,
-                accept=accept,
-                allow_empty=allow_empty,
-                force=force,
-            ),
+        options = RunOptions(
+            keep_raw=keep_raw,
+            keep_files=keep_files,
+            accept=accept,
+            allow_empty=allow_empty,
+            force=force,
         )
+        _run(context, [(dataset, one) for one in months], options, told)
     _finish(told.done, as_json)
 
 
@@ -249,12 +247,32 @@ def sync(
             forced = "" if one.is_due else ", forced"
             reporter.say(f"{one.dataset} {format_month(one.month)}  {one.reason}{forced}")
         requests = sorted(((one.dataset, one.month) for one in due), key=lambda key: key[::-1])
-        told.done = run_months(settings, warehouse, requests, reporter, RunOptions(force=force))
+        _run(context, requests, RunOptions(force=force), told)
     if not told.done and not as_json:
         absent = sum(one.file is None for one in told.plans)
         print(f"nothing new: {len(told.plans)} months looked at, {absent} not yet published")
         return
     _finish(told.done, as_json)
+
+
+def _run(
+    context: _Context,
+    requests: Sequence[tuple[str, dt.date]],
+    options: RunOptions,
+    told: Summary,
+) -> None:
+    """Do months, and note each one as it ends, for the summary and for who stops the command."""
+
+    def lines() -> list[str]:
+        failed = [f"error: {one.error}" for one in told.done if one.error]
+        return [
+            *failed,
+            how_far(requests, [(o.dataset, o.month) for o in told.done if not o.error]),
+        ]
+
+    context.reporter.if_stopped(lines)
+    for one in run_months(context.settings, context.warehouse, requests, context.reporter, options):
+        told.done.append(one)
 
 
 @app.command()
@@ -407,12 +425,13 @@ def doctor(
     """Check that everything is there to load a month: one line a check, nothing is changed."""
     settings = load_settings(target, source)
     failed = None
-    for name, check in checks(settings, work):
-        try:
-            print(f"ok    {name}: {check()}")
-        except LoaderError as error:
-            failed = failed or error
-            print(f"FAIL  {name}: {error}")
+    with interrupts.at_stop(Reporter(Console(stderr=True)).stop):
+        for name, check in checks(settings, work):
+            try:
+                print(f"ok    {name}: {check()}")
+            except LoaderError as error:
+                failed = failed or error
+                print(f"FAIL  {name}: {error}")
     if failed:
         raise typer.Exit(failed.exit_code)
 
@@ -553,7 +572,7 @@ def _print_json(value: Any) -> None:
 def main() -> None:
     """Run the command line; every failure ends as one line and an exit code."""
     try:
-        sys.exit(app(standalone_mode=False))
+        interrupts.run(lambda: sys.exit(app(standalone_mode=False)))
     except typer.TyperException as error:  # an option that typer refuses
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context else ""

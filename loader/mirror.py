@@ -24,7 +24,7 @@ from loader import discover, download, filesystem
 from loader.download import LocalFile
 from loader.errors import LoaderError, LockedError, NotPublishedError, SourceError, UsageError
 from loader.months import format_month
-from loader.progress import Reporter
+from loader.progress import Reporter, how_far
 from loader.settings import Settings
 
 #: Files that are copied at the same time.
@@ -73,6 +73,8 @@ def mirror_months(
         LockedError: when another mirror runs in this TLC_LOCAL_DIR.
     """
     run = _Mirror(settings, dataset, _destination(destination, settings.source))
+    asked, done = [(dataset, month) for month in months], []
+    reporter.if_stopped(lambda: [how_far(asked, done, "mirrored")])
     with _only_one(run.folder):
         if len(months) == 1:
             started = time.monotonic()
@@ -91,14 +93,13 @@ def mirror_months(
                 outcome = run.copy(month)
             except LoaderError as error:
                 outcome = Outcome(month, "failed", error=error)
+            if not outcome.error:
+                done.append((dataset, month))
             _report(reporter, dataset, outcome, started)
             return outcome
 
-        pool = ThreadPoolExecutor(THREADS)
-        try:
+        with ThreadPoolExecutor(THREADS) as pool:
             return list(pool.map(attempt, months))
-        finally:
-            pool.shutdown(cancel_futures=True)  # Ctrl-C: what is under way ends, no more begins
 
 
 class _Destination(Protocol):

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from collections.abc import Iterable, Sequence
 
 from loader.errors import UsageError
 
@@ -52,6 +53,29 @@ def parse_month(text: str) -> dt.date:
 def format_month(month: dt.date) -> str:
     """Write a file month as YYYY-MM."""
     return f"{month.year:04}-{month.month:02}"
+
+
+def name_months(months: Iterable[tuple[str, dt.date]]) -> str:
+    """Name months of datasets in a few words: green 2023-01 to 2023-03, 2023-05.
+
+    Args:
+        months: datasets and file months, in any order.
+    """
+    runs: dict[str, list[list[dt.date]]] = {}
+    for dataset, month in sorted(months):
+        of_dataset = runs.setdefault(dataset, [])
+        if of_dataset and of_dataset[-1][-1] == add_months(month, -1):
+            of_dataset[-1].append(month)
+        else:
+            of_dataset.append([month])
+    return " and ".join(
+        f"{dataset} {', '.join(map(_name_run, of_dataset))}" for dataset, of_dataset in runs.items()
+    )
+
+
+def _name_run(months: Sequence[dt.date]) -> str:
+    ends = [format_month(month) for month in (months[0], months[-1])]
+    return ends[0] if len(months) == 1 else (" and " if len(months) == 2 else " to ").join(ends)
 
 
 def next_month(month: dt.date) -> dt.date:

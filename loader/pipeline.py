@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import dlt
 import psycopg2
@@ -207,6 +208,14 @@ class DltProgress(Collector):
                 self._stage.set(min(self._rows, self._rows * self._jobs_done // self._jobs))
         elif name.endswith("_tripdata"):
             self._stage.add(inc)
+
+    def __exit__(self, *error: Any) -> None:
+        """End a step; one that failed is not shown as if it were done."""
+        if error[0] is None:
+            self._stop()
+        elif self._context:
+            self._context.__exit__(*error)
+            self._context = self._stage = None
 
     def _start(self, step: str) -> None:
         found = next((name for of, name in self._stages.items() if step.startswith(of)), None)

@@ -56,6 +56,8 @@ class PostgresWarehouse:
                 " variables"
             ) from error
         self.connection.autocommit = True
+        # A command that is stopped while it waits for a table gives its locks back.
+        self._scalar("select set_config('client_connection_check_interval', '2s', false)")
         self._lock_timeout = f"{settings.lock_seconds}s"
         self._scalar("select set_config('lock_timeout', %s, false)", self._lock_timeout)
 

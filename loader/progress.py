@@ -1,14 +1,16 @@
 """Progress: bars on a terminal; in a pipe one line a stage."""
 
+import datetime as dt
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from loader.errors import printable
+from loader.months import name_months
 
 
 class Stage:
@@ -54,14 +56,37 @@ class Reporter:
         self._lock = threading.Lock()
         self._bars: Progress | None = None
         self._shown = 0
+        self._how_far: Callable[[], Sequence[str]] = lambda: ["stopped: nothing was changed"]
+        self._stopped = False
 
     def say(self, text: str) -> None:
         """Print a line."""
+        if not self._stopped:
+            self._print(text)
+
+    def _print(self, text: str) -> None:
         self.console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
+
+    def if_stopped(self, how_far: Callable[[], Sequence[str]]) -> None:
+        """Set what to say should the command be stopped.
+
+        Args:
+            how_far: returns the lines.
+        """
+        self._how_far = how_far
+
+    def stop(self) -> None:
+        """Say how far the command came, as the last thing that is shown."""
+        with self._lock:
+            self._stopped = True
+            if self._bars:
+                self._bars.stop()
+        for line in self._how_far():
+            self._print(line)
 
     @contextmanager
     def stage(self, label: str, name: str, unit: str, total: int | None = None) -> Iterator[Stage]:
-        """Show one stage of work.
+        """Show one stage of work; its line at the end is printed only when it succeeds.
 
         Args:
             label: dataset and month, or the like.
@@ -112,7 +137,7 @@ class Reporter:
             yield Stage(None, label, unit, total)
             return
         with self._lock:
-            if not self._shown:
+            if not self._shown and not self._stopped:
                 self._bars = Progress(
                     TextColumn("{task.description}"),
                     BarColumn(),
@@ -132,6 +157,26 @@ class Reporter:
                 self._shown -= 1
                 if not self._shown:
                     self._bars.stop()
+
+
+def how_far(
+    asked: Sequence[tuple[str, dt.date]], done: Collection[tuple[str, dt.date]], what: str = "done"
+) -> str:
+    """Say how far a command came that was stopped.
+
+    Args:
+        asked: datasets and file months that it was going to do.
+        done: those that are done.
+        what: what that means: done, landed, mirrored.
+    """
+    told = []
+    if len(asked) > 1:
+        names = f" ({name_months(done)})" if done else ""
+        told.append(f"{len(done)} of {len(asked)} months {what}{names}")
+    if rest := [one for one in asked if one not in done]:
+        told.append(f"{name_months(rest)} not {what}, nothing half-done")
+        told.append("run the same command again to go on")
+    return f"stopped: {'; '.join(told) or what}"
 
 
 def _minutes(seconds: float) -> str:

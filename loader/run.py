@@ -6,13 +6,13 @@ the one after that is downloaded. Only the main thread talks to the warehouse.
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from loader import download
+from loader import download, interrupts
 from loader.download import LocalFile
 from loader.errors import LoaderError, ReconciliationError
 from loader.land import (
@@ -84,7 +84,7 @@ def run_months(
     requests: Iterable[tuple[str, dt.date]],
     reporter: Reporter,
     options: RunOptions,
-) -> list[MonthRun]:
+) -> Iterator[MonthRun]:
     """Do months end to end. One that fails doesn't stop the others.
 
     Args:
@@ -94,14 +94,14 @@ def run_months(
         reporter: where to show progress.
         options: how to do them.
 
-    Returns:
-        What was done, one record a request.
+    Yields:
+        What was done, one record a request, in their order.
     """
     requests = list(requests)
-    done: list[MonthRun] = []
     with (
         reporter.months(len(requests)) as one_is_done,
         closing(Dbt(settings)) as dbt,
+        interrupts.at_stop(dbt.stop),
         ExitStack() as held,
         ThreadPoolExecutor(1) as downloads,
         ThreadPoolExecutor(1) as builds,
@@ -116,17 +116,19 @@ def run_months(
             landing, fetching = fetching, next(jobs, None)
             if fetching:
                 fetching.step(fetching.fetch, downloads)
+            # A month that is merged doesn't wait for a file that is slow to come.
+            if landing and building and building.ends_before(landing):
+                yield building.finished(one_is_done)
+                building = None
             if landing:
                 landing.step(landing.land)
             if building:
-                building.step(building.finish)
-                done.append(building.result)
-                one_is_done()
+                yield building.finished(one_is_done)
             if landing:
                 landing.step(landing.build, builds)
             building = landing
             if not (fetching or building):
-                return done
+                return
 
 
 class _Job:
@@ -153,7 +155,7 @@ class _Job:
         self._started = time.monotonic()
         self._held = held.enter_context(ExitStack())
         self._standing: Standing
-        self._file: Future[LocalFile | None]
+        self._file: Future[LocalFile | None] | None = None
         self._landing: Landing
         self._build: Future[Warnings] | None = None
         self.result: MonthRun | None = None
@@ -188,6 +190,12 @@ class _Job:
             allow_empty=self._options.allow_empty,
         )
 
+    def ends_before(self, other: "_Job") -> bool:
+        """Wait for the build or the other's file; tell whether it was the build."""
+        if self._build and other._file:
+            wait((self._build, other._file), return_when=FIRST_COMPLETED)
+        return other._file is not None and not other._file.done()
+
     def land(self) -> None:
         """Land the file when it is here."""
         file = self._file.result()
@@ -212,7 +220,13 @@ class _Job:
             self._held.enter_context(self._warehouse.build_lock(self._reporter))
             self._build = builds.submit(self._dbt.build, self._dataset, self._month, self._reporter)
 
-    def finish(self) -> None:
+    def finished(self, one_is_done: Callable[[], None]) -> MonthRun:
+        """Do the last step, and return what was done."""
+        self.step(self._finish)
+        one_is_done()
+        return self.result
+
+    def _finish(self) -> None:
         """Reconcile when the build has ended, and clean up."""
         warnings = self._build.result() if self._build else {}
         entry = _reconcile(self._warehouse, self._landing, is_counted=self._build is not None)

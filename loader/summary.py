@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from loader import interrupts
 from loader.errors import LoaderError, UsageError
 from loader.months import format_month
 from loader.plan import MonthPlan
@@ -25,7 +26,7 @@ class Summary:
     """
 
     plans: Sequence[MonthPlan] = ()
-    done: Sequence[MonthRun] = ()
+    done: list[MonthRun] = field(default_factory=list)
 
 
 @contextmanager
@@ -42,14 +43,16 @@ def summarizing(path: Path | None) -> Iterator[Summary]:
         UsageError: when the file can't be written.
     """
     summary = Summary()
-    try:
+    if not path:
         yield summary
+        return
+    try:
+        with interrupts.at_stop(lambda: _append(path, f"**Stopped.**\n\n{_table(summary)}")):
+            yield summary
     except LoaderError as error:
-        if path:
-            _append(path, f"**Failed:** {_cell(str(error))}\n\n{_table(summary)}")
+        _append(path, f"**Failed:** {_cell(str(error))}\n\n{_table(summary)}")
         raise
-    if path:
-        _append(path, _table(summary))
+    _append(path, _table(summary))
 
 
 def _append(path: Path, text: str) -> None:

@@ -5,8 +5,10 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from itertools import takewhile
 
@@ -20,6 +22,9 @@ from loader.errors import (
 from loader.months import format_month
 from loader.progress import Reporter
 from loader.settings import Settings
+
+#: How long dbt may take to cancel its queries when it is interrupted.
+_STOP_SECONDS = 3
 
 #: The last line of what the process says of a build.
 SUCCEEDED, FAILED = "dbt build: succeeded\n", "dbt build: failed\n"
@@ -44,12 +49,17 @@ class Dbt:
         self._target_path.mkdir(parents=True, exist_ok=True)
         self._lock = (self._target_path / "lock").open("w")
         self._process: subprocess.Popen[str] | None = None
+        self._starting = threading.Lock()
+        self._stopped = False
 
     def start(self) -> None:
         """Start the process, if there is none: it takes its time to read the project."""
-        if self._process:
-            return
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
+        with self._starting:
+            if self._process is None and not self._stopped:
+                self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(  # noqa: S603 - our own interpreter
             [
                 *(sys.executable, "-m", "loader.dbt_build"),
                 *("--no-use-colors", "--target", self._settings.target),
@@ -64,8 +74,23 @@ class Dbt:
             stderr=subprocess.STDOUT,
             # A build that outlives a killed loader keeps the lock until it ends.
             pass_fds=(self._lock.fileno(),),
+            # Ctrl-C on a terminal reaches us alone: `stop` ends it, once.
+            process_group=0,
             text=True,
         )
+
+    def stop(self) -> None:
+        """End the process at once: dbt cancels its queries, and a merge is rolled back."""
+        with self._starting:
+            self._stopped = True
+            process = self._process
+        if process:
+            process.send_signal(signal.SIGINT)
+            with suppress(OSError):
+                process.stdin.close()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_STOP_SECONDS)
+            process.kill()
 
     def close(self) -> None:
         """End the process, which waits for another month."""
@@ -98,17 +123,19 @@ class Dbt:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
         results_file = self._target_path / "run_results.json"
         results_file.unlink(missing_ok=True)
-        with reporter.stage(label, "merge", "nodes") as stage:
-            is_built, said = self._ask({"dataset": dataset, "month": format_month(month)})
-            results = json.loads(results_file.read_text()) if results_file.exists() else None
-            if results:
-                # The next build overwrites dbt's own.
-                kept = f"run_results_{dataset}_{format_month(month)}.json"
-                shutil.copy(results_file, self._target_path / kept)
-            stage.set(len(results["results"]) if results else 0)
-        fcntl.flock(self._lock, fcntl.LOCK_UN)
-        if not is_built or results is None:
-            raise _failure(label, results, said)
+        try:
+            with reporter.stage(label, "merge", "nodes") as stage:
+                is_built, said = self._ask({"dataset": dataset, "month": format_month(month)})
+                results = json.loads(results_file.read_text()) if results_file.exists() else None
+                if results:
+                    # The next build overwrites dbt's own.
+                    kept = f"run_results_{dataset}_{format_month(month)}.json"
+                    shutil.copy(results_file, self._target_path / kept)
+                if not is_built or results is None:
+                    raise _failure(label, results, said)
+                stage.set(len(results["results"]))
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
         return {
             _name(result): _rows_by_column(result)
             for result in results["results"]

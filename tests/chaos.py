@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,9 +65,9 @@ OF_COMMAND = {
 KILLS = {
     "SIGKILL": (signal.SIGKILL, False),
     "SIGTERM": (signal.SIGTERM, False),
-    "SIGKILL of the group": (signal.SIGKILL, True),
-    "SIGTERM of the group": (signal.SIGTERM, True),
-    "SIGINT of the group": (signal.SIGINT, True),
+    "SIGKILL of the session": (signal.SIGKILL, True),
+    "SIGTERM of the session": (signal.SIGTERM, True),
+    "SIGINT of the session": (signal.SIGINT, True),
 }
 ON_SERVER = ("server stopped at once", "server killed", "sessions terminated")
 ON_FILES = ("killed, dlt's folder wiped", "dlt's folder wiped")
@@ -321,7 +321,7 @@ class Watch:
 
 
 class Command:
-    """A plain command in a process group of its own."""
+    """A plain command in a session of its own."""
 
     def __init__(self, rig: Rig, arguments: list[str], env: dict[str, str]) -> None:
         self.output = (rig.folder / "output").open("w+")
@@ -340,17 +340,23 @@ class Command:
         return self.output.read()
 
     def survivors(self) -> list[int]:
-        """List the processes of the group that still run."""
+        """List the processes of the session that still run: the command, and dbt in its group."""
         found = []
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
                 pid, _, rest = stat.read_text().partition(" (")
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            state, _, group = rest.rpartition(") ")[2].split()[:3]
-            if int(group) == self.process.pid and state != "Z":
+            state, _, _, session = rest.rpartition(") ")[2].split()[:4]
+            if int(session) == self.process.pid and state != "Z":
                 found.append(int(pid))
         return found
+
+    def signal_all(self, number: int) -> None:
+        """Send a signal to the command and to dbt."""
+        for pid in self.survivors():
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
 
 def play(rig: Rig, plan: Plan) -> tuple[list[str], list[str]]:
@@ -433,8 +439,8 @@ def strike(rig: Rig, command: Command, fault: str) -> None:
     """Do what is to disturb a command, and wait until that has come about."""
     process = command.process
     if fault in KILLS:
-        number, whole_group = KILLS[fault]
-        (os.killpg if whole_group else os.kill)(process.pid, number)
+        number, whole_session = KILLS[fault]
+        (command.signal_all if whole_session else process.send_signal)(number)
     elif fault == "server stopped at once":
         os.kill(rig.server_pid(), signal.SIGQUIT)
     elif fault == "server killed":
@@ -446,7 +452,7 @@ def strike(rig: Rig, command: Command, fault: str) -> None:
         )
     else:
         if fault == "killed, dlt's folder wiped":
-            os.killpg(process.pid, signal.SIGKILL)
+            command.signal_all(signal.SIGKILL)
             process.wait()
         shutil.rmtree(rig.local_dir / "dlt", ignore_errors=True)
     process.wait(timeout=300)

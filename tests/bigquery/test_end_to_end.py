@@ -9,6 +9,7 @@ import math
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -270,14 +271,15 @@ def test_another_runs_lock_is_respected(on_bigquery, source):
     assert on_bigquery.loader("load", *options).returncode == 0
 
 
-def test_builds_take_turns(on_bigquery, source):
-    hold = (
+@pytest.fixture
+def waiting_run(on_bigquery, source) -> Iterator[subprocess.Popen[str]]:
+    """A run of yellow 2020-04 that waits for its turn to build; the turn ends with the test."""
+    options = ("--dataset", "yellow", "--month", "2020-04", "--source", source, "--force")
+    succeeded(on_bigquery.loader("run", *options))
+    on_bigquery.query(
         "update tlc_raw._locks set token = 'other', holder = 'a test',"
         " expires_at = timestamp_add(current_timestamp(), interval 1 hour) where name = 'build'"
     )
-    options = ("--dataset", "yellow", "--month", "2020-04", "--source", source, "--force")
-    succeeded(on_bigquery.loader("run", *options))
-    on_bigquery.query(hold)
     process = subprocess.Popen(
         [sys.executable, "-m", "loader", "run", *map(str, options)],
         cwd=PROJECT_DIR,
@@ -288,9 +290,29 @@ def test_builds_take_turns(on_bigquery, source):
     )
     waiting = next(line for line in process.stderr if "waiting" in line)
     assert waiting == "waiting for another run's dbt build in this warehouse to end\n"
+    yield process
+    end_turn(on_bigquery)
+    process.communicate()
+
+
+def end_turn(on_bigquery: BigQueryWorkspace) -> None:
     on_bigquery.query("update tlc_raw._locks set expires_at = null where name = 'build'")
-    assert "merged" in process.communicate(timeout=300)[0]
-    assert process.returncode == 0
+
+
+def test_builds_take_turns(on_bigquery, waiting_run):
+    end_turn(on_bigquery)
+    assert "merged" in waiting_run.communicate(timeout=300)[0]
+    assert waiting_run.returncode == 0
+
+
+def test_a_run_that_is_stopped_gives_its_locks_back(on_bigquery, waiting_run):
+    held = "select name from tlc_raw._locks where expires_at > current_timestamp() order by 1"
+    assert on_bigquery.query(held) == [("build",), ("yellow 2020-04",)]
+    waiting_run.terminate()
+    said = waiting_run.communicate(timeout=60)[1].splitlines()
+    assert waiting_run.returncode == 143
+    assert said[-1].startswith("stopped: yellow 2020-04 not done, nothing half-done")
+    assert on_bigquery.query(held) == [("build",)]
 
 
 def test_a_mirror_in_a_bucket_is_a_source(on_bigquery, source):

@@ -1,0 +1,64 @@
+"""Ctrl-C and SIGTERM: a command says how far it came, and ends at once.
+
+The command works in a thread of its own, so that the main thread can take a signal whatever the
+work waits for: the source, a lock, a query, or dlt, which makes an error of its own of a
+KeyboardInterrupt. Nothing is unwound: a command may be killed at any moment and leaves nothing
+half-done, so all there is to do is to tell the user, dbt, and who waits for a lock.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_at_stop: list[Callable[[], None]] = []
+
+
+def run(command: Callable[[], None]) -> None:
+    """Run a command that SIGINT and SIGTERM stop, with exit code 130 or 143.
+
+    Args:
+        command: what to run, in another thread. A second signal kills it.
+    """
+    # nohup and a shell's & make a process ignore signals, which it then goes on ignoring.
+    caught = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, _stop) for number in caught}
+    try:
+        with ThreadPoolExecutor(1) as worker:
+            worker.submit(command).result()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def at_stop(do: Callable[[], None]) -> Iterator[None]:
+    """Have something done should the command be stopped meanwhile.
+
+    Args:
+        do: what to do, in the main thread, while the work still goes on in others. What was
+            registered first is done first.
+    """
+    _at_stop.append(do)
+    try:
+        yield
+    finally:
+        _at_stop.remove(do)
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    for caught in _SIGNALS:
+        if signal.getsignal(caught) is _stop:
+            signal.signal(caught, signal.SIG_DFL)  # the next one ends the process at once
+    for do in tuple(_at_stop):
+        try:
+            do()
+        except Exception:
+            logging.getLogger(__name__).exception("while the command was stopped")
+    # Standard output is not flushed: what waits there is a part of a result.
+    os._exit(128 + number)

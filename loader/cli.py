@@ -35,7 +35,7 @@ from loader.months import (
 )
 from loader.plan import look, standing, window
 from loader.progress import Reporter, how_far
-from loader.run import MonthRun, RunOptions, run_months
+from loader.run import RunOptions, run_months
 from loader.settings import TARGETS, TLC_CDN, Settings, export_settings, load_settings
 from loader.summary import Summary, summarizing
 from loader.warehouse import Warehouse, connect_warehouse, merged_versions
@@ -147,7 +147,8 @@ def load(
     its rows are there. A file that has landed already is left alone.
     """
     months = _months(dataset, month, to)
-    asked, landed = [(dataset, one) for one in months], []
+    asked = [(dataset, one) for one in months]
+    landed: list[tuple[str, dt.date]] = []
     with _session(target, source) as context:
         context.reporter.if_stopped(lambda: [how_far(asked, landed, "landed")])
         for one in months:
@@ -204,7 +205,7 @@ def run(
             force=force,
         )
         _run(context, [(dataset, one) for one in months], options, told)
-    _finish(told.done, as_json)
+    _finish(told, as_json)
 
 
 @app.command()
@@ -252,7 +253,7 @@ def sync(
         absent = sum(one.file is None for one in told.plans)
         print(f"nothing new: {len(told.plans)} months looked at, {absent} not yet published")
         return
-    _finish(told.done, as_json)
+    _finish(told, as_json)
 
 
 def _run(
@@ -514,8 +515,9 @@ def _become(program: str, arguments: list[str] | None) -> None:
     os.execv(script, [program, *(arguments or [])])  # noqa: S606
 
 
-def _finish(done: Sequence[MonthRun], as_json: bool) -> None:
+def _finish(told: Summary, as_json: bool) -> None:
     """Print what a run did, and fail as the first month that failed did."""
+    done = told.done
     if as_json:
         _print_json(
             [
@@ -545,6 +547,8 @@ def _finish(done: Sequence[MonthRun], as_json: bool) -> None:
                 for one in done
             ],
         )
+        if len(done) > 1:
+            print(told.total())
     errors = [one.error for one in done if one.error]
     if len(done) == 1 and errors:
         raise errors[0]
@@ -566,7 +570,13 @@ def _print_table(columns: list[str], rows: list[list[str]]) -> None:
 
 
 def _print_json(value: Any) -> None:
-    print(json.dumps(value, default=str, indent=2))
+    print(json.dumps(value, default=_as_json, indent=2))
+
+
+def _as_json(value: object) -> str:
+    if isinstance(value, dt.datetime):  # all times of ours are UTC, and naive
+        return f"{value.isoformat(timespec='seconds')}Z"
+    return str(value)
 
 
 def main() -> None:

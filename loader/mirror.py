@@ -73,7 +73,8 @@ def mirror_months(
         LockedError: when another mirror runs in this TLC_LOCAL_DIR.
     """
     run = _Mirror(settings, dataset, _destination(destination, settings.source))
-    asked, done = [(dataset, month) for month in months], []
+    asked = [(dataset, month) for month in months]
+    done: list[tuple[str, dt.date]] = []
     reporter.if_stopped(lambda: [how_far(asked, done, "mirrored")])
     with _only_one(run.folder):
         if len(months) == 1:

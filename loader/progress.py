@@ -20,6 +20,7 @@ class Stage:
         """Begin a stage; use `Reporter.stage`."""
         self.done = 0
         self.unit = unit
+        self.note = ""  #: what to say of the stage besides, when it has ended
         self._bars = bars
         self._bar = bars.add_task(label, total=total, figures="") if bars else None
 
@@ -101,8 +102,10 @@ class Reporter:
         with self._bar(f"{label}  {name}", unit, total) as stage:
             yield stage
         seconds = time.monotonic() - started
-        rate = f"  {_amount(stage.done / seconds, unit)}/s" if stage.done and seconds > 0.05 else ""
-        self.say(f"{label}  {name:<9} {_amount(stage.done, unit):>16}  {seconds:6.1f} s{rate}")
+        line = f"{label}  {name:<9} {_amount(stage.done, unit):>16}  {seconds:6.1f} s"
+        if stage.done and seconds > 0.05:
+            line += f"  {_amount(stage.done / seconds, unit)}/s"
+        self.say(f"{line}  {stage.note}".rstrip())
 
     @contextmanager
     def months(self, total: int) -> Iterator[Callable[[], None]]:
@@ -114,19 +117,24 @@ class Reporter:
         Yields:
             A function, to be called for each month that is done.
         """
-        started = time.monotonic()
+        first_done = 0.0
 
         def one_done() -> None:
-            stage.add(1)
-            seconds = (time.monotonic() - started) / stage.done * (total - stage.done)
-            text = f"{stage.done} of {total} months, about {_minutes(seconds)} left"
-            if self._bars:
-                stage.set(stage.done, text)
-            elif stage.done < total:
+            nonlocal first_done
+            done, now = stage.done + 1, time.monotonic()
+            text = f"{done} of {total} months"
+            if done == 1:
+                first_done = now
+            else:  # the first month is not like the others: dbt starts, and nothing overlaps
+                left = (now - first_done) / (done - 1) * (total - done)
+                text += f", about {_minutes(left)} left"
+            stage.set(done, text)
+            if not self._bars and done < total:
                 self.say(text)
 
         if total > 1:
             with self._bar("in all", "months", total) as stage:
+                stage.set(0, f"0 of {total} months")
                 yield one_done
         else:
             yield lambda: None

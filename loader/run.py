@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from loader import download, interrupts
 from loader.download import LocalFile
@@ -155,7 +155,7 @@ class _Job:
         self._started = time.monotonic()
         self._held = held.enter_context(ExitStack())
         self._standing: Standing
-        self._file: Future[LocalFile | None] | None = None
+        self._file: Future[LocalFile | None]
         self._landing: Landing
         self._build: Future[Warnings] | None = None
         self.result: MonthRun | None = None
@@ -192,9 +192,12 @@ class _Job:
 
     def ends_before(self, other: "_Job") -> bool:
         """Wait for the build or the other's file; tell whether it was the build."""
-        if self._build and other._file:
-            wait((self._build, other._file), return_when=FIRST_COMPLETED)
-        return other._file is not None and not other._file.done()
+        if other.result:  # it failed before its download began
+            return False
+        if self._build:
+            awaited: list[Future[Any]] = [self._build, other._file]
+            wait(awaited, return_when=FIRST_COMPLETED)
+        return not other._file.done()
 
     def land(self) -> None:
         """Land the file when it is here."""
@@ -218,13 +221,16 @@ class _Job:
             or (self._drops_raw and self._warehouse.has_raw_rows(self._dataset, self._month))
         ):
             self._held.enter_context(self._warehouse.build_lock(self._reporter))
-            self._build = builds.submit(self._dbt.build, self._dataset, self._month, self._reporter)
+            rows = self._landing.landed.file_rows
+            self._build = builds.submit(
+                self._dbt.build, self._dataset, self._month, rows, self._reporter
+            )
 
     def finished(self, one_is_done: Callable[[], None]) -> MonthRun:
         """Do the last step, and return what was done."""
         self.step(self._finish)
         one_is_done()
-        return self.result
+        return cast(MonthRun, self.result)
 
     def _finish(self) -> None:
         """Reconcile when the build has ended, and clean up."""

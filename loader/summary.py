@@ -1,5 +1,6 @@
 """The summary that people read: Markdown, as GitHub shows it beside a run."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,10 +24,18 @@ class Summary:
     Attributes:
         plans: months that were looked at.
         done: months that were run.
+        started: when the command began, by the monotonic clock.
     """
 
     plans: Sequence[MonthPlan] = ()
     done: list[MonthRun] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+
+    def total(self) -> str:
+        """Return what was run in all, and how long it took: the months' own seconds overlap."""
+        rows = sum(one.rows or 0 for one in self.done)
+        seconds = time.monotonic() - self.started
+        return f"{len(self.done)} months, {rows:,} rows, {seconds:.1f} s"
 
 
 @contextmanager
@@ -69,7 +78,8 @@ def _table(summary: Summary) -> str:
     if not lines:
         return ""
     rows = [lines[key] for key in sorted(lines, key=lambda key: key[::-1])]
-    return "\n".join([_row(_COLUMNS), _ALIGNED, *map(_row, rows)]) + "\n\n"
+    table = "\n".join([_row(_COLUMNS), _ALIGNED, *map(_row, rows)]) + "\n\n"
+    return f"{table}{summary.total()}\n\n" if len(summary.done) > 1 else table
 
 
 def _skipped(plan: MonthPlan) -> list[str]:

@@ -99,12 +99,13 @@ class Dbt:
             self._process = None
         self._lock.close()
 
-    def build(self, dataset: str, month: dt.date, reporter: Reporter) -> Warnings:
+    def build(self, dataset: str, month: dt.date, rows: int, reporter: Reporter) -> Warnings:
         """Merge and test a landed month.
 
         Args:
             dataset: dataset to merge.
             month: file month to merge.
+            rows: rows of the month, to be shown.
             reporter: where to show progress.
 
         Returns:
@@ -124,7 +125,7 @@ class Dbt:
         results_file = self._target_path / "run_results.json"
         results_file.unlink(missing_ok=True)
         try:
-            with reporter.stage(label, "merge", "nodes") as stage:
+            with reporter.stage(label, "merge", "rows") as stage:
                 is_built, said = self._ask({"dataset": dataset, "month": format_month(month)})
                 results = json.loads(results_file.read_text()) if results_file.exists() else None
                 if results:
@@ -133,7 +134,8 @@ class Dbt:
                     shutil.copy(results_file, self._target_path / kept)
                 if not is_built or results is None:
                     raise _failure(label, results, said)
-                stage.set(len(results["results"]))
+                stage.set(rows)
+                stage.note = _tests(results)
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
         return {
@@ -180,6 +182,14 @@ def _rows_by_column(result: dict) -> dict[str, int]:
     """Return what macros/tests/rows_by_column.sql reports; for any other test, its failures."""
     message = result["adapter_response"].get("_message", "")
     return json.loads(message) if message.startswith("{") else {"rows": result["failures"]}
+
+
+def _tests(results: dict) -> str:
+    """Return how many tests passed, and how many warned; nothing when none ran."""
+    statuses = [r["status"] for r in results["results"] if r["unique_id"].startswith("test.")]
+    counts = {"passed": statuses.count("pass"), "warned": statuses.count("warn")}
+    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    return f"tests: {told}" if told else ""
 
 
 def _failure(label: str, results: dict | None, said: list[str]) -> LoaderError:

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -351,6 +352,10 @@ def test_a_month_without_a_value_is_refused(answers):
 # ---- What commands show --------------------------------------------------------------------------
 
 
+#: To the second, in UTC.
+ISO_8601 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
 @pytest.fixture(scope="module")
 def stocked(new_workspace) -> Workspace:
     """2023-01 merged, 2023-02 landed, 2023-03 only published."""
@@ -373,6 +378,9 @@ def test_status_shows_the_ledger(stocked):
         ("2023-02", "landed, not merged", 2_000, None),
     ]
     assert all(len(row["sha256"]) == 64 for row in rows)
+    times = [rows[0]["landed_at"], rows[0]["merged_at"], rows[1]["landed_at"]]
+    assert all(ISO_8601.fullmatch(time) for time in times)
+    assert rows[1]["merged_at"] is None
     lines = succeeded(stocked.loader("status")).stdout.splitlines()
     assert len(lines) == 3
     assert "1,000" in lines[1]
@@ -390,6 +398,7 @@ def test_available_compares_the_source_with_the_warehouse(stocked):
         ("2023-02", True, "landed, not merged", False),
         ("2023-03", True, "", False),
     ]
+    assert all(ISO_8601.fullmatch(row["last_modified"]) for row in rows[1:])
     small_month(stocked.source, "2023-01", rows=900)
     try:
         lines = succeeded(stocked.loader(*command)).stdout.splitlines()

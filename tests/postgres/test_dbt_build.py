@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -68,6 +69,8 @@ def test_a_warning_names_columns_and_the_number_of_their_rows(workspace):
         "accepted_ranges_green": {"trip_distance": 3, "fare_amount": 2},
         "never_null_green_times": {"pickup_datetime": 1},
     }
+    merge = next(line for line in process.stderr.splitlines() if "  merge  " in line)
+    assert re.search(rf"  {rows} rows  .* rows/s  tests: [0-9]+ passed, 2 warned$", merge)
     ranges = "2 columns have values outside their range: trip_distance 3, fare_amount 2"
     assert f"green 2023-01  warning: {ranges}\n" in process.stderr
     assert "1 column has missing values: pickup_datetime 1\n" in process.stderr

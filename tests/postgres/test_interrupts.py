@@ -5,6 +5,7 @@ a server that sends nothing more or a lock, is there until they have ended.
 """
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -134,7 +135,8 @@ def test_in_a_download(workspace, running, cdn, tmp_path):
     assert [line.split(" | ")[0] for line in told[4:] if line] == ["| green 2023-01"]
     assert_same(stored(workspace, "green", "2023-01"), expected(paths["2023-01"], "green"))
 
-    succeeded(workspace.loader(*command))
+    again = succeeded(workspace.loader(*command))
+    assert re.fullmatch(r"3 months, 9,000 rows, [0-9.]+ s", again.stdout.splitlines()[-1])
     for month, path in paths.items():
         assert_same(stored(workspace, "green", month), expected(path, "green"))
 

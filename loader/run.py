@@ -193,12 +193,13 @@ class _Job:
     def ends_before(self, other: "_Job") -> bool:
         """Wait for the build or the other's file; tell whether it was the build."""
         if self._build and other._file:
-            wait((self._build, other._file), return_when=FIRST_COMPLETED)
+            both: tuple[Future[Any], ...] = (self._build, other._file)
+            wait(both, return_when=FIRST_COMPLETED)
         return other._file is not None and not other._file.done()
 
     def land(self) -> None:
         """Land the file when it is here."""
-        file = self._file.result()
+        file = self._file.result() if self._file else None
         if file:
             self._dbt.start()  # it is ready to build when the file has landed
         landing = land_month(self._settings, self._warehouse, self._standing, file, self._reporter)
@@ -224,6 +225,7 @@ class _Job:
         """Do the last step, and return what was done."""
         self.step(self._finish)
         one_is_done()
+        assert self.result  # noqa: S101 - the last step has made it
         return self.result
 
     def _finish(self) -> None:

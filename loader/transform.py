@@ -33,7 +33,11 @@ SUCCEEDED, FAILED = "dbt build: succeeded\n", "dbt build: failed\n"
 #: Tests that warned: by name, the number of rows by column ("rows" for a test that names none).
 Warnings = dict[str, dict[str, int]]
 #: What is wrong with the rows that a generic test counts by column.
-_FAULTS = {"accepted_ranges": "values outside their range", "never_null": "missing values"}
+_FAULTS = {
+    "accepted_ranges": "values outside their range",
+    "never_null": "missing values",
+    "relationships": "codes that the dictionary doesn't have",
+}
 
 
 class Dbt:

@@ -282,9 +282,10 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
     with _session(target, None) as context:
         merged = merged_versions(context.warehouse)
         landed = {(v.dataset, v.file_month): v for v in context.warehouse.landed_files()}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for key in sorted(merged.keys() | landed.keys()):
-        entry, version = merged.get(key), landed.get(key)
+        version = landed.get(key)
+        entry: Any = merged.get(key)
         rows.append(
             {
                 "dataset": key[0],
@@ -342,7 +343,7 @@ def available(
         first = parse_month(month) if month else last.replace(year=max(last.year - 1, 1))
         months = month_range(max(first, FIRST_MONTH[dataset]), last)
         plans = look(context.settings, context.warehouse, ((dataset, one) for one in months))
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "dataset": one.dataset,
             "month": format_month(one.month),

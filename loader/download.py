@@ -124,7 +124,7 @@ class _Part:
 
     def begin(self, etag: str | None) -> None:
         self.discard()
-        if _is_strong(etag):
+        if etag and _is_strong(etag):
             self._etag_path.write_text(etag)
 
     def size_of(self, file: PublishedFile) -> int:
@@ -332,4 +332,4 @@ def _sha256(path: Path) -> str:
 
 
 def _is_strong(etag: str | None) -> bool:
-    return bool(etag) and not etag.startswith("W/")
+    return bool(etag) and not str(etag).startswith("W/")

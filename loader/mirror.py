@@ -107,7 +107,7 @@ class _Destination(Protocol):
     def version(self, name: str) -> str | None:
         """Tell how a file looks now; None when it is not there."""
 
-    def put(self, file: LocalFile) -> str:
+    def put(self, file: LocalFile) -> str | None:
         """Copy a file, all or nothing, and verify it; return how it looks then."""
 
     def read_note(self, name: str) -> str | None:
@@ -127,7 +127,7 @@ class _Folder:
         except FileNotFoundError:
             return None
 
-    def put(self, file: LocalFile) -> str:
+    def put(self, file: LocalFile) -> str | None:
         self.path.mkdir(parents=True, exist_ok=True)
         path = self.path / file.published.name
         part = path.with_name(f"{path.name}.part")
@@ -156,7 +156,7 @@ class _Bucket:
         found = filesystem.look(self._url(name))
         return _signal(found.size, found.version, found.last_modified) if found else None
 
-    def put(self, file: LocalFile) -> str:
+    def put(self, file: LocalFile) -> str | None:
         url = self._url(file.published.name)
         filesystem.upload(file.path, url)
         found = filesystem.look(url)
@@ -234,7 +234,8 @@ class _Mirror:
 def _destination(destination: str, source: str) -> _Destination:
     if filesystem.is_bucket(destination):
         base = destination.rstrip("/")
-        same, made = base == source, _Bucket(base)
+        same = base == source
+        made: _Destination = _Bucket(base)
     elif destination and "://" not in destination:
         path = Path(destination).resolve()
         same, made = path == Path(source).resolve(), _Folder(path)

@@ -9,7 +9,7 @@ import fcntl
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import dlt
@@ -171,13 +171,13 @@ class DltProgress(Collector):
             stages: dlt's steps to show, and what they are called.
             rows: rows of the file.
         """
-        self.step = None
+        self.step: str = ""
         self._reporter = reporter
         self._label = label
         self._stages = stages
         self._rows = rows
         self._lock = threading.Lock()
-        self._context = None
+        self._context: AbstractContextManager[Stage] | None = None
         self._stage: Stage | None = None
 
     def add_rows(self, rows: int) -> None:
@@ -226,7 +226,7 @@ class DltProgress(Collector):
 
     def _stop(self) -> None:
         if self._context:
-            if self._jobs_done or self.step.startswith("Load"):
+            if self._stage and (self._jobs_done or self.step.startswith("Load")):
                 self._stage.set(self._rows)
             self._context.__exit__(None, None, None)
             self._context = self._stage = None

@@ -21,15 +21,14 @@ class Stage:
         self.done = 0
         self.unit = unit
         self.note = ""  #: what to say of the stage besides, when it has ended
-        self._bars = bars
-        self._bar = bars.add_task(label, total=total, figures="") if bars else None
+        self._bar = (bars, bars.add_task(label, total=total, figures="")) if bars else None
 
     def set(self, done: int, figures: str | None = None) -> None:
         """Tell how much is done so far, in the stage's unit; `figures` says it in other words."""
         self.done = done
-        if self._bars:
-            figures = figures or _amount(done, self.unit)
-            self._bars.update(self._bar, completed=done, figures=figures)
+        if self._bar:
+            bars, task = self._bar
+            bars.update(task, completed=done, figures=figures or _amount(done, self.unit))
 
     def add(self, amount: int) -> None:
         """Tell that more is done."""
@@ -37,8 +36,9 @@ class Stage:
 
     def close(self) -> None:
         """Take the bar away."""
-        if self._bars:
-            self._bars.remove_task(self._bar)
+        if self._bar:
+            bars, task = self._bar
+            bars.remove_task(task)
 
 
 class Reporter:
@@ -163,7 +163,7 @@ class Reporter:
             with self._lock:
                 stage.close()
                 self._shown -= 1
-                if not self._shown:
+                if self._bars and not self._shown:
                     self._bars.stop()
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 from loader import download, interrupts
 from loader.download import LocalFile
@@ -155,7 +155,7 @@ class _Job:
         self._started = time.monotonic()
         self._held = held.enter_context(ExitStack())
         self._standing: Standing
-        self._file: Future[LocalFile | None]
+        self._file: Future[LocalFile | None] | None = None
         self._landing: Landing
         self._build: Future[Warnings] | None = None
         self.result: MonthRun | None = None
@@ -192,16 +192,14 @@ class _Job:
 
     def ends_before(self, other: "_Job") -> bool:
         """Wait for the build or the other's file; tell whether it was the build."""
-        if other.result:  # it failed before its download began
-            return False
-        if self._build:
-            awaited: list[Future[Any]] = [self._build, other._file]
-            wait(awaited, return_when=FIRST_COMPLETED)
-        return not other._file.done()
+        if self._build and other._file:
+            both: tuple[Future[Any], ...] = (self._build, other._file)
+            wait(both, return_when=FIRST_COMPLETED)
+        return other._file is not None and not other._file.done()
 
     def land(self) -> None:
         """Land the file when it is here."""
-        file = self._file.result()
+        file = self._file.result() if self._file else None
         if file:
             self._dbt.start()  # it is ready to build when the file has landed
         landing = land_month(self._settings, self._warehouse, self._standing, file, self._reporter)
@@ -230,7 +228,8 @@ class _Job:
         """Do the last step, and return what was done."""
         self.step(self._finish)
         one_is_done()
-        return cast(MonthRun, self.result)
+        assert self.result  # noqa: S101 - the last step has made it
+        return self.result
 
     def _finish(self) -> None:
         """Reconcile when the build has ended, and clean up."""

@@ -11,6 +11,7 @@ import sys
 import threading
 from contextlib import suppress
 from itertools import takewhile
+from typing import Any
 
 from loader.errors import (
     TABLE_IN_USE,
@@ -32,7 +33,11 @@ SUCCEEDED, FAILED = "dbt build: succeeded\n", "dbt build: failed\n"
 #: Tests that warned: by name, the number of rows by column ("rows" for a test that names none).
 Warnings = dict[str, dict[str, int]]
 #: What is wrong with the rows that a generic test counts by column.
-_FAULTS = {"accepted_ranges": "values outside their range", "never_null": "missing values"}
+_FAULTS = {
+    "accepted_ranges": "values outside their range",
+    "never_null": "missing values",
+    "relationships": "codes that the dictionary doesn't have",
+}
 
 
 class Dbt:
@@ -87,7 +92,8 @@ class Dbt:
         if process:
             process.send_signal(signal.SIGINT)
             with suppress(OSError):
-                process.stdin.close()
+                if process.stdin:
+                    process.stdin.close()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_STOP_SECONDS)
             process.kill()
@@ -147,15 +153,16 @@ class Dbt:
     def _ask(self, variables: dict[str, str]) -> tuple[bool, list[str]]:
         """Have a month built; tell whether it was, and what dbt said."""
         self.start()
+        process: Any = self._process  # its pipes are there
         with suppress(BrokenPipeError):  # it has ended: what it said last says why
-            self._process.stdin.write(json.dumps(variables) + "\n")
-            self._process.stdin.flush()
+            process.stdin.write(json.dumps(variables) + "\n")
+            process.stdin.flush()
         said: list[str] = []
-        for line in self._process.stdout:
+        for line in process.stdout:
             if line in (SUCCEEDED, FAILED):
                 return line == SUCCEEDED, said
             said.append(line)
-        self._process.wait()
+        process.wait()
         self._process = None  # the next month gets another
         return False, said
 
@@ -178,13 +185,13 @@ def describe_warning(test: str, rows: dict[str, int]) -> str:
     return f"{test}: {found}"
 
 
-def _rows_by_column(result: dict) -> dict[str, int]:
+def _rows_by_column(result: dict[str, Any]) -> dict[str, int]:
     """Return what macros/tests/rows_by_column.sql reports; for any other test, its failures."""
     message = result["adapter_response"].get("_message", "")
     return json.loads(message) if message.startswith("{") else {"rows": result["failures"]}
 
 
-def _tests(results: dict) -> str:
+def _tests(results: dict[str, Any]) -> str:
     """Return how many tests passed, and how many warned; nothing when none ran."""
     statuses = [r["status"] for r in results["results"] if r["unique_id"].startswith("test.")]
     counts = {"passed": statuses.count("pass"), "warned": statuses.count("warn")}
@@ -192,7 +199,7 @@ def _tests(results: dict) -> str:
     return f"tests: {told}" if told else ""
 
 
-def _failure(label: str, results: dict | None, said: list[str]) -> LoaderError:
+def _failure(label: str, results: dict[str, Any] | None, said: list[str]) -> LoaderError:
     failed = [r for r in (results or {}).get("results", ()) if r["status"] in ("error", "fail")]
     for result in failed:
         if "rows_reconcile" in result["unique_id"]:
@@ -210,12 +217,12 @@ def _failure(label: str, results: dict | None, said: list[str]) -> LoaderError:
     return WarehouseError(f"{label}: dbt build failed: {reason}; logs/dbt.log has the details")
 
 
-def _said_of(result: dict) -> str:
+def _said_of(result: dict[str, Any]) -> str:
     """Return dbt's message on one line, without its heading and the macros that were called."""
     lines = [line.strip() for line in (result["message"] or "").splitlines()]
     said = takewhile(lambda line: not line.startswith(("> in macro", "compiled code at")), lines)
     return " ".join(line for line in said if line and " Error in " not in line)
 
 
-def _name(result: dict) -> str:
+def _name(result: dict[str, Any]) -> str:
     return result["unique_id"].split(".")[2]

@@ -51,7 +51,7 @@ def test_a_warning_names_columns_and_the_number_of_their_rows(workspace):
     table = pq.read_table(path)
     ordinary = {"trip_distance": 2.5, "fare_amount": 9.5, "tip_amount": 1.0, "tolls_amount": 0.0}
     ordinary |= {"total_amount": 12.0, "RatecodeID": 1, "passenger_count": 1, "payment_type": 1}
-    odd = {"trip_distance": [2_000.0] * 3, "fare_amount": [-1.0, 2_000.0]}
+    odd = {"trip_distance": [2_000.0] * 3, "fare_amount": [-1.0, 2_000.0], "RatecodeID": [7] * 4}
     for name, value in ordinary.items():
         values = [*odd.get(name, []), *[value] * rows][:rows]
         place = table.schema.get_field_index(name)
@@ -68,12 +68,15 @@ def test_a_warning_names_columns_and_the_number_of_their_rows(workspace):
     assert told["warnings"] == {
         "accepted_ranges_green": {"trip_distance": 3, "fare_amount": 2},
         "never_null_green_times": {"pickup_datetime": 1},
+        "relationships_green": {"rate_code_id": 4},
     }
     merge = next(line for line in process.stderr.splitlines() if "  merge  " in line)
-    assert re.search(rf"  {rows} rows  .* rows/s  tests: [0-9]+ passed, 2 warned$", merge)
+    assert re.search(rf"  {rows} rows  .* rows/s  tests: [0-9]+ passed, 3 warned$", merge)
     ranges = "2 columns have values outside their range: trip_distance 3, fare_amount 2"
     assert f"green 2023-01  warning: {ranges}\n" in process.stderr
     assert "1 column has missing values: pickup_datetime 1\n" in process.stderr
+    unknown = "1 column has codes that the dictionary doesn't have: rate_code_id 4"
+    assert unknown in process.stderr
 
     built = succeeded(workspace.dbt("build", "--vars", "{month: 2023-01}", **DATA_TESTS))
     reported = "accepted_ranges_green: rows by column: trip_distance 3, fare_amount 2"

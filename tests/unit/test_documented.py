@@ -50,6 +50,13 @@ def is_described(thing):
     return bool((thing.get("description") or "").strip())
 
 
+def test_no_description_ends_in_an_empty_line(manifest):
+    kinds = ("nodes", "sources", "macros", "exposures", "unit_tests")
+    things = [thing for kind in kinds for thing in of_project(manifest[kind])]
+    texts = {thing["unique_id"]: thing["description"] for thing in things}
+    assert [name for name, text in texts.items() if text != text.strip()] == []
+
+
 def undescribed(node):
     """Names of a node and of its columns that have no description."""
     columns = {f"{node['name']}.{name}": column for name, column in node["columns"].items()}
@@ -87,6 +94,33 @@ def test_source_tables_are_described(manifest):
     assert [name for source in sources for name in undescribed(source)] == []
 
 
+def test_exposures_are_described(manifest):
+    exposures = of_project(manifest["exposures"])
+    assert exposures
+    assert [one["name"] for one in exposures if not is_described(one)] == []
+
+
+def test_what_others_query_is_public_and_has_a_contract(manifest):
+    models = [n for n in of_project(manifest["nodes"]) if n["resource_type"] == "model"]
+    public = {model["name"] for model in models if model["access"] == "public"}
+    assert public == {"trips", "yellow_tripdata", "green_tripdata", "file_ledger"}
+    assert public == {m["name"] for m in models if m["contract"]["enforced"]}
+
+
+def test_every_code_of_a_trip_has_a_relationship_to_the_dictionary(manifest):
+    keys = {
+        node["attached_node"].split(".")[-1]: node["test_metadata"]["kwargs"]["keys"]
+        for node in of_project(manifest["nodes"])
+        if node.get("test_metadata", {}).get("name") == "relationships_by_column"
+    }
+    codes = {"vendor_id", "rate_code_id", "payment_type", "trip_type"}
+    codes |= {"pickup_location_id", "dropoff_location_id"}
+    for dataset in ("yellow", "green"):
+        table = f"{dataset}_tripdata"
+        columns = manifest["nodes"][f"model.{PACKAGE}.{table}"]["columns"]
+        assert set(keys[table]) == codes & set(columns)
+
+
 def test_unit_tests_are_described(manifest):
     tests = of_project(manifest["unit_tests"])
     assert tests
@@ -114,6 +148,7 @@ def test_yaml_documents_no_macro_that_is_gone(manifest):
 
 def test_docs_have_no_block_that_nothing_uses(manifest):
     blocks = {block["name"] for block in of_project(manifest["docs"])}
+    blocks.remove("__overview__")  # the front page
     yaml = "".join(
         path.read_text()
         for folder in ("models", "seeds", "macros")

@@ -4,7 +4,6 @@ import itertools
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import pytest
 
 from loader import local_postgres
 from loader.settings import PROJECT_DIR
+from tests import forks
 
 _DATA = Path(os.environ.get("TLC_TEST_DATA") or PROJECT_DIR.parent / "shared" / "data")
 #: The folder of real files (trip-data/, republished/, facts/), for parametrized tests, which are
@@ -120,7 +120,7 @@ class Workspace:
         self, *args: object, cwd: Path = PROJECT_DIR, **env: str
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, *map(str, args)],
+            [forks.python(), *map(str, args)],
             cwd=cwd,
             env=self.env | env,
             capture_output=True,

@@ -1,7 +1,6 @@
 """Commands at once on one warehouse: nothing is lost or doubled; who can't go on waits, or ends."""
 
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from loader.months import file_name, parse_month
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
+from tests import forks
 from tests.conftest import Workspace
 from tests.exact import assert_same, expected, landed, stored
 
@@ -46,7 +46,7 @@ def together(commands: Sequence[tuple[Workspace, Sequence[str]]]) -> list[Outcom
     """Start commands at the same moment, and wait for all of them."""
     processes = [
         subprocess.Popen(
-            [sys.executable, *arguments],
+            [forks.python(), *arguments],
             cwd=PROJECT_DIR,
             env=workspace.env,
             stdout=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,18 +45,21 @@ def machines(workspace: Workspace, count: int) -> list[Workspace]:
 
 def together(commands: Sequence[tuple[Workspace, Sequence[str]]]) -> list[Outcome]:
     """Start commands at the same moment, and wait for all of them."""
-    processes = [
-        subprocess.Popen(
-            [forks.python(), *arguments],
-            cwd=PROJECT_DIR,
-            env=workspace.env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for workspace, arguments in commands
-    ]
-    said = [process.communicate(timeout=300)[0] for process in processes]
+    with ExitStack() as stack:
+        for workspace, arguments in commands:
+            stack.enter_context(workspace.parsed(arguments))
+        processes = [
+            subprocess.Popen(
+                [forks.python(), *arguments],
+                cwd=PROJECT_DIR,
+                env=workspace.env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for workspace, arguments in commands
+        ]
+        said = [process.communicate(timeout=300)[0] for process in processes]
     return [Outcome(p.returncode, text) for p, text in zip(processes, said, strict=True)]
 
 

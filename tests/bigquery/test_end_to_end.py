@@ -8,7 +8,6 @@ import json
 import math
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from loader.contract import dataset_table
 from loader.filesystem import open_filesystem
 from loader.sample import schema_of, write_month
 from loader.settings import PROJECT_DIR
+from tests import forks
 from tests.conftest import DATA_DIR, Workspace, clean_env, succeeded
 
 MONTHS = {
@@ -281,7 +281,7 @@ def waiting_run(on_bigquery, source) -> Iterator[subprocess.Popen[str]]:
         " expires_at = timestamp_add(current_timestamp(), interval 1 hour) where name = 'build'"
     )
     process = subprocess.Popen(
-        [sys.executable, "-m", "loader", "run", *map(str, options)],
+        [forks.python(), "-m", "loader", "run", *map(str, options)],
         cwd=PROJECT_DIR,
         env=on_bigquery.env,
         stdout=subprocess.PIPE,

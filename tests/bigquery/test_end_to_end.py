@@ -249,6 +249,13 @@ def test_run_replaces_a_republished_month_alone_and_then_has_nothing_to_do(
     assert again["changed"] is False
 
 
+def test_freshness_looks_at_each_datasets_months(on_bigquery):
+    freshness = "from dbt.cli.main import cli; cli(['--no-use-colors', 'source', 'freshness'])"
+    late = on_bigquery.python(freshness)
+    assert "ERROR STALE freshness of tlc_raw.yellow_tripdata" in late.stdout  # 2020-04
+    assert "ERROR freshness" not in late.stdout
+
+
 def test_no_part_of_a_landed_file_stays_in_the_bucket(on_bigquery, monkeypatch):
     for name in ("STORAGE_EMULATOR_HOST", "BIGQUERY_ACCESS_TOKEN"):
         monkeypatch.setenv(name, on_bigquery.env[name])

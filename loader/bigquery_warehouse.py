@@ -30,7 +30,7 @@ from tenacity import (
 
 from loader import interrupts
 from loader.conform import Conformer
-from loader.contract import dataset_table, load_contract
+from loader.datasets import get_dataset, month_files_columns
 from loader.errors import LockedError, ReconciliationError, UsageError, WarehouseError
 from loader.filesystem import open_filesystem
 from loader.months import format_month
@@ -367,14 +367,14 @@ class BigQueryWarehouse:
 
     def table_rows(self, dataset: str, month: dt.date) -> int:
         """Count a month's rows in the trips table."""
-        table = self._table(self._final, dataset_table(dataset).name)
+        table = self._table(self._final, get_dataset(dataset).table)
         (row,) = self._query(
             f"select count(*) as n from {table} where file_month = @month", month=month
         )
         return row["n"]
 
     def _raw_table(self, dataset: str) -> str:
-        return self._table(self._raw, dataset_table(dataset).name)
+        return self._table(self._raw, get_dataset(dataset).table)
 
     def _table(self, schema: str, name: str) -> str:
         return f"`{self._project}.{schema}.{name}`"
@@ -416,7 +416,7 @@ def _google_errors_told() -> Iterator[None]:
 
 def _parameter_type(name: str, value: Any) -> str:
     """Return a parameter's type: that of the column of `month_files`, else of the value."""
-    for column in load_contract()["month_files"].columns:
+    for column in month_files_columns():
         if column.name == name:
             return _PARAMETER_TYPES[column.data_type]
     return "DATE" if isinstance(value, dt.date) else "STRING"

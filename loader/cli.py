@@ -19,18 +19,15 @@ from rich.console import Console
 from rich.table import Table
 
 from loader import __version__, interrupts, local_postgres
+from loader.datasets import check_supported, datasets, get_dataset
 from loader.doctor import checks
 from loader.errors import LoaderError, WarehouseError
 from loader.land import fetch_month, land_month, read_standing
 from loader.log import log_to_file, showing_retries
 from loader.mirror import mirror_months
 from loader.months import (
-    DATASETS,
-    FIRST_MONTH,
-    check_supported,
     format_month,
     month_range,
-    parse_dataset,
     parse_month,
 )
 from loader.plan import look, standing, window
@@ -52,7 +49,7 @@ app.add_typer(postgres_app, name="postgres")
 
 DatasetOption = Annotated[
     str,
-    typer.Option("--dataset", help="yellow or green", autocompletion=lambda: list(DATASETS)),
+    typer.Option("--dataset", help="green, yellow, …", autocompletion=lambda: list(datasets())),
 ]
 MonthOption = Annotated[str, typer.Option("--month", help="file month, YYYY-MM")]
 ToOption = Annotated[str | None, typer.Option("--to", help="last month of a range, YYYY-MM")]
@@ -125,7 +122,7 @@ def _reporting(settings: Settings) -> Iterator[Reporter]:
 
 def _months(dataset: str, month: str, to: str | None) -> list[dt.date]:
     """Check the options that say what to load; nothing else reads them."""
-    parse_dataset(dataset)
+    get_dataset(dataset)
     first = parse_month(month)
     months = month_range(first, parse_month(to) if to else first)
     check_supported(dataset, first)
@@ -211,7 +208,7 @@ def run(
 @app.command()
 def sync(
     dataset: Annotated[
-        str | None, typer.Option("--dataset", help="yellow or green; default both")
+        str | None, typer.Option("--dataset", help="green, yellow, …; default all")
     ] = None,
     since: Annotated[
         str | None,
@@ -233,13 +230,13 @@ def sync(
     One request a month, one after the other. Months are run oldest first, as `run` does them; that
     some are not published yet is normal, and that there is nothing new, too.
     """
-    datasets = [parse_dataset(dataset)] if dataset else list(DATASETS)
+    names = [get_dataset(dataset).name] if dataset else list(datasets())
     first, last = (parse_month(text) if text else None for text in (since, to))
     with summarizing(summary) as told, _session(target, source) as context:
         settings, warehouse, reporter = context.settings, context.warehouse, context.reporter
         months = [
             (name, month)
-            for name in datasets
+            for name in names
             for month in window(warehouse, name, settings.today, first, last)
         ]
         told.plans = look(settings, warehouse, months)
@@ -337,11 +334,11 @@ def available(
 
     One request a month. TLC publishes about two months after a month ends.
     """
-    parse_dataset(dataset)
+    first_month = get_dataset(dataset).first_month
     with _session(target, source) as context:
         last = parse_month(to) if to else context.settings.today.replace(day=1)
         first = parse_month(month) if month else last.replace(year=max(last.year - 1, 1))
-        months = month_range(max(first, FIRST_MONTH[dataset]), last)
+        months = month_range(max(first, first_month), last)
         plans = look(context.settings, context.warehouse, ((dataset, one) for one in months))
     rows: list[dict[str, Any]] = [
         {

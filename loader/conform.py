@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from loader.contract import Column, Table, dataset_table
+from loader.datasets import Column, Dataset, get_dataset
 from loader.errors import FileRefusedError
 from loader.months import file_name, format_month
 
@@ -43,9 +43,9 @@ class Conformer:
     path: Path
 
     @cached_property
-    def table(self) -> Table:
-        """The raw table that the file lands in."""
-        return dataset_table(self.dataset)
+    def contract(self) -> Dataset:
+        """What files of the dataset hold."""
+        return get_dataset(self.dataset)
 
     @cached_property
     def file_schema(self) -> pa.Schema:
@@ -64,7 +64,7 @@ class Conformer:
         """
         by_spelling = {
             spelling.name.lower(): column.name
-            for column in self.table.file_columns
+            for column in self.contract.file_columns
             for spelling in column.spellings
         }
         names = self.file_schema.names
@@ -78,12 +78,12 @@ class Conformer:
                     known, f"the file has it twice, as {names[found[known]]!r} and {name!r}"
                 )
             found[known] = index
-        for column in self.table.file_columns:
+        for column in self.contract.file_columns:
             if column.key and column.name not in found:
                 raise self._refused(
                     column.name,
                     "missing, and rows can't be told apart without it; if TLC renamed it, add the"
-                    " spelling to models/sources/sources.yml",
+                    f" spelling to {self.contract.declaration}",
                 )
         return found
 
@@ -103,7 +103,7 @@ class Conformer:
                 f" {MAX_UNKNOWN_COLUMNS}; look at the file"
             )
         found: dict[str, int] = {}
-        taken = {column.name for column in self.table.columns} | _SYSTEM_COLUMNS
+        taken = {column.name for column in self.contract.columns} | _SYSTEM_COLUMNS
         for index, name in enumerate(self.file_schema.names):
             if index in self.mapping.values():
                 continue
@@ -127,14 +127,14 @@ class Conformer:
         """Contract columns that a file of this month should have, and this one lacks."""
         return [
             column.name
-            for column in self.table.file_columns
+            for column in self.contract.file_columns
             if column.expected(self.month) and column.name not in self.mapping
         ]
 
     @cached_property
     def schema(self) -> pa.Schema:
         """Columns and types of the conformed batches."""
-        fields = [pa.field(column.name, column.arrow_type) for column in self.table.file_columns]
+        fields = [pa.field(column.name, column.arrow_type) for column in self.contract.file_columns]
         fields += [pa.field(name, pa.string()) for name in self.unknown]
         fields += [pa.field("_file_month", pa.date32()), pa.field("_file_row", pa.int32())]
         return pa.schema(fields)
@@ -189,7 +189,7 @@ class Conformer:
             ) from error
 
     def _conform(self, batch: pa.RecordBatch, first_row: int) -> pa.RecordBatch:
-        arrays = [self._cast(column, batch) for column in self.table.file_columns]
+        arrays = [self._cast(column, batch) for column in self.contract.file_columns]
         arrays += [self._as_text(name, batch.column(i)) for name, i in self.unknown.items()]
         arrays.append(pa.repeat(pa.scalar(self.month, pa.date32()), batch.num_rows))
         ones = pa.repeat(pa.scalar(1, pa.int32()), batch.num_rows)

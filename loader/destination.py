@@ -126,7 +126,7 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
             month=dt.date.fromisoformat(reference["month"]),
             path=Path(reference["path"]),
         )
-        keys = SharedKeys(conformer.table)
+        keys = SharedKeys(conformer.contract)
         copying: set[Future[None]] = set()
         try:
             with ThreadPoolExecutor(_COPIES) as copies:

@@ -47,7 +47,7 @@ class PublishedFile:
     """A month file as its source describes it.
 
     Attributes:
-        dataset: yellow or green.
+        dataset: dataset of the file.
         month: the file month.
         name: the file's name, ours and not the server's.
         url: full address or absolute path. It may hold a password: show it through `redact`.
@@ -185,7 +185,7 @@ def find(source: str, dataset: str, month: dt.date) -> PublishedFile | None:
 
     Args:
         source: base URL, folder or bucket.
-        dataset: yellow or green.
+        dataset: dataset of the file.
         month: the file month.
 
     Returns:
@@ -204,7 +204,7 @@ def require(source: str, dataset: str, month: dt.date) -> PublishedFile:
 
     Args:
         source: base URL, folder or bucket.
-        dataset: yellow or green.
+        dataset: dataset of the file.
         month: the file month.
 
     Returns:
@@ -293,7 +293,7 @@ def describe(response: requests.Response, dataset: str, month: dt.date, url: str
 
     Args:
         response: the answer to a HEAD or a GET of the whole file.
-        dataset: yellow or green.
+        dataset: dataset of the file.
         month: the file month.
         url: the address that was asked for.
 

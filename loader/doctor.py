@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import version
 
 from loader import discover
-from loader.contract import load_contract
+from loader.datasets import datasets
 from loader.errors import SourceError, UsageError
 from loader.settings import Settings
 from loader.warehouse import connect_warehouse
@@ -27,7 +27,7 @@ def checks(settings: Settings, work: str) -> Iterator[tuple[str, Callable[[], st
     if work not in WORK:
         raise UsageError(f"unknown work {work!r}: choose from {', '.join(WORK)}")
     yield "versions", _versions
-    yield "contract", lambda: f"{len(load_contract())} raw tables in models/sources/sources.yml"
+    yield "contract", lambda: f"{', '.join(datasets())} in models/sources"
     # The source last: it may be slow to answer.
     yield f"target {settings.target}", lambda: _target(settings, work)
     yield f"source {discover.redact(settings.source)}", lambda: _source(settings)
@@ -42,10 +42,12 @@ def _versions() -> str:
 
 def _source(settings: Settings) -> str:
     month = discover.REFERENCE_MONTHS[0]
-    file = discover.open_source(settings.source).find("green", month)  # once: it is a diagnosis
+    dataset = next(iter(datasets()))
+    file = discover.open_source(settings.source).find(dataset, month)  # once: it is a diagnosis
     if file is None and discover.is_http(settings.source):
         raise SourceError(
-            f"{month:%Y-%m} of green is not there, which TLC published long ago: check the address"
+            f"{month:%Y-%m} of {dataset} is not there, which TLC published long ago:"
+            " check the address"
         )
     return "reachable" if file else "a folder"
 

@@ -103,7 +103,7 @@ def discard(folder: Path, dataset: str, month: dt.date) -> None:
 
     Args:
         folder: where downloads are.
-        dataset: yellow or green.
+        dataset: dataset of the file.
         month: the file month.
     """
     path = folder / file_name(dataset, month)

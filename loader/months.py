@@ -1,4 +1,4 @@
-"""Datasets, months and the names of month files: the one place that validates them."""
+"""File months and the names of month files: the one place that reads and writes them."""
 
 import datetime as dt
 import re
@@ -6,31 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from loader.errors import UsageError
 
-#: First month that a dataset is loaded from: earlier yellow files (2009-2010) have other columns.
-FIRST_MONTH = {
-    "yellow": dt.date(2011, 1, 1),
-    "green": dt.date(2014, 1, 1),
-}
-DATASETS = tuple(FIRST_MONTH)
-
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
-
-
-def parse_dataset(text: str) -> str:
-    """Check a dataset's name.
-
-    Args:
-        text: what the user typed.
-
-    Returns:
-        The name, one of `DATASETS`.
-
-    Raises:
-        UsageError: when it is not a dataset that we load.
-    """
-    if text not in DATASETS:
-        raise UsageError(f"unknown dataset {text!r}: choose from {', '.join(DATASETS)}")
-    return text
 
 
 def parse_month(text: str) -> dt.date:
@@ -101,20 +77,6 @@ def month_range(first: dt.date, last: dt.date) -> list[dt.date]:
     while months[-1] < last:
         months.append(next_month(months[-1]))
     return months
-
-
-def check_supported(dataset: str, month: dt.date) -> None:
-    """Refuse months from before the columns that the contract knows.
-
-    Raises:
-        UsageError: when the dataset has no such month, or one of an older layout.
-    """
-    first = FIRST_MONTH[dataset]
-    if month < first:
-        raise UsageError(
-            f"{dataset} {format_month(month)}: the first month that can be loaded"
-            f" is {format_month(first)}"
-        )
 
 
 def file_name(dataset: str, month: dt.date) -> str:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from loader import discover
+from loader.datasets import get_dataset
 from loader.discover import PublishedFile
 from loader.errors import UsageError
 from loader.land import same_signal
-from loader.months import FIRST_MONTH, add_months, format_month, month_range
+from loader.months import add_months, format_month, month_range
 from loader.settings import Settings
 from loader.warehouse import LandedFile, Warehouse, merged_versions
 
@@ -109,7 +110,7 @@ def window(
             if merged
             else add_months(today, -MONTHS_BACK_WHEN_EMPTY)
         )
-    first = max(since, FIRST_MONTH[dataset])
+    first = max(since, get_dataset(dataset).first_month)
     if last < first:
         raise UsageError(
             f"{dataset}: no month to look at, from {format_month(first)} to {format_month(last)};"

@@ -12,7 +12,7 @@ import psycopg2.errors
 from psycopg2 import sql
 from psycopg2.extras import RealDictCursor
 
-from loader.contract import dataset_table
+from loader.datasets import get_dataset
 from loader.errors import TABLE_IN_USE, LockedError, ReconciliationError, WarehouseError
 from loader.months import format_month
 from loader.parts import Part
@@ -207,7 +207,7 @@ class PostgresWarehouse:
             ReconciliationError: when rows are missing; nothing is changed then.
         """
         dataset, month = landed.dataset, landed.file_month
-        parent = self._raw_table(dataset_table(dataset).name)
+        parent = self._raw_table(get_dataset(dataset).table)
         with self.connection, self.connection.cursor() as cursor:
             for part in self._parts(dataset, month, attached=True):
                 cursor.execute(sql.SQL("drop table {}").format(self._raw_table(part.name)))
@@ -294,7 +294,7 @@ class PostgresWarehouse:
         """Count a month's rows in the trips table."""
         return self._scalar(
             sql.SQL("select count(*) from {} where file_month = %s").format(
-                sql.Identifier(self._final, dataset_table(dataset).name)
+                sql.Identifier(self._final, get_dataset(dataset).table)
             ),
             month,
         )
@@ -348,9 +348,9 @@ class PostgresWarehouse:
 
     def _parts(self, dataset: str, month: dt.date, *, attached: bool) -> list[Part]:
         """List a month's parts: those of the raw table, or those that no landing finished."""
-        if not self._exists(self._raw, dataset_table(dataset).name):
+        if not self._exists(self._raw, get_dataset(dataset).table):
             return []
-        prefix = f"{dataset_table(dataset).name}_{month:%Y_%m}__"
+        prefix = f"{get_dataset(dataset).table}_{month:%Y_%m}__"
         rows = self._rows(
             sql.SQL(
                 "select relname from pg_class where relnamespace = %s::regnamespace"

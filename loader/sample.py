@@ -19,16 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import typer
 
+from loader.datasets import check_supported, get_dataset
 from loader.errors import LoaderError
-from loader.months import (
-    check_supported,
-    file_name,
-    format_month,
-    month_range,
-    next_month,
-    parse_dataset,
-    parse_month,
-)
+from loader.months import file_name, format_month, month_range, next_month, parse_month
 
 T = TypeVar("T")
 #: A value that changes over time: the first month of each value, ascending.
@@ -506,7 +499,7 @@ def main(
     Example: python -m loader.sample --dataset green --month 2023-01 --to 2023-02 /tmp/trip-data
     """
     try:
-        name = parse_dataset(dataset)
+        name = get_dataset(dataset).name
         first = parse_month(month)
         months = month_range(first, parse_month(to) if to else first)
         folder.mkdir(parents=True, exist_ok=True)

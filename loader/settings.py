@@ -65,17 +65,26 @@ def local_directory() -> Path:
     return PROJECT_DIR / (os.environ.get("TLC_LOCAL_DIR") or ".local")
 
 
-def export_settings() -> None:
-    """Read `.env`, and set what dbt and dlt need to find the project; what is set already stays.
+def require_checkout() -> None:
+    """Refuse to work without the dbt project, which is not part of the package.
 
     Raises:
-        UsageError: when the package was installed without the dbt project.
+        UsageError: when it is not there.
     """
     if not (PROJECT_DIR / "dbt_project.yml").exists():
         raise UsageError(
             f"no dbt project in {PROJECT_DIR}: the tables are built by the models/ of a checkout;"
             " clone the repository and run `make install` there, or `pip install -e .`"
         )
+
+
+def export_settings() -> None:
+    """Read `.env`, and set what dbt and dlt need to find the project; what is set already stays.
+
+    Raises:
+        UsageError: when the package was installed without the dbt project.
+    """
+    require_checkout()
     load_dotenv(PROJECT_DIR / ".env")
     # In full: what reads it may be somewhere else.
     os.environ["TLC_LOCAL_DIR"] = str(local_directory())

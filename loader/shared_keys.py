@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loader.contract import Column, Table
+from loader.datasets import Column, Dataset
 
 #: More than that in a month is no hint any more: the merge looks for itself.
 MAX_SHARED_ROWS = 100_000
@@ -24,13 +24,13 @@ _ODD = np.uint64(0x9E37_79B9_7F4A_7C15)
 class SharedKeys:
     """Collects 8 bytes a row: a hash of its key columns."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, dataset: Dataset) -> None:
         """Begin a file.
 
         Args:
-            table: raw table of the file.
+            dataset: dataset of the file.
         """
-        self._columns = [column for column in table.file_columns if column.key]
+        self._columns = [column for column in dataset.file_columns if column.key]
         self._hashes = [np.empty(0, np.uint64)]  # a file may have no rows
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -78,6 +78,10 @@ def _key_number(column: Column, values: pa.Array) -> np.ndarray:
         # Not a number, infinite, huge or missing: one and the same here.
         numbers = np.where(np.abs(numbers) < 1e15, numbers, 0)
         return np.floor(numbers * 100 + 0.5).astype(np.int64)
+    if pa.types.is_string(column.arrow_type):
+        codes = pc.fill_null(values, "~").dictionary_encode()
+        hashes = [hash(text) for text in codes.dictionary.to_pylist()]
+        return np.array(hashes, np.int64)[codes.indices.to_numpy()]
     if pa.types.is_timestamp(column.arrow_type):
         return _filled(values.view(pa.int64())) // 1_000_000
     return _filled(values).astype(np.int64)

@@ -12,7 +12,7 @@ from dlt.common.schema.typing import TColumnSchema
 from dlt.common.schema.utils import new_table
 
 from loader.conform import Conformer
-from loader.contract import load_contract
+from loader.datasets import datasets, month_files_columns
 
 #: The contract's types as dlt's column hints. Times are naive: New York wall clock.
 _HINTS: dict[str, TColumnSchema] = {
@@ -32,22 +32,23 @@ def raw_schema(conformer: Conformer) -> dlt.Schema:
         conformer: the month file that is going to land.
 
     Returns:
-        A schema with every table of the contract.
+        A schema with every raw table.
     """
     schema = dlt.Schema("nyc_tlc")
-    for table in load_contract().values():
-        columns = [_hint(column.name, column.data_type) for column in table.columns]
-        if table == conformer.table:
+    record = [_hint(column.name, column.data_type) for column in month_files_columns()]
+    schema.update_table(new_table("month_files", write_disposition="append", columns=record))
+    # BigQuery's partitions and clusters; Postgres' are made in destination.py.
+    hints = {
+        "x-bigquery-partition": {"_file_month": "DATE_TRUNC({column_name}, MONTH)"},
+        "x-bigquery-cluster-columns": ["_dlt_load_id"],
+    }
+    for dataset in datasets().values():
+        columns = [_hint(column.name, column.data_type) for column in dataset.columns]
+        if dataset == conformer.contract:
             columns += [_hint(name, "text") for name in conformer.unknown]
-        raw_table = new_table(table.name, write_disposition="append", columns=columns)
-        if table.dataset:
-            # BigQuery's partitions and clusters; Postgres' are made in destination.py.
-            hints = {
-                "x-bigquery-partition": {"_file_month": "DATE_TRUNC({column_name}, MONTH)"},
-                "x-bigquery-cluster-columns": ["_dlt_load_id"],
-            }
-            raw_table.update(hints)  # type: ignore[typeddict-item]  # dlt's type lacks hints
-        schema.update_table(raw_table)
+        table = new_table(dataset.table, write_disposition="append", columns=columns)
+        table.update(hints)  # type: ignore[typeddict-item]  # dlt's type lacks hints
+        schema.update_table(table)
     # Written to storage and read back, as dlt wants a schema before it makes tables of it.
     return dlt.Schema.from_dict(dict(schema.to_dict()))
 
@@ -77,7 +78,7 @@ def file_reference(conformer: Conformer, rows: int) -> dlt.sources.DltResource:
             file.flush()
             yield dlt.mark.with_file_import(file.name, "jsonl", rows)
 
-    return dlt.resource(reference, name=conformer.table.name, write_disposition="append")
+    return dlt.resource(reference, name=conformer.contract.table, write_disposition="append")
 
 
 def conformed_batches(conformer: Conformer) -> dlt.sources.DltResource:
@@ -91,7 +92,7 @@ def conformed_batches(conformer: Conformer) -> dlt.sources.DltResource:
     """
     return dlt.resource(
         _one_ahead(conformer.batches()),
-        name=conformer.table.name,
+        name=conformer.contract.table,
         write_disposition="append",
         file_format="parquet",
     )

@@ -68,41 +68,12 @@
 row_number() over (
                     partition by unique_row_id
                     order by
-                        {%- for column, type in tie_breakers(dataset) %}
-                        {{ sort_key(column, type) }},
+                        {%- for column in numbered_columns(dataset, 'tie_breaker') %}
+                        {{ sort_key(column.name, column.data_type) }},
                         {%- endfor %}
                         file_row
                 )
 {%- endmacro %}
-
-
-{% macro tie_breakers(dataset) %}
-    {#- Part of the identity: never reorder; a new column goes to the end. -#}
-    {%- set columns = [
-        ('pickup_datetime', 'timestamp'),
-        ('dropoff_datetime', 'timestamp'),
-        ('fare_amount', 'double'),
-        ('trip_distance', 'double'),
-        ('total_amount', 'double'),
-        ('payment_type', 'integer'),
-        ('passenger_count', 'integer'),
-        ('rate_code_id', 'integer'),
-        ('store_and_fwd_flag', 'text'),
-        ('extra', 'double'),
-        ('mta_tax', 'double'),
-        ('tip_amount', 'double'),
-        ('tolls_amount', 'double'),
-        ('improvement_surcharge', 'double'),
-        ('congestion_surcharge', 'double'),
-    ] -%}
-    {%- if dataset == 'yellow' -%}
-        {%- do columns.append(('airport_fee', 'double')) -%}
-    {%- elif dataset == 'green' -%}
-        {%- do columns.extend([('ehail_fee', 'double'), ('trip_type', 'integer')]) -%}
-    {%- endif -%}
-    {%- do columns.extend([('cbd_congestion_fee', 'double'), ('request_source', 'text')]) -%}
-    {{ return(columns) }}
-{% endmacro %}
 
 
 {% macro sort_key(column, type) -%}

@@ -3,33 +3,20 @@
 {%- endmacro %}
 
 {% macro default__row_key(dataset) -%}
-    concat_ws(
-        '|',
-        '{{ dataset }}',
-        {{ key_text('file_month', 'date') }},
-        {{ key_text('vendor_id', 'integer') }},
-        {{ key_text('pickup_datetime', 'timestamp') }},
-        {{ key_text('dropoff_datetime', 'timestamp') }},
-        {{ key_text('pickup_location_id', 'integer') }},
-        {{ key_text('dropoff_location_id', 'integer') }},
-        {{ key_text('fare_amount', 'double') }},
-        {{ key_text('trip_distance', 'double') }}
-    )
+    concat_ws('|', {{ row_key_parts(dataset) | join(', ') }})
 {%- endmacro %}
 
 {% macro bigquery__row_key(dataset) -%}
-    array_to_string([
-        '{{ dataset }}',
-        {{ key_text('file_month', 'date') }},
-        {{ key_text('vendor_id', 'integer') }},
-        {{ key_text('pickup_datetime', 'timestamp') }},
-        {{ key_text('dropoff_datetime', 'timestamp') }},
-        {{ key_text('pickup_location_id', 'integer') }},
-        {{ key_text('dropoff_location_id', 'integer') }},
-        {{ key_text('fare_amount', 'double') }},
-        {{ key_text('trip_distance', 'double') }}
-    ], '|')
+    array_to_string([{{ row_key_parts(dataset) | join(', ') }}], '|')
 {%- endmacro %}
+
+{% macro row_key_parts(dataset) %}
+    {%- set parts = ["'" ~ dataset ~ "'", key_text('file_month', 'date')] -%}
+    {%- for column in numbered_columns(dataset, 'key') -%}
+        {%- do parts.append(key_text(column.name, column.data_type)) -%}
+    {%- endfor -%}
+    {{ return(parts) }}
+{% endmacro %}
 
 
 {% macro key_text(column, type) -%}
@@ -56,6 +43,9 @@
         {#- Hundredths, rounded by plain IEEE arithmetic, which is the same everywhere. -#}
         case when abs({{ column }}) < 1e15 then cast(floor({{ column }} * 100 + 0.5) as bigint) end,
         case when {{ column }} is null then '~' when abs({{ column }}) >= 1e15 then '!' end
+    {%- elif type == 'text' -%}
+        {#- Quoted, so that no text reads as another's parts, or as a missing value. -#}
+        coalesce('"' || replace({{ column }}, '"', '""') || '"', '~')
     {%- endif -%}
 {%- endmacro %}
 
@@ -78,6 +68,8 @@
             when abs({{ column }}) < 1e15 then cast(cast(floor({{ column }} * 100 + 0.5) as int64) as string)
             else '!'
         end
+    {%- elif type == 'text' -%}
+        coalesce(concat('"', replace({{ column }}, '"', '""'), '"'), '~')
     {%- endif -%}
 {%- endmacro %}
 

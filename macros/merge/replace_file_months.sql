@@ -1,7 +1,7 @@
 {% macro replace_file_months() %}
     {%- set table = this.incorporate(type='table') -%}
     {%- set existing = load_cached_relation(this) -%}
-    {%- set dataset = this.identifier | replace('_tripdata', '') -%}
+    {%- set dataset = dataset_of(this) -%}
     {%- set versions = versions_to_merge(dataset) -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
@@ -15,9 +15,7 @@
     {%- endif -%}
 
     {%- for version in versions -%}
-        {#- The model's SQL is for all months in hand; each is built by itself. -#}
-        {%- set month_sql = sql | replace(is_landed_version(versions), is_landed_version([version])) -%}
-        {%- do merge_file_month(table, dataset, version, month_sql) -%}
+        {%- do merge_file_month(table, dataset, version, sql) -%}
     {%- endfor -%}
 
     {%- call statement('main') -%}
@@ -53,11 +51,11 @@
 {% endmacro %}
 
 
-{% macro merge_file_month(table, dataset, version, month_sql) %}
-    {{ return(adapter.dispatch('merge_file_month', 'nyc_tlc')(table, dataset, version, month_sql)) }}
+{% macro merge_file_month(table, dataset, version, model_sql) %}
+    {{ return(adapter.dispatch('merge_file_month', 'nyc_tlc')(table, dataset, version, model_sql)) }}
 {% endmacro %}
 
-{% macro default__merge_file_month(table, dataset, version, month_sql) %}
+{% macro default__merge_file_month(table, dataset, version, model_sql) %}
     {%- set month = version.file_month -%}
     {%- set name = table.identifier ~ '_' ~ month[:7] | replace('-', '_') -%}
     {%- set partition = table.incorporate(path={'identifier': name}) -%}
@@ -93,7 +91,7 @@
             {%- for column in model.columns %}
             {{ adapter.quote(column) }}{{ ',' if not loop.last }}
             {%- endfor %}
-        from ({{ month_sql }}) as model
+        from ({{ model_sql }}) as model
         where file_month = date '{{ month }}'
     {%- endcall -%}
     {%- set rows = load_result('build').response.rows_affected -%}
@@ -142,7 +140,7 @@
 {#- One script, in which a transaction holds all that readers could see: an error in it, or the end of
     the job, leaves the month as it was. Every statement on the table names the month's partition. No
     variable has the name of a column: BigQuery would take the column. -#}
-{% macro bigquery__merge_file_month(table, dataset, version, month_sql) %}
+{% macro bigquery__merge_file_month(table, dataset, version, model_sql) %}
     {%- set month = version.file_month -%}
     {%- set script -%}
         declare built_row_count, former_row_count, unchanged_row_count int64;
@@ -151,7 +149,7 @@
             {%- for column in model.columns %}
             {{ adapter.quote(column) }}{{ ',' if not loop.last }}
             {%- endfor %}
-        from ({{ month_sql }}) as model
+        from ({{ model_sql }}) as model
         where file_month = date '{{ month }}';
 
         set built_row_count = (select count(*) from built);

@@ -103,15 +103,8 @@
 {% endmacro %}
 
 
-{% macro is_landed_version(versions) %}
-    {%- if not versions -%}
-        false
-    {%- else -%}
-        (
-        {%- for version in versions %}
-            (file_month = date '{{ version.file_month }}' and load_id = '{{ version.load_id }}')
-            {%- if not loop.last %} or {% endif -%}
-        {%- endfor %}
-        )
-    {%- endif -%}
+{#- A landing has a load_id of its own: that names the version. -#}
+{% macro is_version_to_merge(dataset) %}
+    {%- set versions = versions_to_merge(dataset) -%}
+    {{ return("load_id in ('" ~ versions | join("', '", attribute='load_id') ~ "')" if versions else 'false') }}
 {% endmacro %}

@@ -27,14 +27,9 @@
 
 
 {% macro requested_datasets() %}
-    {%- set dataset = var('dataset', none) -%}
-    {%- if dataset is not none and dataset not in datasets() -%}
-        {{ exceptions.raise_compiler_error("--vars: unknown dataset '" ~ dataset ~ "': choose from " ~ datasets() | join(', ')) }}
+    {%- set dataset, known = var('dataset', none), datasets() -%}
+    {%- if execute and dataset is not none and dataset not in known -%}
+        {{ exceptions.raise_compiler_error("--vars: unknown dataset '" ~ dataset ~ "': choose from " ~ known | join(', ')) }}
     {%- endif -%}
-    {{ return([dataset] if dataset is not none else datasets()) }}
-{% endmacro %}
-
-
-{% macro datasets() %}
-    {{ return(['yellow', 'green']) }}
+    {{ return([dataset] if dataset is not none else known) }}
 {% endmacro %}

@@ -1,4 +1,4 @@
-{% test relationships_by_column(model, dataset, keys) %}
+{% test relationships_by_column(model, keys) %}
     {#- The codes are few: written out, they are looked up faster than by a join for each column. -#}
     {%- set conditions, queries = {}, [] -%}
     {%- for column, key in keys.items() -%}
@@ -9,5 +9,5 @@
         {%- set codes = found | selectattr('column_name', 'equalto', column) | map(attribute='code') -%}
         {%- do conditions.update({column: column ~ ' not in (' ~ codes | sort | join(', ') ~ ')'}) -%}
     {%- endfor -%}
-    {{ rows_by_column(model, dataset, conditions) }}
+    {{ rows_by_column(model, conditions) }}
 {% endtest %}

@@ -1,4 +1,4 @@
-{% macro rows_by_column(model, dataset, conditions) %}
+{% macro rows_by_column(model, conditions) %}
     {{- config(meta={'is_by_column': true}, fail_calc='coalesce(sum(row_count), 0)') -}}
 
 with
@@ -7,7 +7,7 @@ trips as (
 
     select * from {{ model }}
     where
-        {{ is_in_hand(dataset) }}
+        {{ is_in_hand(dataset_of(model)) }}
         -- adding up is what takes time: only rows that break a condition are added
         and (
             {%- for condition in conditions.values() %}

@@ -1,4 +1,5 @@
-{% test rows_reconcile(model, dataset) %}
+{% test rows_reconcile(model) %}
+    {%- set dataset = dataset_of(model) -%}
 
 with
 

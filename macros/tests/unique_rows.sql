@@ -1,8 +1,8 @@
-{% test unique_rows(model, dataset, column_name) %}
-    {{ return(adapter.dispatch('test_unique_rows', 'nyc_tlc')(model, dataset, column_name)) }}
+{% test unique_rows(model, column_name) %}
+    {{ return(adapter.dispatch('test_unique_rows', 'nyc_tlc')(model, column_name)) }}
 {% endtest %}
 
-{% macro default__test_unique_rows(model, dataset, column_name) %}
+{% macro default__test_unique_rows(model, column_name) %}
 
 with
 
@@ -14,7 +14,7 @@ validation_errors as (
         count(*) as row_count
 
     from {{ model }}
-    where {{ is_in_hand(dataset) }}
+    where {{ is_in_hand(dataset_of(model)) }}
     group by file_month, {{ column_name }}
     having count(*) > 1
 
@@ -26,7 +26,7 @@ select * from validation_errors
 
 {#- Postgres has proved it already, by a unique index: what is left to test is that each month has
     the index. Counting 8 million ids again would take longer than building the month. -#}
-{% macro postgres__test_unique_rows(model, dataset, column_name) %}
+{% macro postgres__test_unique_rows(model, column_name) %}
 
 with
 
@@ -39,7 +39,7 @@ months as (
         and pg_get_expr(
             (select relpartbound from pg_class where oid = inhrelid), inhrelid
         ) in (
-            {% for month in months_in_hand(dataset) -%}
+            {% for month in months_in_hand(dataset_of(model)) -%}
             'FOR VALUES IN (''{{ month }}'')',
             {% endfor -%}
             ''

@@ -1,82 +1,8 @@
 with
 
-yellow_trips as (
-
-    select * from {{ ref('yellow_tripdata') }}
-
-),
-
-green_trips as (
-
-    select * from {{ ref('green_tripdata') }}
-
-),
-
 trips as (
 
-    select
-        cast('yellow' as {{ dbt.type_string() }}) as dataset,
-        unique_row_id,
-        file_month,
-        file_row,
-        vendor_id,
-        pickup_datetime,
-        dropoff_datetime,
-        passenger_count,
-        trip_distance,
-        rate_code_id,
-        store_and_fwd_flag,
-        pickup_location_id,
-        dropoff_location_id,
-        payment_type,
-        cast(null as {{ dbt.type_int() }}) as trip_type,
-        fare_amount,
-        extra,
-        mta_tax,
-        tip_amount,
-        tolls_amount,
-        cast(null as {{ dbt.type_float() }}) as ehail_fee,
-        improvement_surcharge,
-        total_amount,
-        congestion_surcharge,
-        airport_fee,
-        cbd_congestion_fee,
-        request_source
-
-    from yellow_trips
-
-    union all
-
-    select
-        cast('green' as {{ dbt.type_string() }}) as dataset,
-        unique_row_id,
-        file_month,
-        file_row,
-        vendor_id,
-        pickup_datetime,
-        dropoff_datetime,
-        passenger_count,
-        trip_distance,
-        rate_code_id,
-        store_and_fwd_flag,
-        pickup_location_id,
-        dropoff_location_id,
-        payment_type,
-        trip_type,
-        fare_amount,
-        extra,
-        mta_tax,
-        tip_amount,
-        tolls_amount,
-        ehail_fee,
-        improvement_surcharge,
-        total_amount,
-        congestion_surcharge,
-        cast(null as {{ dbt.type_float() }}) as airport_fee,
-        cbd_congestion_fee,
-        request_source
-
-    from green_trips
+    {{ union_datasets(['yellow', 'green']) }}
 
 ),
 

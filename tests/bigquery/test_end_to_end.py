@@ -17,7 +17,7 @@ import pytest
 from google.cloud import bigquery
 from google.oauth2.credentials import Credentials
 
-from loader.contract import dataset_table
+from loader.datasets import get_dataset
 from loader.filesystem import open_filesystem
 from loader.sample import schema_of, write_month
 from loader.settings import PROJECT_DIR
@@ -151,7 +151,7 @@ def test_ids_are_the_same_as_on_postgres(on_bigquery, on_postgres, dataset):
 
 @pytest.mark.parametrize("dataset", MONTHS)
 def test_rows_nulls_and_sums_are_those_of_the_files(on_bigquery, source, dataset):
-    columns = [column for column in dataset_table(dataset).file_columns if column.name]
+    columns = [column for column in get_dataset(dataset).file_columns if column.name]
     money = [c.name for c in columns if c.data_type == "double" and c.name != "trip_distance"]
     for month in months_of(source, dataset):
         if (dataset, month) == EDGES:

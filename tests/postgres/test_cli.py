@@ -69,7 +69,7 @@ def small_month(folder: Path, month: str = "2023-01", rows: int = 50, seed: int 
 # ---- 2: wrong usage ------------------------------------------------------------------------------
 
 WRONG = {
-    "unknown dataset": (("--dataset", "fhv", "--month", "2023-01"), "choose from yellow, green"),
+    "unknown dataset": (("--dataset", "fhv", "--month", "2023-01"), "choose from green, yellow"),
     "dataset in capitals": (("--dataset", "Green", "--month", "2023-01"), "'Green'"),
     "dataset with SQL": (("--dataset", "green'; --", "--month", "2023-01"), "unknown dataset"),
     "month 13": ((*GREEN, "2023-13"), "'2023-13' is not a month"),

@@ -189,14 +189,14 @@ def test_a_column_that_is_missing_is_null_and_reported(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "column", [c.name for c in conform.dataset_table("green").file_columns if c.key]
+    "column", [c.name for c in conform.get_dataset("green").file_columns if c.key]
 )
 def test_a_key_column_that_is_missing_is_refused(tmp_path, column):
-    contract = conform.dataset_table("green").file_columns
+    contract = conform.get_dataset("green").file_columns
     (spelling,) = next(c.spellings for c in contract if c.name == column)
     message = refusal(make(tmp_path, **{spelling.name: None}))
     assert f"column {column}: missing" in message
-    assert "sources.yml" in message
+    assert "models/sources/green.yml" in message
 
 
 def test_order_and_case_of_the_columns_dont_matter(tmp_path):
@@ -271,7 +271,7 @@ def test_unknown_columns_get_names_that_are_harmless_and_their_own(tmp_path):
     columns += [(name, pa.array([f"{n}"] * 3)) for n, name in enumerate(HOSTILE)]
     conformer = write(tmp_path, columns)
     assert [conformer.file_schema.names[i] for i in conformer.unknown.values()] == HOSTILE
-    known = {column.name for column in conformer.table.columns}
+    known = {column.name for column in conformer.contract.columns}
     for name in conformer.unknown:
         assert name.isascii()
         assert name.replace("_", "x").isalnum()
@@ -292,7 +292,7 @@ def test_any_name_of_an_unknown_column_is_taken(tmp_path, names):
     table = pq.read_table(make(tmp_path).path)
     columns = [(name, table[name].combine_chunks()) for name in table.column_names]
     # Hypothesis also tries words that it finds in the code: a spelling of the contract among them.
-    contract = conform.dataset_table("green").file_columns
+    contract = conform.get_dataset("green").file_columns
     known = {spelling.name.lower() for column in contract for spelling in column.spellings}
     unknown = [name for name in names if name.lower() not in known]
     columns += [(name, pa.array([f"{n}"] * 3)) for n, name in enumerate(unknown)]

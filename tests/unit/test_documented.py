@@ -127,14 +127,20 @@ def test_unit_tests_are_described(manifest):
     assert [test["name"] for test in tests if not is_described(test)] == []
 
 
+def called_macros(manifest):
+    """The macros that others call, not what they dispatch to for a warehouse."""
+    branch = re.compile(r"(default|postgres|bigquery)__")
+    return [macro for macro in of_project(manifest["macros"]) if not branch.match(macro["name"])]
+
+
 def test_macros_are_described(manifest):
-    macros = of_project(manifest["macros"])
+    macros = called_macros(manifest)
     assert macros
     assert [macro["name"] for macro in macros if not is_described(macro)] == []
 
 
 def test_arguments_of_macros_are_described(manifest):
-    for macro in of_project(manifest["macros"]):
+    for macro in called_macros(manifest):
         documented = [argument["name"] for argument in macro["arguments"]]
         assert documented == signature(macro), macro["name"]
         assert all(a["type"] and is_described(a) for a in macro["arguments"]), macro["name"]
@@ -142,7 +148,7 @@ def test_arguments_of_macros_are_described(manifest):
 
 def test_yaml_documents_no_macro_that_is_gone(manifest):
     names = {macro["name"] for macro in of_project(manifest["macros"])}
-    text = (PROJECT_DIR / "macros" / "macros.yml").read_text()
+    text = (PROJECT_DIR / "macros" / "_macros.yml").read_text()
     assert sorted(set(re.findall(r"^  - name: (\w+)$", text, re.M)) - names) == []
 
 

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from loader import shared_keys
 from loader.conform import BATCH_ROWS, Conformer
-from loader.contract import dataset_table
+from loader.datasets import Column, Dataset, Spelling, get_dataset
 from loader.sample import write_month
 from loader.shared_keys import SharedKeys
 from tests.exact import KEY, expected, key_texts
 
 MONTH = dt.date(2019, 1, 1)
-TABLE = dataset_table("yellow")
+TABLE = get_dataset("yellow")
 SCHEMA = pa.schema([(column.name, column.arrow_type) for column in TABLE.file_columns])
 
 _TIMES = st.datetimes(dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31))
@@ -46,7 +46,7 @@ def sharing(rows: pa.Table) -> list[int]:
     return [place for place, text in enumerate(texts, 1) if count[text] > 1]
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(_ROWS, max_size=8), st.data())
 def test_rows_that_share_a_key_are_all_found(rows, data):
     # Some rows again, with one value changed: it may be the same in the key all the same.
@@ -67,6 +67,18 @@ def test_in_a_month_no_other_row_is_named(tmp_path: Path):
     wanted = sharing(expected(path, "yellow"))
     assert len(wanted) > 10
     assert found(*Conformer("yellow", MONTH, path).batches()) == wanted
+
+
+@settings(deadline=None)
+@given(st.lists(st.none() | st.text(max_size=2), max_size=8), st.data())
+def test_rows_that_share_a_text_are_all_found(texts, data):
+    column = Column("base", "text", (Spelling("base", MONTH, None),), key=1)
+    keys = SharedKeys(Dataset("made_up", "made_up_tripdata", MONTH, (column,)))
+    split = data.draw(st.integers(0, len(texts)))
+    for part in (texts[:split], texts[split:]):
+        keys.add(pa.record_batch({"base": pa.array(part, pa.string())}))
+    wanted = {place for place, text in enumerate(texts, 1) if texts.count(text) > 1}
+    assert wanted <= set(keys.rows())
 
 
 def test_a_file_without_rows_has_none():

@@ -10,7 +10,7 @@ PROJECT_DIR = Path(__file__).parents[2]
 COLUMNS = {
     name
     for path in (PROJECT_DIR / "models").rglob("*.yml")
-    for name in re.findall(r"^ +- name: (\w+)$", path.read_text(), re.M)
+    for name in re.findall(r"^ +- {?name: (\w+)", path.read_text(), re.M)
 }
 
 

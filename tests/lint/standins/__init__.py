@@ -43,19 +43,24 @@ def row_id(row_key: str, ordinal: str) -> str:
     return f"{row_key} || {ordinal}"
 
 
-def is_landed_version(versions: list[dict]) -> str:
-    """A condition."""
+def contract_columns(dataset: str) -> list[str]:
+    """A list, which the macro reads from the declaration."""
+    return ["vendor_id", "fare_amount"]
+
+
+def typed_columns(dataset: str) -> list[str]:
+    """A list, which the macro reads from the declaration."""
+    return ["vendor_id", "fare_amount"]
+
+
+def is_version_to_merge(dataset: str) -> str:
+    """A condition, which the macro asks the warehouse for."""
     return "true"
 
 
-def datasets() -> list[str]:
-    """A list."""
-    return ["yellow", "green"]
-
-
-def versions_to_merge(dataset: str) -> list[dict]:
-    """A list, which the macro asks the warehouse for."""
-    return []
+def union_datasets(datasets: list[str]) -> str:
+    """A query."""
+    return "select * from trips_of_all"
 
 
 def is_in_hand(dataset: str) -> str:

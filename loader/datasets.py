@@ -1,0 +1,185 @@
+"""What a dataset is, by its declaration: models/sources/<dataset>.yml, which dbt reads too."""
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pyarrow as pa
+import yaml
+
+from loader.errors import UsageError
+from loader.months import format_month, parse_month
+from loader.settings import PROJECT_DIR, require_checkout
+
+SOURCES_DIR = PROJECT_DIR / "models" / "sources"
+
+#: Types of the declarations, as Arrow has them: the loader casts to these.
+ARROW_TYPES: dict[str, pa.DataType] = {
+    "integer": pa.int32(),
+    "bigint": pa.int64(),
+    "double": pa.float64(),
+    "text": pa.string(),
+    "timestamp": pa.timestamp("us"),
+    "date": pa.date32(),
+}
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """A name that TLC used for a column, and the file months that had it.
+
+    Attributes:
+        name: as the file spells it.
+        first: first file month.
+        last: last file month; None while in use.
+    """
+
+    name: str
+    first: dt.date
+    last: dt.date | None
+
+    def covers(self, month: dt.date) -> bool:
+        """Return whether files of this month use the spelling."""
+        return self.first <= month and (self.last is None or month <= self.last)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a raw table.
+
+    Attributes:
+        name: in the warehouse.
+        data_type: one of `ARROW_TYPES`.
+        spellings: TLC's names for it; empty for columns that the loader adds.
+        key: place among the columns that identify a row; None for others. A file without a key
+            column is refused.
+    """
+
+    name: str
+    data_type: str
+    spellings: tuple[Spelling, ...]
+    key: int | None
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """The Arrow type that values are cast to."""
+        return ARROW_TYPES[self.data_type]
+
+    def expected(self, month: dt.date) -> bool:
+        """Return whether files of this month have the column."""
+        return any(spelling.covers(month) for spelling in self.spellings)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset of TLC's, and the raw table that its month files land in.
+
+    Attributes:
+        name: yellow, green, …
+        table: name of the raw table, and of the trips table.
+        first_month: first file month that can be loaded.
+        columns: all columns of the raw table, in order.
+    """
+
+    name: str
+    table: str
+    first_month: dt.date
+    columns: tuple[Column, ...]
+
+    @property
+    def file_columns(self) -> tuple[Column, ...]:
+        """The columns that come from the file."""
+        return tuple(column for column in self.columns if column.spellings)
+
+    @property
+    def declaration(self) -> str:
+        """Path of the declaration, for messages."""
+        return f"models/sources/{self.name}.yml"
+
+
+@cache
+def datasets() -> dict[str, Dataset]:
+    """Read the declarations.
+
+    Returns:
+        The datasets by name, in alphabetical order.
+    """
+    found = [_dataset(table) for table in _tables() if "meta" in table.get("config", {})]
+    return {dataset.name: dataset for dataset in sorted(found, key=lambda dataset: dataset.name)}
+
+
+def get_dataset(name: str) -> Dataset:
+    """Look a dataset up.
+
+    Args:
+        name: what the user typed.
+
+    Raises:
+        UsageError: when there is no such dataset.
+    """
+    if name not in datasets():
+        raise UsageError(f"unknown dataset {name!r}: choose from {', '.join(datasets())}")
+    return datasets()[name]
+
+
+@cache
+def month_files_columns() -> tuple[Column, ...]:
+    """Return the columns of `month_files`, the record of what landed."""
+    (table,) = (table for table in _tables() if table["name"] == "month_files")
+    return tuple(_column(column) for column in table["columns"])
+
+
+def check_supported(dataset: str, month: dt.date) -> None:
+    """Refuse months from before the dataset's first.
+
+    Raises:
+        UsageError: when the dataset has no such month, or one whose layout isn't declared.
+    """
+    first = get_dataset(dataset).first_month
+    if month < first:
+        raise UsageError(
+            f"{dataset} {format_month(month)}: the first month that can be loaded"
+            f" is {format_month(first)}"
+        )
+
+
+def _tables() -> Iterator[dict[str, Any]]:
+    require_checkout()
+    for path in sorted(SOURCES_DIR.glob("*.yml")):
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        for source in document["sources"]:
+            yield from source["tables"]
+
+
+def _dataset(spec: dict[str, Any]) -> Dataset:
+    meta = spec["config"]["meta"]
+    first_month = parse_month(meta["first_month"])
+    return Dataset(
+        name=meta["dataset"],
+        table=spec["name"],
+        first_month=first_month,
+        columns=tuple(_column(column, first_month) for column in spec["columns"]),
+    )
+
+
+def _column(spec: dict[str, Any], first_month: dt.date = dt.date.min) -> Column:
+    meta = spec.get("config", {}).get("meta", {})
+    return Column(
+        name=spec["name"],
+        data_type=spec["data_type"],
+        spellings=tuple(_spelling(found, first_month) for found in meta.get("spellings", ())),
+        key=meta.get("key"),
+    )
+
+
+def _spelling(spec: str | dict[str, str], first_month: dt.date) -> Spelling:
+    """Read a spelling: a name, or a name with the months that had it."""
+    if isinstance(spec, str):
+        return Spelling(spec, first_month, None)
+    return Spelling(
+        name=spec["name"],
+        first=parse_month(spec["from"]) if "from" in spec else first_month,
+        last=parse_month(spec["to"]) if "to" in spec else None,
+    )

@@ -1,0 +1,55 @@
+{#- The declarations of models/sources, by dataset: the columns that come from the file, each with name,
+    data_type and meta. Empty while dbt parses; a unit test, which gets no graph, overrides it. -#}
+{% macro contracts() %}
+    {%- set found = {} -%}
+    {%- if execute -%}
+        {%- for table in graph.sources.values() | sort(attribute='name') if table.config.meta.dataset is defined -%}
+            {%- set columns = [] -%}
+            {%- for column in table.columns.values() if column.config.meta.spellings is defined -%}
+                {%- do columns.append({'name': column.name, 'data_type': column.data_type, 'meta': column.config.meta}) -%}
+            {%- endfor -%}
+            {%- do found.update({table.config.meta.dataset: columns}) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(found) }}
+{% endmacro %}
+
+
+{% macro datasets() %}
+    {{ return(contracts().keys() | list) }}
+{% endmacro %}
+
+
+{#- The dataset of a raw or trips table. -#}
+{% macro dataset_of(relation) %}
+    {{ return(relation.identifier | replace('_tripdata', '')) }}
+{% endmacro %}
+
+
+{#- Names of the columns that come from the file. -#}
+{% macro contract_columns(dataset) %}
+    {{ return(contracts().get(dataset, []) | map(attribute='name') | list) }}
+{% endmacro %}
+
+
+{#- The same columns of the raw table, as the models have them: naive times, text without a length. -#}
+{% macro typed_columns(dataset) %}
+    {%- set typed = [] -%}
+    {%- for column in contracts().get(dataset, []) -%}
+        {%- if column.data_type == 'timestamp' -%}
+            {%- do typed.append(wall_clock(column.name) ~ ' as ' ~ column.name) -%}
+        {%- elif column.data_type == 'text' -%}
+            {%- do typed.append('cast(' ~ column.name ~ ' as ' ~ dbt.type_string() ~ ') as ' ~ column.name) -%}
+        {%- else -%}
+            {%- do typed.append(column.name) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(typed) }}
+{% endmacro %}
+
+
+{#- Columns that are numbered in the declaration, as `key` or `tie_breaker`, in that order. -#}
+{% macro numbered_columns(dataset, number) %}
+    {%- set columns = contracts().get(dataset, []) | selectattr('meta.' ~ number, 'defined') -%}
+    {{ return(columns | sort(attribute='meta.' ~ number) | list) }}
+{% endmacro %}

@@ -1,0 +1,37 @@
+{#- The trips of several datasets, one below the other; a column that a dataset lacks is NULL. -#}
+{% macro union_datasets(datasets) %}
+    {%- set types = {} -%}
+    {%- for dataset in datasets -%}
+        {%- for column in contracts().get(dataset, []) -%}
+            {%- do types.update({column.name: column.data_type}) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+
+    {%- for dataset in datasets %}
+    {%- set own = contract_columns(dataset) %}
+    select
+        cast('{{ dataset }}' as {{ dbt.type_string() }}) as dataset,
+        unique_row_id,
+        file_month,
+        file_row
+        {%- for name, type in types.items() %},
+        {{ name if name in own else 'cast(null as ' ~ sql_type(type) ~ ') as ' ~ name }}
+        {%- endfor %}
+
+    from {{ ref(dataset ~ '_tripdata') }}
+    {%- if not loop.last %}
+
+    union all
+    {% endif %}
+    {%- endfor %}
+{% endmacro %}
+
+
+{% macro sql_type(data_type) %}
+    {{ return({
+        'integer': dbt.type_int(),
+        'double': dbt.type_float(),
+        'text': dbt.type_string(),
+        'timestamp': type_datetime(),
+    }[data_type]) }}
+{% endmacro %}

@@ -303,7 +303,7 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         _print_json(rows)
     elif not rows:
-        print("nothing is landed yet: try python -m loader run --dataset green --month 2023-01")
+        print("nothing is landed yet: try nyc-tlc run --dataset green --month 2023-01")
     else:
         _print_table(
             ["dataset", "month", "state", "file rows", "table rows", "merged at (UTC)", "source"],
@@ -476,7 +476,7 @@ def postgres_psql(arguments: Annotated[list[str] | None, typer.Argument()] = Non
 
 @postgres_app.command("env")
 def postgres_env() -> None:
-    """Print the server's variables for a shell: eval "$(python -m loader postgres env)"."""
+    """Print the server's variables for a shell: eval "$(nyc-tlc postgres env)"."""
     settings = load_settings("local")
     local_postgres.start(settings.local_dir)
     for name, value in local_postgres.connection_env(settings.local_dir).items():

@@ -219,7 +219,7 @@ def require(source: str, dataset: str, month: dt.date) -> PublishedFile:
     if file is None:
         raise NotPublishedError(
             f"{_label(dataset, month)} is not at {redact(source)}: TLC publishes about two months"
-            f" after a month ends; `python -m loader available --dataset {dataset}` shows what is"
+            f" after a month ends; `nyc-tlc available --dataset {dataset}` shows what is"
             " there"
         )
     return file

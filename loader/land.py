@@ -152,7 +152,7 @@ def suspicion(landed: LandedFile) -> str:
     """Say why a suspect version is not merged, and how it can be."""
     return (
         f"suspect: {landed.suspect}; landed, and not merged: look at {landed.file_name}, and if it"
-        f" is right, run: python -m loader run --dataset {landed.dataset}"
+        f" is right, run: nyc-tlc run --dataset {landed.dataset}"
         f" --month {format_month(landed.file_month)} --accept"
     )
 

@@ -11,6 +11,7 @@ import sys
 import threading
 from contextlib import suppress
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 from loader.errors import (
@@ -52,6 +53,7 @@ class Dbt:
         self._settings = settings
         self._target_path = settings.local_dir / "dbt"
         self._target_path.mkdir(parents=True, exist_ok=True)
+        self._log = settings.local_dir / "logs" / "dbt.log"
         self._lock = (self._target_path / "lock").open("w")
         self._process: subprocess.Popen[str] | None = None
         self._starting = threading.Lock()
@@ -72,7 +74,7 @@ class Dbt:
             env=os.environ
             | {
                 "DBT_TARGET_PATH": str(self._target_path),
-                "DBT_LOG_PATH": str(self._settings.local_dir / "logs"),
+                "DBT_LOG_PATH": str(self._log.parent),
             },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -139,7 +141,7 @@ class Dbt:
                     kept = f"run_results_{dataset}_{format_month(month)}.json"
                     shutil.copy(results_file, self._target_path / kept)
                 if not is_built or results is None:
-                    raise _failure(label, results, said)
+                    raise _failure(label, results, said, self._log)
                 stage.set(rows)
                 stage.note = _tests(results)
         finally:
@@ -199,7 +201,7 @@ def _tests(results: dict[str, Any]) -> str:
     return f"tests: {told}" if told else ""
 
 
-def _failure(label: str, results: dict[str, Any] | None, said: list[str]) -> LoaderError:
+def _failure(label: str, results: dict[str, Any] | None, said: list[str], log: Path) -> LoaderError:
     failed = [r for r in (results or {}).get("results", ()) if r["status"] in ("error", "fail")]
     for result in failed:
         if "rows_reconcile" in result["unique_id"]:
@@ -214,7 +216,7 @@ def _failure(label: str, results: dict[str, Any] | None, said: list[str]) -> Loa
     else:
         lines = [line.strip() for line in said if line.strip()]
         reason = lines[-1] if lines else "dbt said nothing"
-    return WarehouseError(f"{label}: dbt build failed: {reason}; logs/dbt.log has the details")
+    return WarehouseError(f"{label}: dbt build failed: {reason}; {log} has the details")
 
 
 def _said_of(result: dict[str, Any]) -> str:

@@ -584,7 +584,8 @@ def check_leftovers(rig: Rig, plan: Plan, raw: dict[Key, Path]) -> list[str]:
         problems.append(f"downloads: {files}")
     working = rig.local_dir / "dlt" / "pipelines" / "nyc_tlc"
     for pattern in ("load/new/*", "load/normalized/*", "normalize/extracted/*"):
-        problems += [f"{path} is left" for path in working.glob(pattern)]
+        # Packages: a file here is what dlt was writing when it was killed, to be renamed.
+        problems += [f"{path} is left" for path in working.glob(pattern) if path.is_dir()]
     return problems
 
 

@@ -4,9 +4,9 @@ import itertools
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 
 from loader import local_postgres
 from loader.settings import PROJECT_DIR
+from tests import forks
 
 _DATA = Path(os.environ.get("TLC_TEST_DATA") or PROJECT_DIR.parent / "shared" / "data")
 #: The folder of real files (trip-data/, republished/, facts/), for parametrized tests, which are
@@ -28,6 +29,9 @@ ALL_TESTS = {"DBT_EXCLUDE_RESOURCE_TYPES": ""}
 
 _OURS = ("PG", "TLC_", "DBT_", "DLT_")
 _NUMBERS = itertools.count(1)
+#: dbt's cache of the parsed project, by the options that it depends on, with this prefix in it.
+_PARSED: dict[str, bytes] = {}
+_NO_PREFIX = b"t000_"
 
 
 def clean_env(**variables: str) -> dict[str, str]:
@@ -119,15 +123,46 @@ class Workspace:
     def _python(
         self, *args: object, cwd: Path = PROJECT_DIR, **env: str
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, *map(str, args)],
-            cwd=cwd,
-            env=self.env | env,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=900,  # against a hang only: a busy machine is slow, not wrong
-        )
+        with self.parsed(args):
+            return subprocess.run(
+                [forks.python(), *map(str, args)],
+                cwd=cwd,
+                env=self.env | env,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=900,  # against a hang only: a busy machine is slow, not wrong
+            )
+
+    @contextmanager
+    def parsed(self, args: Sequence[object]) -> Iterator[None]:
+        """Lend dbt the cache of the parsed project that it wrote for another workspace.
+
+        Only the prefix differs. dbt itself checks that a cache fits its options, its connection and
+        the project's files, and parses again if not.
+        """
+        options = _options_of_dbt(args)
+        if options is None or not self.prefix or self.env["PGUSER"] != "postgres":
+            yield
+            return
+        path = Path(self.env["DBT_TARGET_PATH"]) / "partial_parse.msgpack"
+        prefix = self.prefix.encode()
+        if options in _PARSED:
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(_PARSED[options].replace(_NO_PREFIX, prefix))
+        before = path.stat() if path.exists() else None
+        yield
+        if path.exists() and path.stat() != before:
+            _PARSED[options] = path.read_bytes().replace(prefix, _NO_PREFIX)
+
+
+def _options_of_dbt(args: Sequence[object]) -> str | None:
+    """Return the options on which dbt's cache depends; None when the command starts no dbt."""
+    if args[:2] == ("-m", "loader"):
+        return "--target" if args[2] in ("run", "sync") else None
+    if args[:2] == ("-m", "dbt.cli.main"):
+        return str(args[args.index("--vars") + 1]) if "--vars" in args else ""
+    return None
 
 
 def succeeded(process: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
@@ -167,7 +202,7 @@ def new_workspace(server, tmp_path_factory) -> Callable[[], Workspace]:
     """Makes workspaces: for fixtures of a wider scope than one test."""
 
     def make() -> Workspace:
-        prefix = f"t{next(_NUMBERS)}_"
+        prefix = f"t{next(_NUMBERS):03}_"  # as long as _NO_PREFIX
         local_dir = tmp_path_factory.mktemp(prefix)
         env = clean_env(
             TLC_TARGET="postgres",

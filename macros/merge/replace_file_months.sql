@@ -100,7 +100,7 @@
     {%- if rows != version.landed_rows -%}
         {{ exceptions.raise_compiler_error(
             dataset ~ " " ~ month[:7] ~ ": " ~ version.landed_rows ~ " rows landed, " ~ rows ~ " built;"
-            ~ " nothing was changed; land the month again: python -m loader load --dataset " ~ dataset
+            ~ " nothing was changed; land the month again: nyc-tlc load --dataset " ~ dataset
             ~ " --month " ~ month[:7]
         ) }}
     {%- endif -%}

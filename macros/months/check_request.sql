@@ -11,7 +11,7 @@
         {%- set month = version.file_month[:7] -%}
         {%- do log(
             version.dataset ~ " " ~ month ~ ": suspect: " ~ version.suspect
-            ~ "; not merged until it is accepted: python -m loader run --dataset " ~ version.dataset
+            ~ "; not merged until it is accepted: nyc-tlc run --dataset " ~ version.dataset
             ~ " --month " ~ month ~ " --accept", info=true
         ) -%}
     {%- endfor -%}
@@ -22,7 +22,7 @@
             | list -%}
         {%- if not found -%}
             {{ exceptions.raise_compiler_error(
-                datasets | join(' or ') ~ " " ~ month[:7] ~ ": not landed; run: python -m loader load --dataset "
+                datasets | join(' or ') ~ " " ~ month[:7] ~ ": not landed; run: nyc-tlc load --dataset "
                 ~ datasets[0] ~ " --month " ~ month[:7]
             ) }}
         {%- endif -%}

@@ -8,7 +8,6 @@ import json
 import math
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from loader.contract import dataset_table
 from loader.filesystem import open_filesystem
 from loader.sample import schema_of, write_month
 from loader.settings import PROJECT_DIR
+from tests import forks
 from tests.conftest import DATA_DIR, Workspace, clean_env, succeeded
 
 MONTHS = {
@@ -249,6 +249,13 @@ def test_run_replaces_a_republished_month_alone_and_then_has_nothing_to_do(
     assert again["changed"] is False
 
 
+def test_freshness_looks_at_each_datasets_months(on_bigquery):
+    freshness = "from dbt.cli.main import cli; cli(['--no-use-colors', 'source', 'freshness'])"
+    late = on_bigquery.python(freshness)
+    assert "ERROR STALE freshness of tlc_raw.yellow_tripdata" in late.stdout  # 2020-04
+    assert "ERROR freshness" not in late.stdout
+
+
 def test_no_part_of_a_landed_file_stays_in_the_bucket(on_bigquery, monkeypatch):
     for name in ("STORAGE_EMULATOR_HOST", "BIGQUERY_ACCESS_TOKEN"):
         monkeypatch.setenv(name, on_bigquery.env[name])
@@ -281,7 +288,7 @@ def waiting_run(on_bigquery, source) -> Iterator[subprocess.Popen[str]]:
         " expires_at = timestamp_add(current_timestamp(), interval 1 hour) where name = 'build'"
     )
     process = subprocess.Popen(
-        [sys.executable, "-m", "loader", "run", *map(str, options)],
+        [forks.python(), "-m", "loader", "run", *map(str, options)],
         cwd=PROJECT_DIR,
         env=on_bigquery.env,
         stdout=subprocess.PIPE,

@@ -20,6 +20,7 @@ from loader.months import file_name
 from loader.progress import Reporter
 from loader.sample import write_month
 from loader.settings import Settings
+from tests import forks
 from tests.conftest import DATA_DIR, clean_env, succeeded
 from tests.unit.test_download import parquet
 
@@ -55,7 +56,7 @@ def mirror(rig, origin, tmp_path):
     def run(*args: str, **variables: str) -> subprocess.CompletedProcess[str]:
         local = {"TLC_LOCAL_DIR": str(tmp_path / "local"), "TLC_SOURCE": str(origin)}
         return subprocess.run(
-            [sys.executable, "-m", "loader", "mirror", "--dataset", "green", *args],
+            [forks.python(), "-m", "loader", "mirror", "--dataset", "green", *args],
             env=clean_env(**rig.env, **local) | variables,
             capture_output=True,
             text=True,

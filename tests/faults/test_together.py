@@ -1,8 +1,8 @@
 """Commands at once on one warehouse: nothing is lost or doubled; who can't go on waits, or ends."""
 
 import subprocess
-import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pytest
 from loader.months import file_name, parse_month
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
+from tests import forks
 from tests.conftest import Workspace
 from tests.exact import assert_same, expected, landed, stored
 
@@ -44,18 +45,21 @@ def machines(workspace: Workspace, count: int) -> list[Workspace]:
 
 def together(commands: Sequence[tuple[Workspace, Sequence[str]]]) -> list[Outcome]:
     """Start commands at the same moment, and wait for all of them."""
-    processes = [
-        subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=PROJECT_DIR,
-            env=workspace.env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for workspace, arguments in commands
-    ]
-    said = [process.communicate(timeout=300)[0] for process in processes]
+    with ExitStack() as stack:
+        for workspace, arguments in commands:
+            stack.enter_context(workspace.parsed(arguments))
+        processes = [
+            subprocess.Popen(
+                [forks.python(), *arguments],
+                cwd=PROJECT_DIR,
+                env=workspace.env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for workspace, arguments in commands
+        ]
+        said = [process.communicate(timeout=300)[0] for process in processes]
     return [Outcome(p.returncode, text) for p, text in zip(processes, said, strict=True)]
 
 

@@ -434,7 +434,7 @@ def test_available_starts_at_the_first_month_there_is(in_process, workspace, las
 def test_empty_warehouse_says_what_to_try(in_process):
     code, stdout, _ = in_process("status")
     assert code == 0
-    assert "nothing is landed yet: try python -m loader run" in stdout
+    assert "nothing is landed yet: try nyc-tlc run" in stdout
     code, stdout, _ = in_process("status", "--json")
     assert (code, json.loads(stdout)) == (0, [])
 

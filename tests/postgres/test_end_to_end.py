@@ -557,7 +557,7 @@ def test_a_month_that_was_not_landed_is_named_with_the_way_to_land_it(winter):
     refused = workspace.dbt("build", "--vars", "{dataset: green, month: 2024-05}")
     assert refused.returncode != 0
     assert "green 2024-05: not landed" in refused.stdout
-    assert "python -m loader load --dataset green --month 2024-05" in refused.stdout
+    assert "nyc-tlc load --dataset green --month 2024-05" in refused.stdout
     assert workspace.relations() == before
 
 
@@ -595,7 +595,7 @@ def test_a_build_without_anything_landed_says_what_to_do(workspace):
     refused = workspace.dbt("build")
     assert refused.returncode != 0
     assert "nothing is landed" in refused.stdout
-    assert "python -m loader load" in refused.stdout
+    assert "nyc-tlc load" in refused.stdout
 
 
 # ---- The full history's shape --------------------------------------------------------------------

@@ -2,9 +2,9 @@
 
 import json
 import subprocess
-import sys
 
 from loader.settings import PROJECT_DIR
+from tests import forks
 from tests.cdn import cdn
 from tests.conftest import succeeded
 from tests.postgres.test_cli import in_process, one_line, small_month
@@ -80,7 +80,7 @@ def test_builds_on_one_warehouse_take_turns(workspace):
         cursor.execute("select pg_advisory_lock(hashtextextended(%s, 0))", (key,))
         options = ("--dataset", "green", "--month", "2023-01", "--source", workspace.source)
         process = subprocess.Popen(
-            [sys.executable, "-m", "loader", "run", *map(str, options)],
+            [forks.python(), "-m", "loader", "run", *map(str, options)],
             cwd=PROJECT_DIR,
             env=workspace.env,
             stdout=subprocess.PIPE,

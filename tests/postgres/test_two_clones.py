@@ -4,7 +4,6 @@ import datetime as dt
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +14,7 @@ import pytest
 from loader import local_postgres
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
+from tests import forks
 from tests.conftest import Workspace, clean_env, succeeded
 
 MONTH = ("--dataset", "green", "--month", "2023-01")
@@ -62,7 +62,7 @@ def answer(clone: Workspace, query: str) -> object:
 def plain_dbt(clone: Workspace, *args: str, cwd: Path = PROJECT_DIR) -> str:
     """Run dbt as a user does: in the project's folder, with nothing said of folders."""
     process = subprocess.run(
-        [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", *args],
+        [forks.python(), "-m", "dbt.cli.main", "--no-use-colors", *args],
         cwd=cwd,
         env=clone.env,
         capture_output=True,

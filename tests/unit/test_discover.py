@@ -241,7 +241,7 @@ def test_require_says_what_to_do(cdn):
         discover.require(cdn.url, "green", MONTH)
 
     message = one_line(error)
-    for part in ("green 2024-05", NAME, cdn.url, "python -m loader available --dataset green"):
+    for part in ("green 2024-05", NAME, cdn.url, "nyc-tlc available --dataset green"):
         assert part in message
     assert error.value.exit_code == 3
 

@@ -14,6 +14,7 @@ import pytest
 from loader import filesystem
 from loader.errors import UsageError
 from loader.months import file_name, month_range
+from tests import forks
 from tests.cdn import Cdn, cdn, html, reset, with_headers
 from tests.conftest import clean_env, succeeded
 from tests.unit.test_download import parquet
@@ -40,7 +41,7 @@ def copies(tmp_path) -> Path:
 
 
 def command(*args: object) -> list[str]:
-    return [sys.executable, "-m", "loader", "mirror", "--dataset", "green", *map(str, args)]
+    return [forks.python(), "-m", "loader", "mirror", "--dataset", "green", *map(str, args)]
 
 
 def env(copies: Path) -> dict[str, str]:
@@ -180,7 +181,7 @@ def test_killed_and_run_again(origin, copies, seed):
     chance = random.Random(seed)
     for _ in range(3):
         process = subprocess.Popen(
-            command("--source", origin.url, *RANGE, copies),
+            [sys.executable, *command("--source", origin.url, *RANGE, copies)[1:]],
             env=env(copies),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -65,7 +65,7 @@ def test_the_documented_schedules_all_poll_at_the_workflows_time():
 
 def test_the_documented_commands_take_their_options():
     text = (PROJECT_DIR / "docs" / "schedule.md").read_text()
-    commands = re.findall(r"python -m loader (\w+)((?: --[\w-]+(?: (?!-)\S+)?)*)", text)
+    commands = re.findall(r"nyc-tlc (\w+)((?: --[\w-]+(?: (?!-)\S+)?)*)", text)
     assert {name for name, _ in commands} >= {"sync", "run", "available"}
     for name, options in commands:
         told = CliRunner(env={"COLUMNS": "200"}).invoke(cli.app, [name, "--help"]).stdout

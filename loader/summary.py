@@ -33,9 +33,10 @@ class Summary:
 
     def total(self) -> str:
         """Return what was run in all, and how long it took: the months' own seconds overlap."""
-        rows = sum(one.rows or 0 for one in self.done)
+        rows = [one.rows for one in self.done if one.rows is not None]
+        of_all = "" if len(rows) == len(self.done) else f" of {len(self.done)}"
         seconds = time.monotonic() - self.started
-        return f"{len(self.done)} months, {rows:,} rows, {seconds:.1f} s"
+        return f"{len(rows)}{of_all} months, {sum(rows):,} rows, {seconds:.1f} s"
 
 
 @contextmanager

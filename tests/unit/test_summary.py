@@ -35,7 +35,7 @@ def test_months_stand_in_one_table_oldest_first(tmp_path):
             MonthRun("green", JANUARY, "failed", 1.0, error=FileRefusedError("a|b <img>\n[x](y)")),
         ]
     before, empty, head, _, january, february, march, end = path.read_text().split("\n", 7)
-    assert (before, empty, end) == ("before", "", "\n2 months, 1,000 rows, 75.0 s\n\n")
+    assert (before, empty, end) == ("before", "", "\n1 of 2 months, 1,000 rows, 75.0 s\n\n")
     assert len(cells(head)) == 8
     assert cells(january)[:2] == ["green 2024-01", "**failed**"]
     assert cells(january)[7] == "exit 5: a&#124;b &lt;img> &#91;x](y)"

@@ -157,7 +157,7 @@ def _dataset(spec: dict[str, Any]) -> Dataset:
     meta = spec["config"]["meta"]
     first_month = parse_month(meta["first_month"])
     return Dataset(
-        name=meta["dataset"],
+        name=spec["name"].removesuffix("_tripdata"),
         table=spec["name"],
         first_month=first_month,
         columns=tuple(_column(column, first_month) for column in spec["columns"]),

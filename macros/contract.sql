@@ -3,12 +3,12 @@
 {% macro contracts() %}
     {%- set found = {} -%}
     {%- if execute -%}
-        {%- for table in graph.sources.values() | sort(attribute='name') if table.config.meta.dataset is defined -%}
+        {%- for table in graph.sources.values() | sort(attribute='name') if table.config.meta.first_month is defined -%}
             {%- set columns = [] -%}
             {%- for column in table.columns.values() if column.config.meta.spellings is defined -%}
                 {%- do columns.append({'name': column.name, 'data_type': column.data_type, 'meta': column.config.meta}) -%}
             {%- endfor -%}
-            {%- do found.update({table.config.meta.dataset: columns}) -%}
+            {%- do found.update({dataset_of(table): columns}) -%}
         {%- endfor -%}
     {%- endif -%}
     {{ return(found) }}

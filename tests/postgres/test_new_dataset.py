@@ -21,7 +21,7 @@ sources:
     tables:
       - name: ferry_tripdata
         config:
-          meta: {dataset: ferry, first_month: "2020-01"}
+          meta: {first_month: "2020-01"}
         columns:
           - {name: pier, data_type: text, config: {meta: {key: 1, spellings: [PierCode]}}}
           - {name: left_at, data_type: timestamp, config: {meta: {key: 2, spellings: [departure]}}}

@@ -8,6 +8,7 @@ import json
 import math
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,6 @@ from loader.datasets import get_dataset
 from loader.filesystem import open_filesystem
 from loader.sample import schema_of, write_month
 from loader.settings import PROJECT_DIR
-from tests import forks
 from tests.conftest import DATA_DIR, Workspace, clean_env, succeeded
 
 MONTHS = {
@@ -288,7 +288,7 @@ def waiting_run(on_bigquery, source) -> Iterator[subprocess.Popen[str]]:
         " expires_at = timestamp_add(current_timestamp(), interval 1 hour) where name = 'build'"
     )
     process = subprocess.Popen(
-        [forks.python(), "-m", "loader", "run", *map(str, options)],
+        [sys.executable, "-m", "loader", "run", *map(str, options)],
         cwd=PROJECT_DIR,
         env=on_bigquery.env,
         stdout=subprocess.PIPE,

@@ -231,9 +231,9 @@ def doctor(roles: Roles, role: str, work: str, **env: str) -> tuple[int, str]:
     options = ("--source", roles.owner.source, "--for", work)
     process = roles.workspace(role).loader("doctor", *options, **env)
     assert "Traceback" not in process.stdout + process.stderr
-    last = process.stdout.splitlines()[-1]
-    assert last.startswith("FAIL" if process.returncode else "ok")
-    return process.returncode, last
+    (line,) = (line for line in process.stdout.splitlines() if " target " in line)
+    assert line.startswith("FAIL" if process.returncode else "ok")
+    return process.returncode, line
 
 
 def test_doctor_names_the_right_that_is_missing(roles):

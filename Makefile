@@ -17,13 +17,14 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 	"$$name" -c '$(IS_SUPPORTED)' 2>/dev/null && echo "$$name" && break; done)
 endif
 
-.PHONY: help install demo demo-clean test check first-ten-minutes bench chaos fuzz audit \
+.PHONY: help install demo demo-clean docs test check first-ten-minutes bench chaos fuzz audit \
 	constraints clean
 
 help:
 	@echo 'make install      the environment in $(VENV) (WITH=bigquery: that warehouse too)'
 	@echo 'make demo         two generated months of green and yellow: loaded, merged, tested'
 	@echo 'make demo-clean   stop and remove the demo'
+	@echo 'make docs         dbt docs of the demo, one page: target/static_index.html'
 	@echo 'make check        lint, types and the tests that need no server: for every commit'
 	@echo 'make test         make check, then dbt and Python tests on Postgres and on emulators of BigQuery'
 	@echo 'make first-ten-minutes   the demo and the README in a fresh clone, as a new user types them'
@@ -61,6 +62,9 @@ demo: install
 demo-clean: install
 	@TLC_LOCAL_DIR=.local/demo $(BIN)/nyc-tlc postgres stop
 	rm -rf .local/demo
+
+docs: demo
+	@TLC_TARGET=local TLC_LOCAL_DIR=.local/demo $(BIN)/nyc-tlc dbt docs generate --static
 
 test: $(call installed,dev)
 	@$(IN_VENV) scripts/test

@@ -118,12 +118,14 @@ def run_months(
                 fetching.step(fetching.fetch, downloads)
             # A month that is merged doesn't wait for a file that is slow to come.
             if landing and building and building.ends_before(landing):
-                yield building.finished(one_is_done)
+                yield building.finished()
+                one_is_done()  # now that it is noted: the command may be stopped at any moment
                 building = None
             if landing:
                 landing.step(landing.land)
             if building:
-                yield building.finished(one_is_done)
+                yield building.finished()
+                one_is_done()
             if landing:
                 landing.step(landing.build, builds)
             building = landing
@@ -224,10 +226,9 @@ class _Job:
                 self._dbt.build, self._dataset, self._month, rows, self._reporter
             )
 
-    def finished(self, one_is_done: Callable[[], None]) -> MonthRun:
+    def finished(self) -> MonthRun:
         """Do the last step, and return what was done."""
         self.step(self._finish)
-        one_is_done()
         assert self.result  # noqa: S101 - the last step has made it
         return self.result
 

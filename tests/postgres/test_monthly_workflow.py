@@ -151,7 +151,7 @@ class Year:
             "env.TLC_TARGET == 'bigquery'": False,
             "github.event_name == 'workflow_dispatch' || vars.TLC_TARGET != ''": True,
             "always()": True,
-            "matrix.dataset": "green",
+            "inputs.dataset": "green",
             "inputs.from": since,
             "inputs.to": to,
             "inputs.force": "false" if event == "workflow_dispatch" else "",

@@ -10,6 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from loader import cli
+from loader.datasets import datasets
 from loader.settings import PROJECT_DIR
 from tests.conftest import clean_env
 from tests.workflow import Workflow
@@ -42,6 +43,14 @@ def test_backfill_refuses_what_is_no_range(tmp_path, first, last):
     code, stderr = listed(tmp_path, first, last)
     assert code != 0
     assert "UsageError" in stderr
+
+
+def test_workflows_offer_the_declared_datasets():
+    for name, more in (("monthly.yml", ["all"]), ("backfill.yml", [])):
+        workflow = yaml.safe_load((WORKFLOWS / name).read_text())
+        offered = workflow[True]["workflow_dispatch"]["inputs"]["dataset"]["options"]
+        assert offered == [*more, *datasets()]
+        assert not re.search("|".join(datasets()), yaml.safe_dump(workflow["jobs"]))
 
 
 def examples(kind: str) -> list[str]:

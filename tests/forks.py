@@ -35,9 +35,10 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 
 #: For a process of dbt's, and for any other. Importing dbt decides where logs go, if nobody has.
 _PRELOADED = {
-    "dbt": ("dbt.cli.main", "dbt.adapters.postgres.connections"),
+    "dbt": ("dbt.cli.main", "dbt.adapters.postgres", "dbt.adapters.bigquery"),
     "dlt": (
         *("dlt", "dlt.destinations", "dlt.load.exceptions", "dlt.pipeline.exceptions"),
+        *("dlt.destinations.impl.bigquery.bigquery", "gcsfs", "google.cloud.bigquery"),
         *("numpy", "pgpq", "pyarrow.compute", "pyarrow.parquet", "psycopg2.extras"),
         *("dotenv", "requests", "rich.progress", "rich.table", "tenacity", "typer", "yaml"),
     ),

@@ -27,6 +27,13 @@ DATA_DIR: Path | None = _DATA if (_DATA / "trip-data").is_dir() else None
 DATA_TESTS = {"DBT_EXCLUDE_RESOURCE_TYPES": "unit_test"}
 ALL_TESTS = {"DBT_EXCLUDE_RESOURCE_TYPES": ""}
 
+#: The command line, which waits a hundredth of the usual time before it tries again.
+IMPATIENT = """
+from loader import cli, retries
+retries.BACKOFF_SECONDS = 0.01
+cli.main()
+"""
+
 _OURS = ("PG", "TLC_", "DBT_", "DLT_")
 _NUMBERS = itertools.count(1)
 #: dbt's cache of the parsed project, by the options that it depends on, with this prefix in it.
@@ -87,9 +94,9 @@ class Workspace:
             "-m", "dbt.cli.main", "--no-use-colors", command, *folders, *options, **env
         )
 
-    def python(self, code: str, *args: object) -> subprocess.CompletedProcess[str]:
+    def python(self, code: str, *args: object, **env: str) -> subprocess.CompletedProcess[str]:
         """Run Python code in a process of its own."""
-        return self._python("-c", code, *args)
+        return self._python("-c", code, *args, **env)
 
     def connect(self) -> psycopg2.extensions.connection:
         """Open a connection of the test's own; it commits by itself."""

@@ -15,7 +15,7 @@ import pytest
 
 from loader.sample import write_month
 from tests.cdn import Cdn, cdn, drop, html, status
-from tests.conftest import PROJECT_DIR, Workspace, succeeded
+from tests.conftest import IMPATIENT, PROJECT_DIR, Workspace, succeeded
 from tests.security.test_roles import Roles, roles, with_passwords
 
 __all__ = ["cdn", "roles", "with_passwords"]
@@ -120,9 +120,9 @@ def test_a_password_and_a_token_are_nowhere(workspace_with_password, cdn):
         write_month(path, "green", dt.date(2023, 1, 1), 41 + code + len(behaviours))
         (workspace.local_dir / "downloads" / path.name).unlink(missing_ok=True)
         cdn.script(path.name, behaviours, method="GET")
-        assert say(workspace.loader(*run, TLC_SOURCE=source)) == code
+        assert say(workspace.python(IMPATIENT, *run, TLC_SOURCE=source)) == code
     dead = source.replace(cdn.host, "127.0.0.1:1")
-    assert say(workspace.loader(*run, TLC_SOURCE=dead)) == 4
+    assert say(workspace.python(IMPATIENT, *run, TLC_SOURCE=dead)) == 4
     assert say(workspace.loader("doctor", TLC_SOURCE=dead)) == 4
     # … and the warehouse, password and host, of the loader and of dbt.
     for env in ({"PGPASSWORD": f"{PASSWORD}!"}, {"PGHOST": "127.0.0.1", "PGPORT": "1"}):

@@ -7,7 +7,6 @@ import datetime as dt
 import random
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,20 +16,14 @@ from loader import discover
 from loader.errors import SourceError
 from loader.months import file_name
 from loader.sample import write_month
+from tests import forks
 from tests.cdn import Cdn, cdn, close_early, status, with_headers
-from tests.conftest import clean_env
+from tests.conftest import IMPATIENT, clean_env
 
 __all__ = ["cdn"]
 
 MONTH = dt.date(2024, 5, 1)
 NAME = file_name("green", MONTH)
-
-# The command line, patient for a hundredth of the usual time.
-MAIN = """
-from loader import cli, retries
-retries.BACKOFF_SECONDS = 0.01
-cli.main()
-"""
 
 
 @pytest.fixture
@@ -39,7 +32,7 @@ def loader(tmp_path):
 
     def run(*args: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", MAIN, *map(str, args)],
+            [forks.python(), "-c", IMPATIENT, *map(str, args)],
             env=clean_env(TLC_LOCAL_DIR=str(tmp_path / "local")),
             capture_output=True,
             text=True,

@@ -1,7 +1,7 @@
 """Months end to end: landed, merged and tested by dbt, reconciled, cleaned up after.
 
 Network, loader and database work at the same time: while a month is merged, the next one lands and
-the one after that is downloaded. Only the main thread talks to the warehouse.
+the one after that is downloaded. Only the thread that runs the command talks to the warehouse.
 """
 
 import datetime as dt

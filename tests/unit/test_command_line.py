@@ -91,4 +91,4 @@ def test_dbt_and_dlt_get_the_settings_from_any_directory(tmp_path):
     process = start(NYC_TLC, "dlt", "pipeline", "--list-pipelines", **env)
     assert f"{tmp_path}/dlt/pipelines" in process.stdout
     # Everything after the name is theirs, --help too.
-    assert "dbt" in start(NYC_TLC, "dbt", "--help", **env).stdout.splitlines()[0]
+    assert start(NYC_TLC, "dbt", "--help", **env).stdout.startswith("Usage: dbt ")

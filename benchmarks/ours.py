@@ -12,7 +12,7 @@ from loader.months import format_month
 #: `python -m loader`, and the seconds of the command itself: without Python's start and imports.
 _LOADER = """
 import sys, time
-import loader.postgres_warehouse
+import loader.warehouse.postgres
 from loader.cli import main
 started = time.perf_counter()
 try:

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg2
 
-from loader import local_postgres
+from loader.embedded import local_server
 from loader.settings import PROJECT_DIR
 
 MB = 1e6
@@ -63,8 +63,8 @@ class Server:
             local_dir: its TLC_LOCAL_DIR.
         """
         self.local_dir = local_dir
-        local_postgres.start(local_dir)
-        self.connection_env = local_postgres.connection_env(local_dir)
+        local_server.start(local_dir)
+        self.connection_env = local_server.connection_env(local_dir)
         self.connection = self.connect()
 
     def connect(self) -> psycopg2.extensions.connection:
@@ -229,8 +229,8 @@ def throwaway_server(folder: Path) -> Iterator[Server]:
 
 
 def _remove(local_dir: Path) -> None:
-    local_postgres.stop(local_dir)
-    shutil.rmtree(local_postgres.socket_dir(local_dir), ignore_errors=True)
+    local_server.stop(local_dir)
+    shutil.rmtree(local_server.socket_dir(local_dir), ignore_errors=True)
     shutil.rmtree(local_dir, ignore_errors=True)
 
 

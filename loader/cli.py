@@ -18,24 +18,26 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from loader import __version__, interrupts, local_postgres
+from loader import __version__, interrupts
 from loader.datasets import check_supported, datasets, get_dataset
 from loader.doctor import checks
+from loader.embedded import local_server
 from loader.errors import LoaderError, WarehouseError
-from loader.land import fetch_month, land_month, read_standing
+from loader.landing.land import fetch_month, land_month, read_standing
 from loader.log import log_to_file, showing_retries
-from loader.mirror import mirror_months
 from loader.months import (
     format_month,
     month_range,
     parse_month,
 )
-from loader.plan import look, standing, window
 from loader.progress import Reporter, how_far
 from loader.run import RunOptions, run_months
 from loader.settings import TARGETS, TLC_CDN, Settings, export_settings, load_settings
+from loader.source.mirror import mirror_months
 from loader.summary import Summary, summarizing
-from loader.warehouse import Warehouse, connect_warehouse, merged_versions
+from loader.sync import look, standing, window
+from loader.warehouse.base import Warehouse, merged_versions
+from loader.warehouse.connect import connect_warehouse
 
 app = typer.Typer(
     rich_markup_mode="markdown",
@@ -439,20 +441,20 @@ def doctor(
 def postgres_start() -> None:
     """Start the embedded server; any command with target local does so by itself."""
     settings = load_settings("local")
-    started = local_postgres.start(settings.local_dir)
+    started = local_server.start(settings.local_dir)
     print("started" if started else "running already")
 
 
 @postgres_app.command("stop")
 def postgres_stop() -> None:
     """Stop the embedded server; its data stay."""
-    print("stopped" if local_postgres.stop(load_settings("local").local_dir) else "not running")
+    print("stopped" if local_server.stop(load_settings("local").local_dir) else "not running")
 
 
 @postgres_app.command("status")
 def postgres_status(as_json: JsonOption = False) -> None:
     """Show whether the embedded server runs, and where its data are."""
-    server = local_postgres.status(load_settings("local").local_dir)
+    server = local_server.status(load_settings("local").local_dir)
     if as_json:
         _print_json(asdict(server))
         return
@@ -466,8 +468,8 @@ def postgres_status(as_json: JsonOption = False) -> None:
 def postgres_psql(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """Open psql on the embedded server; arguments go to psql: -- -c 'select 1'."""
     settings = load_settings("local")
-    local_postgres.start(settings.local_dir)
-    command = local_postgres.psql_command(settings.local_dir) + (arguments or [])
+    local_server.start(settings.local_dir)
+    command = local_server.psql_command(settings.local_dir) + (arguments or [])
     os.execv(command[0], command)  # noqa: S606 - psql takes our place, terminal and all
 
 
@@ -475,8 +477,8 @@ def postgres_psql(arguments: Annotated[list[str] | None, typer.Argument()] = Non
 def postgres_env() -> None:
     """Print the server's variables for a shell: eval "$(nyc-tlc postgres env)"."""
     settings = load_settings("local")
-    local_postgres.start(settings.local_dir)
-    for name, value in local_postgres.connection_env(settings.local_dir).items():
+    local_server.start(settings.local_dir)
+    for name, value in local_server.connection_env(settings.local_dir).items():
         print(f"export {name}={shlex.quote(value)}")
 
 
@@ -496,7 +498,7 @@ def run_dbt(arguments: PassedOn = None) -> None:
     """
     settings = load_settings()
     if settings.target == "local":
-        local_postgres.start(settings.local_dir)
+        local_server.start(settings.local_dir)
     _become("dbt", arguments)
 
 

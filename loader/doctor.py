@@ -4,11 +4,11 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 
-from loader import discover
 from loader.datasets import datasets
 from loader.errors import SourceError, UsageError
 from loader.settings import Settings
-from loader.warehouse import connect_warehouse
+from loader.source import discover, http, published
+from loader.warehouse.connect import connect_warehouse
 
 WORK = ("run", "load", "build")
 
@@ -30,7 +30,7 @@ def checks(settings: Settings, work: str) -> Iterator[tuple[str, Callable[[], st
     yield "contract", lambda: f"{', '.join(datasets())} in models/sources"
     # The source last: it may be slow to answer.
     yield f"target {settings.target}", lambda: _target(settings, work)
-    yield f"source {discover.redact(settings.source)}", lambda: _source(settings)
+    yield f"source {published.redact(settings.source)}", lambda: _source(settings)
 
 
 def _versions() -> str:
@@ -41,10 +41,10 @@ def _versions() -> str:
 
 
 def _source(settings: Settings) -> str:
-    month = discover.REFERENCE_MONTHS[0]
+    month = http.REFERENCE_MONTHS[0]
     dataset = next(iter(datasets()))
     file = discover.open_source(settings.source).find(dataset, month)  # once: it is a diagnosis
-    if file is None and discover.is_http(settings.source):
+    if file is None and http.is_http(settings.source):
         raise SourceError(
             f"{month:%Y-%m} of {dataset} is not there, which TLC published long ago:"
             " check the address"

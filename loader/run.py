@@ -12,22 +12,16 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from loader import download, interrupts
-from loader.download import LocalFile
+from loader import interrupts
+from loader.dbt_runner import Dbt, Warnings, describe_warning
 from loader.errors import LoaderError, ReconciliationError
-from loader.land import (
-    Landing,
-    Standing,
-    fetch_month,
-    land_month,
-    read_standing,
-    suspicion,
-)
+from loader.landing.land import Landing, Standing, fetch_month, land_month, read_standing, suspicion
 from loader.months import format_month
 from loader.progress import Reporter
 from loader.settings import Settings
-from loader.transform import Dbt, Warnings, describe_warning
-from loader.warehouse import Warehouse, merged_versions
+from loader.source import download
+from loader.source.download import LocalFile
+from loader.warehouse.base import Warehouse, merged_versions
 
 
 @dataclass(frozen=True)

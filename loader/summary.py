@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loader import interrupts
+from loader.dbt_runner import describe_warning
 from loader.errors import LoaderError, UsageError
 from loader.months import format_month
-from loader.plan import MonthPlan
 from loader.run import MonthRun
-from loader.transform import describe_warning
+from loader.sync import MonthPlan
 
 _COLUMNS = ("month", "result", "rows", "added", "removed", "unchanged", "seconds", "notes")
 _ALIGNED = "|:--|:--|--:|--:|--:|--:|--:|:--|"

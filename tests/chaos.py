@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from loader import local_postgres
+from loader.embedded import local_server
 from loader.months import file_name, parse_month
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
@@ -45,7 +45,7 @@ Key = tuple[str, str]
 DROP_RAW = f"""
 from loader.months import parse_month
 from loader.settings import load_settings
-from loader.warehouse import connect_warehouse
+from loader.warehouse.connect import connect_warehouse
 warehouse = connect_warehouse(load_settings())
 for dataset in {DATASETS}:
     for month in {STOCKED}:
@@ -147,14 +147,14 @@ class Rig:
             DBT_TARGET_PATH=str(self.local_dir / "dbt"),
             DBT_LOG_PATH=str(self.local_dir / "logs"),
             DBT_EXCLUDE_RESOURCE_TYPES="unit_test",
-            **local_postgres.connection_env(self.local_dir),
+            **local_server.connection_env(self.local_dir),
         )
         self.workspace = Workspace(env, self.local_dir, "")
         self.usual_seconds = {"load": 2.0, "run": 9.0, "build": 8.0}
 
     def stock(self) -> None:
         """Make the two states that rounds start from."""
-        local_postgres.start(self.local_dir)
+        local_server.start(self.local_dir)
         self._admin("create database blank template nyc_taxi")
         for dataset in DATASETS:
             for month in STOCKED:
@@ -175,7 +175,7 @@ class Rig:
 
     def reset(self, *, blank: bool) -> None:
         """Put the warehouse back to where rounds start."""
-        local_postgres.start(self.local_dir)
+        local_server.start(self.local_dir)
         self._admin("drop database nyc_taxi with (force)")
         self._admin(f"create database nyc_taxi template {'blank' if blank else 'stocked'}")
         shutil.rmtree(self.local_dir / "dlt", ignore_errors=True)
@@ -187,8 +187,8 @@ class Rig:
 
     def close(self) -> None:
         """Stop the server and remove everything."""
-        local_postgres.stop(self.local_dir)
-        shutil.rmtree(local_postgres.socket_dir(self.local_dir), ignore_errors=True)
+        local_server.stop(self.local_dir)
+        shutil.rmtree(local_server.socket_dir(self.local_dir), ignore_errors=True)
         # After an error, a command may still write there.
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -395,7 +395,7 @@ def play(rig: Rig, plan: Plan) -> tuple[list[str], list[str]]:
             started.append(Command(rig, arguments, env))
             phases.append(disturb(rig, plan, started[-1], fault, when))
         if plan.command == "build":  # dbt doesn't start a server
-            local_postgres.start(rig.local_dir)
+            local_server.start(rig.local_dir)
         began = time.monotonic()
         started.append(Command(rig, arguments, env))
         code = started[-1].process.wait(timeout=300)

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from loader import local_postgres
+from loader.embedded import local_server
 from loader.settings import PROJECT_DIR
 from tests import forks
 
@@ -29,7 +29,8 @@ ALL_TESTS = {"DBT_EXCLUDE_RESOURCE_TYPES": ""}
 
 #: The command line, which waits a hundredth of the usual time before it tries again.
 IMPATIENT = """
-from loader import cli, retries
+from loader import cli
+from loader.source import retries
 retries.BACKOFF_SECONDS = 0.01
 cli.main()
 """
@@ -196,11 +197,11 @@ def server() -> Iterator[Path]:
     # Not pytest's tmp_path, of which the last three sessions' are kept: this one is big.
     local_dir = Path(tempfile.mkdtemp(prefix="nyc_tlc-tests-"))
     try:
-        local_postgres.start(local_dir)
+        local_server.start(local_dir)
         yield local_dir
     finally:
-        local_postgres.stop(local_dir)
-        shutil.rmtree(local_postgres.socket_dir(local_dir), ignore_errors=True)
+        local_server.stop(local_dir)
+        shutil.rmtree(local_server.socket_dir(local_dir), ignore_errors=True)
         shutil.rmtree(local_dir)
 
 
@@ -219,7 +220,7 @@ def new_workspace(server, tmp_path_factory) -> Callable[[], Workspace]:
             DBT_LOG_PATH=str(local_dir / "logs"),
             # Half of a build's time. Tests of dbt's that matter to a test of ours are asked for.
             DBT_EXCLUDE_RESOURCE_TYPES="unit_test test",
-            **local_postgres.connection_env(server),
+            **local_server.connection_env(server),
         )
         return Workspace(env, local_dir, prefix)
 

@@ -19,9 +19,9 @@ from google.cloud import bigquery
 from google.oauth2.credentials import Credentials
 
 from loader.datasets import get_dataset
-from loader.filesystem import open_filesystem
 from loader.sample import schema_of, write_month
 from loader.settings import PROJECT_DIR
+from loader.source.object_store import open_filesystem
 from tests.conftest import DATA_DIR, Workspace, clean_env, succeeded
 from tests.postgres.test_end_to_end import ranges
 

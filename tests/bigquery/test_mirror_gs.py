@@ -13,13 +13,13 @@ from uuid import uuid4
 import pytest
 from rich.console import Console
 
-from loader import discover, download, filesystem, retries
 from loader.errors import NotPublishedError, SourceError
-from loader.mirror import mirror_months
 from loader.months import file_name
 from loader.progress import Reporter
 from loader.sample import write_month
 from loader.settings import Settings
+from loader.source import discover, download, object_store, retries
+from loader.source.mirror import mirror_months
 from tests import forks
 from tests.conftest import DATA_DIR, clean_env, succeeded
 from tests.unit.test_download import parquet
@@ -47,7 +47,7 @@ def bucket(rig, monkeypatch) -> str:
     """An address of the test's own in the emulator's bucket."""
     for name, value in rig.env.items():
         monkeypatch.setenv(name, value)
-    filesystem._connect.cache_clear()
+    object_store._connect.cache_clear()
     return f"{rig.env['TLC_BUCKET']}/mirror/{uuid4().hex}"
 
 
@@ -68,7 +68,7 @@ def mirror(rig, origin, tmp_path):
 
 
 def content(bucket: str, name: str) -> bytes:
-    return filesystem.open_filesystem(bucket).cat_file(f"{bucket}/{name}")
+    return object_store.open_filesystem(bucket).cat_file(f"{bucket}/{name}")
 
 
 def test_byte_for_byte_then_unchanged(mirror, origin, bucket):
@@ -77,18 +77,18 @@ def test_byte_for_byte_then_unchanged(mirror, origin, bucket):
     assert "1 not published" in said.stdout
     for name in NAMES:
         assert content(bucket, name) == (origin / name).read_bytes()
-    before = [filesystem.look(f"{bucket}/{name}") for name in NAMES]
+    before = [object_store.look(f"{bucket}/{name}") for name in NAMES]
 
     again = succeeded(mirror(*RANGE, bucket))
     assert "2 unchanged" in again.stdout
-    assert [filesystem.look(f"{bucket}/{name}") for name in NAMES] == before
+    assert [object_store.look(f"{bucket}/{name}") for name in NAMES] == before
 
 
 def test_what_was_published_anew_or_overwritten_is_replaced(mirror, origin, bucket):
     succeeded(mirror(*RANGE, bucket))
     (origin / NAMES[0]).write_bytes(parquet(1))
     content_of_another = content(bucket, NAMES[0])
-    filesystem.open_filesystem(bucket).pipe_file(f"{bucket}/{NAMES[1]}", content_of_another)
+    object_store.open_filesystem(bucket).pipe_file(f"{bucket}/{NAMES[1]}", content_of_another)
 
     assert "2 mirrored" in succeeded(mirror(*RANGE, bucket)).stdout
     for name in NAMES:
@@ -107,7 +107,7 @@ def test_a_bucket_as_source(mirror, origin, bucket, tmp_path, monkeypatch):
     with pytest.raises(NotPublishedError):
         discover.require(bucket, "green", dt.date(2023, 3, 1))
 
-    monkeypatch.setattr(filesystem, "CHUNK_BYTES", 200_000)
+    monkeypatch.setattr(object_store, "CHUNK_BYTES", 200_000)
     seen = []
     local = download.fetch(file, tmp_path / "downloads", seen.append)
     assert local.path.read_bytes() == original
@@ -115,14 +115,14 @@ def test_a_bucket_as_source(mirror, origin, bucket, tmp_path, monkeypatch):
     assert len(seen) > 2
     assert seen == sorted(seen)
 
-    monkeypatch.setattr(filesystem, "read", None)  # used again, without a request
+    monkeypatch.setattr(object_store, "read", None)  # used again, without a request
     assert download.fetch(file, tmp_path / "downloads") == local
 
 
 def test_a_download_goes_on_where_it_stopped(mirror, origin, bucket, tmp_path, monkeypatch):
     succeeded(mirror(*RANGE, bucket))
     file = discover.require(bucket, "green", MONTHS[0])
-    monkeypatch.setattr(filesystem, "CHUNK_BYTES", 200_000)
+    monkeypatch.setattr(object_store, "CHUNK_BYTES", 200_000)
 
     def stop(done: int) -> None:
         if done > 500_000:
@@ -137,9 +137,9 @@ def test_a_download_goes_on_where_it_stopped(mirror, origin, bucket, tmp_path, m
 
 
 def test_an_object_that_is_replaced_while_it_is_read(bucket, tmp_path, monkeypatch):
-    monkeypatch.setattr(filesystem, "CHUNK_BYTES", 100_000)
+    monkeypatch.setattr(object_store, "CHUNK_BYTES", 100_000)
     monkeypatch.setattr(retries, "BACKOFF_SECONDS", 0)
-    store, url, new = filesystem.open_filesystem(bucket), f"{bucket}/{NAMES[0]}", parquet(2)
+    store, url, new = object_store.open_filesystem(bucket), f"{bucket}/{NAMES[0]}", parquet(2)
     store.pipe_file(url, parquet(1))
     file = discover.require(bucket, "green", MONTHS[0])
     times = []
@@ -168,11 +168,11 @@ def test_a_file_of_many_pieces(mirror, origin, bucket):
 @pytest.mark.parametrize("stored_md5", ["0" * 32, None], ids=["md5", "read back"])
 def test_a_copy_that_differs_does_not_stay(origin, bucket, tmp_path, monkeypatch, stored_md5):
     settings = Settings("bigquery", str(origin), tmp_path, "")
-    look = filesystem.look
-    monkeypatch.setattr(filesystem, "look", lambda url: replace(look(url), md5=stored_md5))
+    look = object_store.look
+    monkeypatch.setattr(object_store, "look", lambda url: replace(look(url), md5=stored_md5))
     if stored_md5 is None:
-        monkeypatch.setattr(filesystem, "read", lambda url, size: [b"altered"])
-    monkeypatch.setattr("loader.mirror._Mirror._has", lambda *_: False)
+        monkeypatch.setattr(object_store, "read", lambda url, size: [b"altered"])
+    monkeypatch.setattr("loader.source.mirror._Mirror._has", lambda *_: False)
 
     with pytest.raises(SourceError, match="is not what was sent"):
         mirror_months(settings, "green", MONTHS[:1], bucket, Reporter(Console(quiet=True)))
@@ -215,7 +215,7 @@ def test_killed_and_run_again(mirror, rig, origin, bucket, tmp_path, seed):
     process.kill()
     process.wait()
     for name in NAMES:
-        if filesystem.look(f"{bucket}/{name}"):
+        if object_store.look(f"{bucket}/{name}"):
             assert content(bucket, name) == (origin / name).read_bytes()
 
     succeeded(mirror(*RANGE, bucket))

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from loader import cli, retries
+from loader import cli
 from loader.sample import write_month
+from loader.source import retries
 from tests.cdn import cdn, with_headers
 from tests.conftest import Workspace, succeeded
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from loader import local_postgres
+from loader.embedded import local_server
 from loader.errors import WarehouseError
 
-PROJECT_DIR = Path(local_postgres.__file__).parent.parent
+PROJECT_DIR = Path(local_server.__file__).parents[2]
 START = "import sys; from pathlib import Path; from loader.local_postgres import start;"
 START += "print(start(Path(sys.argv[1])))"
 
@@ -39,8 +39,8 @@ def local_dirs():
         yield make
     finally:
         for folder in made:
-            local_postgres.stop(folder / ".local")
-            shutil.rmtree(local_postgres.socket_dir(folder / ".local"), ignore_errors=True)
+            local_server.stop(folder / ".local")
+            shutil.rmtree(local_server.socket_dir(folder / ".local"), ignore_errors=True)
             shutil.rmtree(folder)
 
 
@@ -60,12 +60,12 @@ def running():
     """Give the folder of a server that tests share, as they only look at it."""
     with local_dirs() as make:
         local_dir = make()
-        local_postgres.start(local_dir)
+        local_server.start(local_dir)
         yield local_dir
 
 
 def query(local_dir, *statements):
-    env = local_postgres.connection_env(local_dir)
+    env = local_server.connection_env(local_dir)
     connection = psycopg2.connect(
         host=env["PGHOST"], port=env["PGPORT"], user=env["PGUSER"], dbname=env["PGDATABASE"]
     )
@@ -104,28 +104,28 @@ def as_user(name):
 
 def kill_server(local_dir):
     """Kill the postmaster; wait until its children have noticed."""
-    pid = local_postgres.status(local_dir).pid
+    pid = local_server.status(local_dir).pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     os.kill(pid, signal.SIGKILL)
     deadline = time.monotonic() + 20
-    while any(local_postgres._command_line(process) for process in [str(pid), *children]):
+    while any(local_server._command_line(process) for process in [str(pid), *children]):
         assert time.monotonic() < deadline, "the killed server's processes don't end"
 
 
 def capabilities(local_dir):
-    pid = local_postgres.status(local_dir).pid
+    pid = local_server.status(local_dir).pid
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return {int(line.split()[1], 16) for line in lines if line.startswith(("CapEff", "CapPrm"))}
 
 
 def test_first_start_creates_and_second_finds(local_dir):
-    assert local_postgres.start(local_dir) is True
-    assert local_postgres.start(local_dir) is False
+    assert local_server.start(local_dir) is True
+    assert local_server.start(local_dir) is False
 
-    status = local_postgres.status(local_dir)
+    status = local_server.status(local_dir)
     assert status.running
     assert status.data_dir == local_dir / "postgres"
-    assert status.socket_dir == local_postgres.socket_dir(local_dir)
+    assert status.socket_dir == local_server.socket_dir(local_dir)
     assert status.version.startswith("18.")
     assert status.size_bytes > 10_000_000
     assert os.getsid(status.pid) == status.pid  # Ctrl-C in our terminal doesn't reach it
@@ -154,13 +154,13 @@ def test_settings(running):
 
 def test_two_local_dirs_at_once(new_local_dir):
     one, two = new_local_dir(), new_local_dir()
-    local_postgres.start(one)
-    local_postgres.start(two)
+    local_server.start(one)
+    local_server.start(two)
     query(one, "create table only_in_one (i int)")
     assert query(one, "select to_regclass('only_in_one')") == [("only_in_one",)]
     assert query(two, "select to_regclass('only_in_one')") == [(None,)]
-    local_postgres.stop(one)
-    assert local_postgres.status(two).running
+    local_server.stop(one)
+    assert local_server.status(two).running
     assert query(two, "select 1") == [(1,)]
 
 
@@ -177,25 +177,25 @@ def test_survives_the_process_that_started_it(local_dir):
 
 
 def test_committed_data_survive_kill_9(local_dir):
-    local_postgres.start(local_dir)
+    local_server.start(local_dir)
     query(local_dir, "create table t as select 1 as i", "insert into t values (2)")
     kill_server(local_dir)
-    assert not local_postgres.status(local_dir).running
-    assert local_postgres.start(local_dir) is True
+    assert not local_server.status(local_dir).running
+    assert local_server.start(local_dir) is True
     assert query(local_dir, "select i from t order by i") == [(1,), (2,)]
 
 
 def test_another_process_got_the_dead_servers_id(local_dir):
-    local_postgres.start(local_dir)
+    local_server.start(local_dir)
     kill_server(local_dir)
     pid_file = local_dir / "postgres" / "postmaster.pid"
     # As the server's own user: Postgres itself tells other users' processes apart.
     other = subprocess.Popen(["/bin/sleep", "600"], user=pid_file.stat().st_uid)
     try:
         pid_file.write_text("\n".join([str(other.pid), *pid_file.read_text().split("\n")[1:]]))
-        assert not local_postgres.status(local_dir).running
-        assert local_postgres.stop(local_dir) is False
-        assert local_postgres.start(local_dir) is True
+        assert not local_server.status(local_dir).running
+        assert local_server.stop(local_dir) is False
+        assert local_server.start(local_dir) is True
         assert other.poll() is None
     finally:
         other.kill()
@@ -203,19 +203,19 @@ def test_another_process_got_the_dead_servers_id(local_dir):
 
 
 def test_stop_and_status(local_dir):
-    assert local_postgres.stop(local_dir) is False
-    never = local_postgres.status(local_dir)
+    assert local_server.stop(local_dir) is False
+    never = local_server.status(local_dir)
     assert (never.running, never.pid, never.size_bytes) == (False, None, 0)
     assert not local_dir.exists()
 
-    local_postgres.start(local_dir)
-    busy = psycopg2.connect(host=str(local_postgres.socket_dir(local_dir)), user="postgres")
+    local_server.start(local_dir)
+    busy = psycopg2.connect(host=str(local_server.socket_dir(local_dir)), user="postgres")
     busy.cursor().execute("select 1")  # an open transaction doesn't hold the stop up
-    assert local_postgres.stop(local_dir) is True
+    assert local_server.stop(local_dir) is True
     busy.close()
 
-    assert local_postgres.stop(local_dir) is False
-    down = local_postgres.status(local_dir)
+    assert local_server.stop(local_dir) is False
+    down = local_server.status(local_dir)
     assert (down.running, down.pid) == (False, None)
     assert down.size_bytes > 10_000_000
     with pytest.raises(psycopg2.OperationalError):
@@ -223,16 +223,16 @@ def test_stop_and_status(local_dir):
 
 
 def test_socket_deleted_under_the_server(local_dir):
-    local_postgres.start(local_dir)
+    local_server.start(local_dir)
     query(local_dir, "create table t (i int)")
-    shutil.rmtree(local_postgres.socket_dir(local_dir))
-    assert local_postgres.start(local_dir) is True
+    shutil.rmtree(local_server.socket_dir(local_dir))
+    assert local_server.start(local_dir) is True
     assert query(local_dir, "select count(*) from t") == [(0,)]
 
 
 def test_interrupted_creation_is_done_anew(local_dir):
     (local_dir / "postgres.new" / "base").mkdir(parents=True)
-    assert local_postgres.start(local_dir) is True
+    assert local_server.start(local_dir) is True
     assert not (local_dir / "postgres.new").exists()
 
 
@@ -241,35 +241,35 @@ def test_user_variables_dont_reach_the_server(local_dir, monkeypatch):
     monkeypatch.setenv("PGHOST", "elsewhere.example")
     monkeypatch.setenv("PGPORT", "1")
     monkeypatch.setenv("PGOPTIONS", "--nonsense")
-    assert local_postgres.start(local_dir) is True
-    assert local_postgres.stop(local_dir) is True
+    assert local_server.start(local_dir) is True
+    assert local_server.stop(local_dir) is True
 
 
 def test_psql(running):
-    command = [*local_postgres.psql_command(running), "-XAtc", "select current_database()"]
+    command = [*local_server.psql_command(running), "-XAtc", "select current_database()"]
     psql = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (psql.stdout, psql.stderr) == ("nyc_taxi\n", "")
 
 
 def test_connection_env(local_dir):
-    env = local_postgres.connection_env(local_dir)
-    assert env["PGHOST"] == str(local_postgres.socket_dir(local_dir))
+    env = local_server.connection_env(local_dir)
+    assert env["PGHOST"] == str(local_server.socket_dir(local_dir))
     assert env["PGPASSWORD"]
     assert set(env) == {"PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE"}
 
 
 def test_socket_dir_is_what_profiles_yml_says():
-    assert local_postgres.socket_dir(Path("/x/.local")) == Path("/tmp/nyc_tlc-3fa40c003b41")
+    assert local_server.socket_dir(Path("/x/.local")) == Path("/tmp/nyc_tlc-3fa40c003b41")
 
 
 def test_local_dir_with_a_space_and_a_long_name(local_dir):
     spaced = local_dir / ("a folder " * 20)
     try:
-        assert local_postgres.start(spaced) is True
+        assert local_server.start(spaced) is True
         assert query(spaced, "select 1") == [(1,)]
     finally:
-        local_postgres.stop(spaced)
-        shutil.rmtree(local_postgres.socket_dir(spaced))
+        local_server.stop(spaced)
+        shutil.rmtree(local_server.socket_dir(spaced))
 
 
 @needs_root
@@ -282,15 +282,15 @@ def test_folders_of_root_alone(running):
 @needs_root
 def test_no_privilege_where_none_is_needed(local_dir):
     local_dir.parent.chmod(0o755)
-    if any(not f.stat().st_mode & 1 for f in local_postgres._bin("postgres").resolve().parents):
+    if any(not f.stat().st_mode & 1 for f in local_server._bin("postgres").resolve().parents):
         pytest.skip("the Python packages are in a folder of root's alone")
-    local_postgres.start(local_dir)
+    local_server.start(local_dir)
     assert capabilities(local_dir) == {0}
 
 
 @needs_root
 def test_nobody_cant_connect(running):
-    path = str(local_postgres.socket_dir(running))
+    path = str(local_server.socket_dir(running))
     code = "import psycopg2, sys; psycopg2.connect(host=sys.argv[1], user='postgres')"
     command = [*as_user("nobody"), sys.executable, "-c", code, path]
     tried = subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True)
@@ -306,8 +306,8 @@ def test_as_a_normal_user(local_dir):
     assert local_dir.joinpath("postgres").owner() == "daemon"
     # Root may take over, as the data's owner.
     assert query(local_dir, "select 1") == [(1,)]
-    assert local_postgres.stop(local_dir) is True
-    assert local_postgres.start(local_dir) is True
+    assert local_server.stop(local_dir) is True
+    assert local_server.start(local_dir) is True
     assert local_dir.joinpath("postgres").owner() == "daemon"
     assert start_elsewhere(local_dir, *daemon).communicate(timeout=60) == ("False\n", "")
 
@@ -315,7 +315,7 @@ def test_as_a_normal_user(local_dir):
 @needs_root
 def test_another_users_data_are_refused(local_dir):
     local_dir.parent.chmod(0o755)
-    local_postgres.start(local_dir)
+    local_server.start(local_dir)
     _, stderr = start_elsewhere(local_dir, *as_user("daemon")).communicate(timeout=60)
     assert "belongs to another user" in stderr.splitlines()[-1]
 
@@ -324,37 +324,37 @@ def test_another_users_data_are_refused(local_dir):
 def test_setpriv_missing(local_dir, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(WarehouseError, match="run as a normal user, or use --target postgres"):
-        local_postgres.start(local_dir)
+        local_server.start(local_dir)
 
 
 @needs_root
 def test_somebody_elses_socket_dir_is_refused(local_dir):
-    path = local_postgres.socket_dir(local_dir)
+    path = local_server.socket_dir(local_dir)
     path.mkdir(mode=0o755)
     shutil.chown(path, "daemon")
     with pytest.raises(WarehouseError, match="belongs to another user"):
-        local_postgres.start(local_dir)
+        local_server.start(local_dir)
     assert path.owner() == "daemon"
 
 
 def test_symlink_as_socket_dir_is_refused(local_dir, tmp_path):
-    path = local_postgres.socket_dir(local_dir)
+    path = local_server.socket_dir(local_dir)
     path.symlink_to(tmp_path)
     try:
         with pytest.raises(WarehouseError, match="not a folder of ours"):
-            local_postgres.start(local_dir)
+            local_server.start(local_dir)
         assert not list(tmp_path.iterdir())
     finally:
         path.unlink()
 
 
 def test_failed_start_tells_the_logs_reason(local_dir):
-    local_postgres.start(local_dir)
-    local_postgres.stop(local_dir)
+    local_server.start(local_dir)
+    local_server.stop(local_dir)
     with (local_dir / "postgres" / "postgresql.conf").open("a") as conf:
         conf.write("no_such_setting = 1\n")
     with pytest.raises(WarehouseError) as failure:
-        local_postgres.start(local_dir)
+        local_server.start(local_dir)
     message = str(failure.value)
     assert message.startswith("embedded Postgres: pg_ctl failed: ")
     assert "contains errors" in message
@@ -365,4 +365,4 @@ def test_failed_start_tells_the_logs_reason(local_dir):
 def test_folder_that_cant_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(WarehouseError, match="Not a directory"):
-        local_postgres.start(tmp_path / "file" / ".local")
+        local_server.start(tmp_path / "file" / ".local")

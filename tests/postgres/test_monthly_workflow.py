@@ -182,7 +182,7 @@ def year(cdn, workspace, tmp_path) -> Year:
     made = Year(tmp_path / "checkout", cdn, workspace, tmp_path / "runner")
     clone_project(made.checkout)
     # How long a blocked client waits before it asks again is not what is tested here.
-    retries = made.checkout / "loader" / "retries.py"
+    retries = made.checkout / "loader" / "source" / "retries.py"
     patient = retries.read_text()
     assert "BACKOFF_SECONDS = 1.0" in patient
     retries.write_text(patient.replace("BACKOFF_SECONDS = 1.0", "BACKOFF_SECONDS = 0.01"))

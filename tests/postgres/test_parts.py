@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from loader.destination import PART_ROWS
+from loader.landing.postgres_copy import PART_ROWS
 from loader.months import file_name, parse_month
 from loader.sample import write_month
 from tests.conftest import Workspace, succeeded

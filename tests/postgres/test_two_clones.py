@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from loader import local_postgres
+from loader.embedded import local_server
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from tests import forks
@@ -48,14 +48,14 @@ def clones() -> Iterator[list[Workspace]]:
         for clone, folder in zip(made, folders, strict=True):
             clone.loader("postgres", "stop")
             for named in (PROJECT_DIR / clone.env["TLC_LOCAL_DIR"], folder):
-                shutil.rmtree(local_postgres.socket_dir(named), ignore_errors=True)
+                shutil.rmtree(local_server.socket_dir(named), ignore_errors=True)
             shutil.rmtree(folder)
 
 
 def answer(clone: Workspace, query: str) -> object:
     """Ask a clone's server for one value."""
     named = PROJECT_DIR / clone.env["TLC_LOCAL_DIR"]
-    there = replace(clone, env=local_postgres.connection_env(named))
+    there = replace(clone, env=local_server.connection_env(named))
     return there.query(query)[0][0]
 
 

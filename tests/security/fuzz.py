@@ -24,14 +24,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from loader import local_postgres
+from loader.embedded import local_server
 from loader.errors import FileRefusedError
-from loader.land import fetch_month, land_month, read_standing
+from loader.landing.land import fetch_month, land_month, read_standing
 from loader.months import file_name
-from loader.postgres_warehouse import PostgresWarehouse
 from loader.progress import Reporter
 from loader.settings import PROJECT_DIR, Settings
-from loader.warehouse import connect_warehouse
+from loader.warehouse.connect import connect_warehouse
+from loader.warehouse.postgres import PostgresWarehouse
 from tests.security.mutants import DATASET, MONTH, Mutant, mutant
 
 SECONDS = 60
@@ -255,7 +255,7 @@ def main() -> int:
     peak = 0
     local_dir = Path(tempfile.mkdtemp(prefix="nyc_tlc-fuzz-"))
     try:
-        local_postgres.start(local_dir)
+        local_server.start(local_dir)
         numbers = range(options.first, options.first + options.rounds)
         for number, outcome, detail, memory in outcomes(local_dir, options.seed, numbers):
             kind = mutant(options.seed, number).kind
@@ -265,8 +265,8 @@ def main() -> int:
             if outcome == "wrong":
                 print(f"seed {options.seed}, mutant {number} ({kind}): {detail}", flush=True)
     finally:
-        local_postgres.stop(local_dir)
-        shutil.rmtree(local_postgres.socket_dir(local_dir), ignore_errors=True)
+        local_server.stop(local_dir)
+        shutil.rmtree(local_server.socket_dir(local_dir), ignore_errors=True)
         shutil.rmtree(local_dir)
     for kind, told in sorted(of_kind.items()):
         print(f"{kind:<25} {told['refused']:6} refused {told['loaded']:6} loaded")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from loader.conform import Conformer
 from loader.errors import FileRefusedError
+from loader.landing.conform import Conformer
 from tests.security.fuzz import outcomes
 from tests.security.mutants import DATASET, MONTH, ROWS, good_file, mutant, with_rows_in_footer
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from psycopg2.errors import InsufficientPrivilege
 
-from loader import local_postgres
+from loader.embedded import local_server
 from loader.sample import write_month
 from tests.conftest import PROJECT_DIR, Workspace, clean_env, succeeded
 
@@ -40,7 +40,7 @@ class Roles:
     def install(self, **env: str) -> None:
         """Run the script, with passwords for all."""
         passwords = {f"TLC_{r.upper()}_PASSWORD": f"pass of {r}" for r in ROLES}
-        program = local_postgres.psql_command(self.owner.local_dir)[0]
+        program = local_server.psql_command(self.owner.local_dir)[0]
         process = subprocess.run(
             [program, "--no-psqlrc", "--file", str(PROJECT_DIR / "scripts" / "roles.sql")],
             env=self.owner.env | passwords | env,
@@ -61,7 +61,7 @@ def with_passwords(server) -> Iterator[None]:
     rules = server / "pg_hba.conf"
     before = rules.read_text()
     rules.write_text(f'local all "/^t[0-9]+_tlc_" scram-sha-256\n{before}')
-    reload = Workspace(clean_env(**local_postgres.connection_env(server)), server, "").query
+    reload = Workspace(clean_env(**local_server.connection_env(server)), server, "").query
     reload("select pg_reload_conf()")
     yield
     rules.write_text(before)

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 from google.api_core.exceptions import BadRequest
 
-from loader import bigquery_warehouse
-from loader.bigquery_warehouse import BigQueryWarehouse
 from loader.errors import WarehouseError
+from loader.warehouse import bigquery
+from loader.warehouse.bigquery import BigQueryWarehouse
 
 ABORTED = "Transaction is aborted due to concurrent update against table p:tlc_raw.month_files"
 
@@ -30,7 +30,7 @@ class FakeClient:
 
 
 def warehouse(client: FakeClient, monkeypatch) -> BigQueryWarehouse:
-    monkeypatch.setattr(bigquery_warehouse, "_ABORTED_MAX_SECONDS", 0)
+    monkeypatch.setattr(bigquery, "_ABORTED_MAX_SECONDS", 0)
     made = object.__new__(BigQueryWarehouse)
     made.client = client
     return made

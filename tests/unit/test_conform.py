@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loader import conform
-from loader.conform import Conformer
 from loader.errors import FileRefusedError
+from loader.landing import conform
+from loader.landing.conform import Conformer
 from loader.sample import schema_of
 
 MONTH = dt.date(2023, 2, 1)

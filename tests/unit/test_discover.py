@@ -9,8 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from loader import __version__, discover, retries
+from loader import __version__
 from loader.errors import NotPublishedError, SourceError, UsageError
+from loader.source import discover, http, published, retries
 from tests.cdn import Cdn, cdn, drop, status, with_headers
 
 __all__ = ["cdn"]
@@ -48,7 +49,7 @@ def test_published_month_takes_one_head(cdn):
 
     file = discover.find(cdn.url, "green", MONTH)
 
-    assert file == discover.PublishedFile(
+    assert file == published.PublishedFile(
         dataset="green",
         month=MONTH,
         name=NAME,
@@ -93,7 +94,7 @@ def test_blocked_client_is_no_missing_month(cdn):
         discover.find(cdn.url, "green", MONTH)
 
     assert f"green 2024-05 ({NAME})" in one_line(error)
-    assert asked(cdn) == [("HEAD", NAME), ("HEAD", REFERENCE)] * discover.BLOCKED_ATTEMPTS
+    assert asked(cdn) == [("HEAD", NAME), ("HEAD", REFERENCE)] * http.BLOCKED_ATTEMPTS
 
 
 def test_a_block_that_is_lifted_doesnt_hide_the_month(cdn):
@@ -116,10 +117,10 @@ def test_gone_is_not_published_without_asking_more(cdn, code):
 @pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
 def test_transient_answers_are_retried(cdn, code):
     publish(cdn, NAME)
-    cdn.script(NAME, [status(code)] * (discover.ATTEMPTS - 1), method="HEAD")
+    cdn.script(NAME, [status(code)] * (http.ATTEMPTS - 1), method="HEAD")
 
     assert discover.find(cdn.url, "green", MONTH).size == 20
-    assert len(cdn.requests) == discover.ATTEMPTS
+    assert len(cdn.requests) == http.ATTEMPTS
 
 
 def test_a_source_that_stays_down_is_an_error(cdn):
@@ -130,7 +131,7 @@ def test_a_source_that_stays_down_is_an_error(cdn):
         discover.find(cdn.url, "green", MONTH)
 
     assert NAME in one_line(error)
-    assert len(cdn.requests) == discover.ATTEMPTS
+    assert len(cdn.requests) == http.ATTEMPTS
 
 
 @pytest.mark.parametrize(("retry_after", "waited"), [("7", 7), ("999999", 60)])
@@ -192,7 +193,7 @@ def test_no_server_is_told_in_one_line():
 
 
 def test_a_server_that_never_answers_times_out(monkeypatch):
-    monkeypatch.setattr(discover, "READ_SECONDS", 0.05)
+    monkeypatch.setattr(http, "READ_SECONDS", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(SourceError, match="timed out") as error:
@@ -231,7 +232,7 @@ def test_a_password_is_sent_and_not_in_the_files_repr(cdn):
 
     assert cdn.requests[0].headers["Authorization"].startswith("Basic ")
     assert "s3cret" not in repr(file)
-    assert discover.redact(file.url) == f"http://***@{cdn.host}/trip-data/{NAME}"
+    assert published.redact(file.url) == f"http://***@{cdn.host}/trip-data/{NAME}"
 
 
 def test_require_says_what_to_do(cdn):
@@ -260,7 +261,7 @@ def test_folder(tmp_path, as_uri):
     os.utime(folder / NAME, (0, dt.datetime(2024, 7, 18, 12, 0, tzinfo=dt.UTC).timestamp()))
     source = folder.as_uri() if as_uri else str(folder)
 
-    assert discover.find(source, "green", MONTH) == discover.PublishedFile(
+    assert discover.find(source, "green", MONTH) == published.PublishedFile(
         dataset="green",
         month=MONTH,
         name=NAME,

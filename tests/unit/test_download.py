@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from loader import discover, download, retries
 from loader.errors import FileRefusedError, LoaderError, SourceError
+from loader.source import discover, download, http, published, retries
 from tests.cdn import (
     Cdn,
     cdn,
@@ -66,7 +66,7 @@ def etag(content: bytes) -> str:
     return f'"{hashlib.md5(content).hexdigest()}"'
 
 
-def found(cdn: Cdn, content: bytes = OLD) -> discover.PublishedFile:
+def found(cdn: Cdn, content: bytes = OLD) -> published.PublishedFile:
     """Publish a file and find it; only what comes after is recorded."""
     (cdn.folder / NAME).write_bytes(content)
     file = discover.require(cdn.url, "green", MONTH)
@@ -92,7 +92,7 @@ def left_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def refusal(error_type: type[LoaderError], file: discover.PublishedFile, downloads: Path) -> str:
+def refusal(error_type: type[LoaderError], file: published.PublishedFile, downloads: Path) -> str:
     with pytest.raises(error_type) as error:
         download.fetch(file, downloads)
     assert error.value.exit_code == error_type.exit_code
@@ -119,7 +119,7 @@ def test_plain_download(cdn, downloads):
 
 @pytest.mark.parametrize("broken", [reset(CUT), close_early(CUT), stall(CUT)])
 def test_broken_transfer_goes_on_where_it_stopped(cdn, downloads, monkeypatch, broken):
-    monkeypatch.setattr(discover, "READ_SECONDS", 0.1)
+    monkeypatch.setattr(http, "READ_SECONDS", 0.1)
     file = found(cdn)
     cdn.script(NAME, [broken])
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from loader import filesystem
 from loader.errors import UsageError
 from loader.months import file_name, month_range
+from loader.source import object_store
 from tests import forks
 from tests.cdn import Cdn, cdn, html, reset, with_headers
 from tests.conftest import clean_env, succeeded
@@ -251,6 +251,6 @@ def test_what_the_note_says(origin, copies):
 @pytest.mark.parametrize(("scheme", "package"), [("gs", "gcsfs"), ("s3", "s3fs")])
 def test_a_store_whose_package_is_missing(monkeypatch, scheme, package):
     monkeypatch.setitem(sys.modules, package, None)
-    filesystem._connect.cache_clear()
+    object_store._connect.cache_clear()
     with pytest.raises(UsageError, match=f"{scheme}:// needs the package {package}: "):
-        filesystem.look(f"{scheme}://bucket/object")
+        object_store.look(f"{scheme}://bucket/object")

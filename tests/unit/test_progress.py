@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from loader.pipeline import DltProgress
+from loader.landing.pipeline import DltProgress
 from loader.progress import Reporter
 
 

@@ -12,10 +12,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from loader import discover
 from loader.errors import SourceError
 from loader.months import file_name
 from loader.sample import write_month
+from loader.source import discover, http
 from tests import forks
 from tests.cdn import Cdn, cdn, close_early, status, with_headers
 from tests.conftest import IMPATIENT, clean_env
@@ -129,7 +129,7 @@ def test_a_download_that_breaks_is_reported(cdn, mirror, tmp_path):
 
 def test_doctor_asks_the_source_once_and_last(cdn, loader):
     publish(cdn)
-    reference = file_name("green", discover.REFERENCE_MONTHS[0])
+    reference = file_name("green", http.REFERENCE_MONTHS[0])
     cdn.script(reference, [status(503)] * 9, method="HEAD")
     process = loader("doctor", "--source", cdn.url, "--target", "postgres")
     last, source = process.stdout.splitlines()[-2:]
@@ -176,7 +176,7 @@ def test_a_source_that_has_answered_is_waited_for_longer(cdn, waits):
     cdn.close()
     with pytest.raises(SourceError, match="can't reach"):
         discover.find(cdn.url, "green", MONTH)
-    assert len(waits) == discover.ATTEMPTS - 1
+    assert len(waits) == http.ATTEMPTS - 1
     assert sum(waits) > 30
 
 

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from loader import sample
 from loader.errors import UsageError
-from loader.sample import main, schema_of, write_month
+from loader.sample import schema_of, write_month
+from loader.sample.__main__ import main
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 DATA_DIR = Path(os.environ.get("TLC_TEST_DATA") or PROJECT_DIR.parent / "shared" / "data")

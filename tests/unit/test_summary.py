@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from loader.errors import FileRefusedError, SourceError, UsageError
-from loader.plan import MonthPlan
 from loader.run import MonthRun
 from loader.summary import summarizing
+from loader.sync import MonthPlan
 
 JANUARY, FEBRUARY, MARCH = (dt.date(2024, number, 1) for number in (1, 2, 3))
 

@@ -18,10 +18,10 @@ from dlt.destinations import postgres
 from dlt.destinations.exceptions import DatabaseTerminalException
 from dlt.destinations.impl.postgres.postgres import PostgresClient
 
-from loader.conform import Conformer
 from loader.errors import FileRefusedError
-from loader.parts import PARTITION_KEY, Part
-from loader.shared_keys import SharedKeys
+from loader.landing.conform import Conformer
+from loader.landing.repeated_keys import SharedKeys
+from loader.warehouse.postgres_parts import PARTITION_KEY, Part
 
 #: COPYs at once: one for each core of a small machine.
 _COPIES = 2

@@ -68,7 +68,7 @@ class Dbt:
     def _start(self) -> subprocess.Popen[str]:
         return subprocess.Popen(  # noqa: S603 - our own interpreter
             [
-                *(sys.executable, "-m", "loader.dbt_build"),
+                *(sys.executable, "-m", "loader.dbt_worker"),
                 *("--no-use-colors", "--target", self._settings.target),
             ],
             env=os.environ

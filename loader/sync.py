@@ -5,14 +5,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from loader import discover
 from loader.datasets import get_dataset
-from loader.discover import PublishedFile
 from loader.errors import UsageError
-from loader.land import same_signal
+from loader.landing.land import same_signal
 from loader.months import add_months, format_month, month_range
 from loader.settings import Settings
-from loader.warehouse import LandedFile, Warehouse, merged_versions
+from loader.source import discover
+from loader.source.published import PublishedFile
+from loader.warehouse.base import LandedFile, Warehouse, merged_versions
 
 #: TLC publishes months again, mostly recent ones: so far back a sync looks for changed files.
 MONTHS_BACK = 6

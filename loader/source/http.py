@@ -1,23 +1,20 @@
-"""What a source has: finds month files at a base URL, in a folder or in a bucket."""
+"""Month files at a web address: TLC's CDN, or a copy of it."""
 
 import datetime as dt
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cache
-from pathlib import Path
-from typing import Protocol
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import requests
 from urllib3.exceptions import InvalidHeader, LocationParseError
 from urllib3.util import Retry
 
-from loader import __version__, filesystem
-from loader.errors import NotPublishedError, SourceError, UsageError
-from loader.months import file_name, format_month
-from loader.retries import TransientError, patiently
+from loader import __version__
+from loader.errors import SourceError
+from loader.months import file_name
+from loader.source.published import PublishedFile, label_of, redact
+from loader.source.retries import TransientError
 
 #: Months that TLC has published for certain: they tell "not published" from "blocked".
 REFERENCE_MONTHS = (dt.date(2023, 1, 1), dt.date(2022, 1, 1))
@@ -43,46 +40,18 @@ _LENGTH = re.compile(r"[1-9][0-9]{0,14}")
 
 
 @dataclass(frozen=True)
-class PublishedFile:
-    """A month file as its source describes it.
+class HttpSource:
+    """A web address.
 
     Attributes:
-        dataset: dataset of the file.
-        month: the file month.
-        name: the file's name, ours and not the server's.
-        url: full address or absolute path. It may hold a password: show it through `redact`.
-        size: bytes.
-        etag: the server's ETag, quotes included; the generation on gs://; None for folders.
-        last_modified: naive UTC, if known.
+        base: the URL that file names are appended to; a query stays at the end.
     """
 
-    dataset: str
-    month: dt.date
-    name: str
-    url: str = field(repr=False)
-    size: int
-    etag: str | None
-    last_modified: dt.datetime | None
-
-    @property
-    def label(self) -> str:
-        """How messages name the file."""
-        return _label(self.dataset, self.month)
-
-
-class Source(Protocol):
-    """A place that holds month files."""
-
-    def find(self, dataset: str, month: dt.date) -> PublishedFile | None:
-        """Ask once for a month file; None when it is not published."""
-
-
-@dataclass(frozen=True)
-class _HttpSource:
     base: str
 
     def find(self, dataset: str, month: dt.date) -> PublishedFile | None:
-        label, url = _label(dataset, month), self._url(dataset, month)
+        """Look for a month file, once; None when it is not published."""
+        label, url = label_of(dataset, month), self._url(dataset, month)
         response = request("HEAD", url, label)
         if response.status_code == 200:
             return describe(response, dataset, month, url)
@@ -95,7 +64,7 @@ class _HttpSource:
         # Who tries again asks for both: had the block been lifted between the two, the month's 403
         # would be taken for "not published".
         reference = next(known for known in REFERENCE_MONTHS if known != month)
-        known_url, known_label = self._url(dataset, reference), _label(dataset, reference)
+        known_url, known_label = self._url(dataset, reference), label_of(dataset, reference)
         if request("HEAD", known_url, known_label).status_code != 200:
             raise TransientError(
                 f"{label}: {redact(self.base)} answers 403, and refuses"
@@ -112,131 +81,9 @@ class _HttpSource:
         return f"{path.rstrip('/')}/{file_name(dataset, month)}{mark}{query}"
 
 
-@dataclass(frozen=True)
-class _FolderSource:
-    folder: Path
-
-    def find(self, dataset: str, month: dt.date) -> PublishedFile | None:
-        label = _label(dataset, month)
-        path = self.folder / file_name(dataset, month)
-        try:
-            if not self.folder.is_dir():
-                raise SourceError(
-                    f"{label}: the source folder {self.folder} doesn't exist;"
-                    " check --source or TLC_SOURCE"
-                )
-            stat = path.stat()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise SourceError(
-                f"{label}: can't read {path}: {error.strerror or error}; check its permissions"
-            ) from error
-        modified = dt.datetime.fromtimestamp(stat.st_mtime, dt.UTC).replace(tzinfo=None)
-        return PublishedFile(dataset, month, path.name, str(path), stat.st_size, None, modified)
-
-
-@dataclass(frozen=True)
-class _BucketSource:
-    base: str
-
-    def find(self, dataset: str, month: dt.date) -> PublishedFile | None:
-        name = file_name(dataset, month)
-        url = f"{self.base.rstrip('/')}/{name}"
-        try:
-            found = filesystem.look(url)
-        except SourceError as error:
-            raise SourceError(f"{_label(dataset, month)}: {error}") from error
-        if found is None:
-            return None
-        return PublishedFile(
-            dataset, month, name, url, found.size, found.version, found.last_modified
-        )
-
-
-def open_source(source: str) -> Source:
-    """Turn a source as the user writes it into the object that reads it.
-
-    Args:
-        source: an http(s) base URL, gs:// or s3://, a folder's path, or a file:// URL.
-
-    Returns:
-        The source.
-
-    Raises:
-        UsageError: for any other scheme.
-    """
-    if is_http(source):
-        return _HttpSource(source)
-    if filesystem.is_bucket(source):
-        return _BucketSource(source)
-    if "://" not in source:
-        return _FolderSource(Path(source).absolute())
-    if source.lower().startswith("file:///"):
-        return _FolderSource(Path(url2pathname(urlsplit(source).path)))
-    raise UsageError(
-        f"can't read from {redact(source)!r}: give an http(s)://, gs:// or s3:// address,"
-        " a folder, or a file:/// address"
-    )
-
-
-def find(source: str, dataset: str, month: dt.date) -> PublishedFile | None:
-    """Look for a month file; a source that fails is asked again.
-
-    Args:
-        source: base URL, folder or bucket.
-        dataset: dataset of the file.
-        month: the file month.
-
-    Returns:
-        The file as the source describes it; None when it is not published.
-
-    Raises:
-        SourceError: when the source fails, is out of reach or blocks us.
-        UsageError: when the source is of a kind that can't be read.
-    """
-    opened = open_source(source)
-    return patiently(lambda: opened.find(dataset, month))
-
-
-def require(source: str, dataset: str, month: dt.date) -> PublishedFile:
-    """Look for a month file that was asked for by name.
-
-    Args:
-        source: base URL, folder or bucket.
-        dataset: dataset of the file.
-        month: the file month.
-
-    Returns:
-        The file as the source describes it.
-
-    Raises:
-        NotPublishedError: when the source doesn't have it.
-        SourceError: when the source fails, is out of reach or blocks us.
-        UsageError: when the source is of a kind that can't be read.
-    """
-    file = find(source, dataset, month)
-    if file is None:
-        raise NotPublishedError(
-            f"{_label(dataset, month)} is not at {redact(source)}: TLC publishes about two months"
-            f" after a month ends; `nyc-tlc available --dataset {dataset}` shows what is"
-            " there"
-        )
-    return file
-
-
 def is_http(address: str) -> bool:
     """Tell web addresses from paths."""
     return address.lower().startswith(("http://", "https://"))
-
-
-def redact(address: str) -> str:
-    """Hide user, password and query of an address, for messages and the ledger."""
-    if "://" not in address:
-        return address
-    # Up to the last @: a password with an unescaped /, ? or @ is hidden whole.
-    without_user = re.sub(r"(?<=://).*@", "***@", address, flags=re.DOTALL)
-    return re.sub(r"\?.*", "?***", without_user, flags=re.DOTALL)
 
 
 def request(
@@ -306,7 +153,7 @@ def describe(response: requests.Response, dataset: str, month: dt.date, url: str
     length = response.headers.get("Content-Length", "")
     if not _LENGTH.fullmatch(length):
         raise SourceError(
-            f"{_label(dataset, month)}: {redact(url)} comes without a length"
+            f"{label_of(dataset, month)}: {redact(url)} comes without a length"
             f" (Content-Length {length!r}), so a download can't be checked; run again later,"
             " or read from a copy with --source"
         )
@@ -364,7 +211,3 @@ def _http_date(text: str) -> dt.datetime | None:
         return parsedate_to_datetime(text).astimezone(dt.UTC).replace(tzinfo=None)
     except (ValueError, OverflowError):
         return None
-
-
-def _label(dataset: str, month: dt.date) -> str:
-    return f"{dataset} {format_month(month)} ({file_name(dataset, month)})"

@@ -1,23 +1,19 @@
 """What the loader asks of a warehouse besides dlt's loads: locks, publishing, the ledger."""
 
 import datetime as dt
-import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from loader import local_postgres
-from loader.errors import UsageError
 from loader.progress import Reporter
-from loader.settings import Settings
 
 if TYPE_CHECKING:
     import dlt
     from dlt.common.destination import Destination
     from dlt.sources import DltResource
 
-    from loader.conform import Conformer
+    from loader.landing.conform import Conformer
 
 
 @dataclass(frozen=True)
@@ -167,36 +163,6 @@ class Warehouse(Protocol):
         Raises:
             WarehouseError: when a right or a version is missing.
         """
-
-
-def connect_warehouse(settings: Settings) -> Warehouse:
-    """Connect to the target's warehouse; the embedded server is started when it is down.
-
-    Args:
-        settings: the settings, with the target.
-
-    Returns:
-        The warehouse, connected.
-
-    Raises:
-        WarehouseError: when it can't be reached.
-        UsageError: when the target's packages are not installed, or a setting is missing.
-    """
-    if settings.target == "bigquery":
-        try:
-            from loader.bigquery_warehouse import BigQueryWarehouse
-        except ImportError as error:
-            raise UsageError(
-                f"target bigquery needs packages that are not installed ({error.name}): run"
-                " make install WITH=bigquery"
-            ) from error
-        return BigQueryWarehouse(settings)
-    if settings.target == "local":
-        local_postgres.start(settings.local_dir)
-        os.environ.update(local_postgres.connection_env(settings.local_dir))
-    from loader.postgres_warehouse import PostgresWarehouse
-
-    return PostgresWarehouse(settings)
 
 
 def merged_versions(warehouse: Warehouse) -> dict[tuple[str, dt.date], dict[str, Any]]:

@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
-from loader import discover, plan
+from loader import sync
 from loader.errors import UsageError
 from loader.months import format_month
-from loader.plan import MonthPlan
 from loader.settings import load_settings
-from loader.warehouse import LandedFile
+from loader.source import published
+from loader.sync import MonthPlan
+from loader.warehouse.base import LandedFile
 
 TODAY = dt.date(2024, 3, 31)
 LANDED_AT = dt.datetime(2024, 2, 20, 9, 17)
@@ -36,7 +37,7 @@ class FakeWarehouse:
 
 
 def looked_at(warehouse: FakeWarehouse, today: dt.date = TODAY, **options) -> tuple[str, str, int]:
-    months = plan.window(warehouse, "green", today, **options)
+    months = sync.window(warehouse, "green", today, **options)
     assert months == sorted(months)
     return format_month(months[0]), format_month(months[-1]), len(months)
 
@@ -62,13 +63,13 @@ def test_the_window_may_be_given_and_starts_at_the_first_month_there_is():
 @pytest.mark.parametrize("options", [{"since": month("2024-04")}, {"to": month("2023-06")}])
 def test_a_window_without_a_month_is_refused(options):
     with pytest.raises(UsageError, match="no month to look at") as error:
-        plan.window(FakeWarehouse(("green", "2024-01")), "green", TODAY, **options)
+        sync.window(FakeWarehouse(("green", "2024-01")), "green", TODAY, **options)
     assert "--since" in str(error.value)
 
 
 def a_plan(etag: str | None, landed: str | None, here: str) -> MonthPlan:
     """Describe a month whose file has this ETag, None: none; and of which this ETag landed."""
-    file = discover.PublishedFile("green", TODAY, "name", "url", 9, etag, None) if etag else None
+    file = published.PublishedFile("green", TODAY, "name", "url", 9, etag, None) if etag else None
     version = None
     if landed:
         names = dict.fromkeys(LandedFile.__dataclass_fields__)

@@ -21,15 +21,16 @@ from dlt.destinations.exceptions import DatabaseException
 from dlt.load.exceptions import LoadClientJobException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from loader import __version__, discover
-from loader.conform import Conformer
-from loader.download import LocalFile
+from loader import __version__
 from loader.errors import TABLE_IN_USE, FileRefusedError, LoaderError, LockedError, WarehouseError
+from loader.landing.conform import Conformer
+from loader.landing.resource import raw_schema
 from loader.months import format_month
 from loader.progress import Reporter, Stage
 from loader.settings import Settings
-from loader.source import raw_schema
-from loader.warehouse import LandedFile, Warehouse
+from loader.source import published
+from loader.source.download import LocalFile
+from loader.warehouse.base import LandedFile, Warehouse
 
 PIPELINE = "nyc_tlc"
 
@@ -93,7 +94,7 @@ def load_file(
         dataset=dataset,
         file_month=month,
         file_name=file.published.name,
-        source_url=discover.redact(file.published.url),
+        source_url=published.redact(file.published.url),
         etag=file.etag,
         last_modified=file.last_modified,
         file_bytes=file.size,

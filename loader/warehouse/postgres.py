@@ -15,17 +15,17 @@ from psycopg2.extras import RealDictCursor
 from loader.datasets import get_dataset
 from loader.errors import TABLE_IN_USE, LockedError, ReconciliationError, WarehouseError
 from loader.months import format_month
-from loader.parts import Part
 from loader.progress import Reporter
 from loader.settings import Settings
-from loader.warehouse import LandedFile
+from loader.warehouse.base import LandedFile
+from loader.warehouse.postgres_parts import Part
 
 if TYPE_CHECKING:
     import dlt
     from dlt.common.destination import Destination
     from dlt.sources import DltResource
 
-    from loader.conform import Conformer
+    from loader.landing.conform import Conformer
 
 _MIN_VERSION = 150000
 
@@ -67,7 +67,7 @@ class PostgresWarehouse:
 
     def resource(self, conformer: "Conformer", rows: int) -> "DltResource":
         """Return the dlt resource of a month file: a reference, as our load job reads it itself."""
-        from loader.source import file_reference
+        from loader.landing.resource import file_reference
 
         return file_reference(conformer, rows)
 
@@ -82,7 +82,7 @@ class PostgresWarehouse:
             on_rows: told of rows that were copied, from several threads.
             on_shared_rows: told of the rows that may share their key.
         """
-        from loader.destination import postgres_copy
+        from loader.landing.postgres_copy import postgres_copy
 
         info = self.connection.info
         return postgres_copy(

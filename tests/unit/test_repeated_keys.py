@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loader import shared_keys
-from loader.conform import BATCH_ROWS, Conformer
 from loader.datasets import Column, Dataset, Spelling, get_dataset
+from loader.landing import repeated_keys
+from loader.landing.conform import BATCH_ROWS, Conformer
+from loader.landing.repeated_keys import SharedKeys
 from loader.sample import write_month
-from loader.shared_keys import SharedKeys
 from tests.exact import KEY, expected, key_texts
 
 MONTH = dt.date(2019, 1, 1)
@@ -87,6 +87,6 @@ def test_a_file_without_rows_has_none():
 
 @pytest.mark.parametrize(("rows", "hint"), [(4, [1, 2, 3, 4]), (5, None)])
 def test_too_many_are_no_hint(monkeypatch, rows, hint):
-    monkeypatch.setattr(shared_keys, "MAX_SHARED_ROWS", 4)
+    monkeypatch.setattr(repeated_keys, "MAX_SHARED_ROWS", 4)
     batch = pa.RecordBatch.from_pylist([dict.fromkeys(SCHEMA.names)] * rows, SCHEMA)
     assert found(batch) == hint

@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import requests
 
-from loader import filesystem
-from loader.discover import PublishedFile, bad_status, describe, is_http, redact, request
 from loader.errors import FileRefusedError, LoaderError, SourceError
 from loader.months import file_name
-from loader.retries import TransientError, patiently
+from loader.source import object_store
+from loader.source.http import bad_status, describe, is_http, request
+from loader.source.published import PublishedFile, redact
+from loader.source.retries import TransientError, patiently
 
 #: Of a transfer, which goes on where it broke off: two minutes, if no attempt brings anything.
 ATTEMPTS = 8
@@ -78,7 +79,7 @@ def fetch(
         FileRefusedError: when it is not a Parquet file, or has no rows; a download is deleted.
         LoaderError: when the folder can't be written to, or the disk is full.
     """
-    if not is_http(file.url) and not filesystem.is_bucket(file.url):
+    if not is_http(file.url) and not object_store.is_bucket(file.url):
         return _read_in_place(file, allow_empty)
     part = _Part(folder / f"{file.name}.part")
     try:
@@ -247,11 +248,11 @@ class _BucketTransfer(_Transfer):
         url, label = self.file.url, self.file.label
         try:
             with self.part.path.open("ab") as out:
-                for piece in filesystem.read(url, self.file.size, done):
+                for piece in object_store.read(url, self.file.size, done):
                     out.write(piece)
                     done += len(piece)
                     self.progress(done)
-            now = filesystem.look(url)
+            now = object_store.look(url)
         except SourceError as error:
             raise SourceError(f"{label}: {error}") from error
         if now is None:

@@ -20,12 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from loader import discover, download, filesystem
-from loader.download import LocalFile
 from loader.errors import LoaderError, LockedError, NotPublishedError, SourceError, UsageError
 from loader.months import format_month
 from loader.progress import Reporter, how_far
 from loader.settings import Settings
+from loader.source import discover, download, object_store
+from loader.source.download import LocalFile
+from loader.source.published import redact
 
 #: Files that are copied at the same time.
 THREADS = 4
@@ -82,8 +83,7 @@ def mirror_months(
             outcome = run.copy(months[0])
             if outcome.state == "not published":
                 raise NotPublishedError(
-                    f"{dataset} {format_month(months[0])} is not at"
-                    f" {discover.redact(settings.source)}"
+                    f"{dataset} {format_month(months[0])} is not at {redact(settings.source)}"
                 )
             _report(reporter, dataset, outcome, started)
             return [outcome]
@@ -153,25 +153,25 @@ class _Bucket:
     base: str
 
     def version(self, name: str) -> str | None:
-        found = filesystem.look(self._url(name))
+        found = object_store.look(self._url(name))
         return _signal(found.size, found.version, found.last_modified) if found else None
 
     def put(self, file: LocalFile) -> str | None:
         url = self._url(file.published.name)
-        filesystem.upload(file.path, url)
-        found = filesystem.look(url)
+        object_store.upload(file.path, url)
+        found = object_store.look(url)
         if found is None or found.size != file.size or not _same_bytes(file, found, url):
-            filesystem.remove(url)
+            object_store.remove(url)
             raise _differs(file, url)
         return _signal(found.size, found.version, found.last_modified)
 
     def read_note(self, name: str) -> str | None:
         url = self._url(name)
-        found = filesystem.look(url)
-        return b"".join(filesystem.read(url, found.size)).decode() if found else None
+        found = object_store.look(url)
+        return b"".join(object_store.read(url, found.size)).decode() if found else None
 
     def write_note(self, name: str, text: str) -> None:
-        filesystem.write_text(text, self._url(name))
+        object_store.write_text(text, self._url(name))
 
     def _url(self, name: str) -> str:
         return f"{self.base}/{name}"
@@ -206,7 +206,7 @@ class _Mirror:
             return Outcome(month, "unchanged", published.size)
         file = download.fetch(published, self.folder)
         note = {
-            "source": discover.redact(published.url),
+            "source": redact(published.url),
             "source_version": _signal(file.size, file.etag, file.last_modified),
             "sha256": file.sha256,
             "copy_version": self.destination.put(file),
@@ -232,7 +232,7 @@ class _Mirror:
 
 
 def _destination(destination: str, source: str) -> _Destination:
-    if filesystem.is_bucket(destination):
+    if object_store.is_bucket(destination):
         base = destination.rstrip("/")
         same = base == source
         made: _Destination = _Bucket(base)
@@ -241,8 +241,7 @@ def _destination(destination: str, source: str) -> _Destination:
         same, made = path == Path(source).resolve(), _Folder(path)
     else:
         raise UsageError(
-            f"can't mirror to {discover.redact(destination)!r}: give a folder, or a gs:// or"
-            " s3:// address"
+            f"can't mirror to {redact(destination)!r}: give a folder, or a gs:// or s3:// address"
         )
     if same:
         raise UsageError(f"{destination} is the source itself: choose another destination")
@@ -277,13 +276,13 @@ def _look(path: Path) -> str:
     return f"{stat.st_size} bytes, {stat.st_mtime_ns}"
 
 
-def _same_bytes(file: LocalFile, found: filesystem.StoredObject, url: str) -> bool:
+def _same_bytes(file: LocalFile, found: object_store.StoredObject, url: str) -> bool:
     """Compare with the store's own checksum, or with the bytes read back if it tells none."""
     if found.md5:
         with file.path.open("rb") as opened:
             return hashlib.file_digest(opened, "md5").hexdigest() == found.md5
     digest = hashlib.sha256()
-    for piece in filesystem.read(url, found.size):
+    for piece in object_store.read(url, found.size):
         digest.update(piece)
     return digest.hexdigest() == file.sha256
 

@@ -29,15 +29,15 @@ from tenacity import (
 )
 
 from loader import interrupts
-from loader.conform import Conformer
 from loader.datasets import get_dataset, month_files_columns
 from loader.errors import LockedError, ReconciliationError, UsageError, WarehouseError
-from loader.filesystem import open_filesystem
+from loader.landing.conform import Conformer
+from loader.landing.resource import conformed_batches
 from loader.months import format_month
 from loader.progress import Reporter
 from loader.settings import Settings
-from loader.source import conformed_batches
-from loader.warehouse import LandedFile
+from loader.source.object_store import open_filesystem
+from loader.warehouse.base import LandedFile
 
 # We read counts, not tables: the faster way to read those is not missed.
 warnings.filterwarnings("ignore", message="Cannot create BigQuery Storage client")

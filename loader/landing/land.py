@@ -4,12 +4,12 @@ import datetime as dt
 from dataclasses import dataclass, replace
 from typing import Any
 
-from loader import discover, download
-from loader.download import LocalFile
 from loader.months import format_month
 from loader.progress import Reporter
 from loader.settings import Settings
-from loader.warehouse import LandedFile, Warehouse, merged_versions
+from loader.source import discover, download, published
+from loader.source.download import LocalFile
+from loader.warehouse.base import LandedFile, Warehouse, merged_versions
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def land_month(
         reporter.say(f"{label}  same bytes as landed on {newest.landed_at:%Y-%m-%d}")
         return Landing(touched, changed=False)
 
-    from loader.pipeline import load_file  # dlt, which takes its time to import
+    from loader.landing.pipeline import load_file  # dlt, which takes its time to import
 
     landed = load_file(settings, warehouse, file, reporter)
     landed = replace(landed, suspect=_suspicion(settings, landed, standing.merged))
@@ -165,7 +165,7 @@ def _suspicion(settings: Settings, landed: LandedFile, merged: dict[str, Any] | 
     return f"{landed.file_rows:,} rows where the table holds {before:,}"
 
 
-def same_signal(landed: LandedFile, published: discover.PublishedFile) -> bool:
+def same_signal(landed: LandedFile, published: published.PublishedFile) -> bool:
     """Tell whether the source shows the version that landed; no bytes are read for it.
 
     Args:

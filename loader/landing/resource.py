@@ -11,8 +11,8 @@ import pyarrow as pa
 from dlt.common.schema.typing import TColumnSchema
 from dlt.common.schema.utils import new_table
 
-from loader.conform import Conformer
 from loader.datasets import datasets, month_files_columns
+from loader.landing.conform import Conformer
 
 #: The contract's types as dlt's column hints. Times are naive: New York wall clock.
 _HINTS: dict[str, TColumnSchema] = {

@@ -12,16 +12,14 @@ at the file's end), and rows are ordered by day, not by second.
 import datetime as dt
 import hashlib
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import typer
 
-from loader.datasets import check_supported, get_dataset
-from loader.errors import LoaderError
-from loader.months import file_name, format_month, month_range, next_month, parse_month
+from loader.datasets import check_supported
+from loader.months import format_month, next_month
 
 T = TypeVar("T")
 #: A value that changes over time: the first month of each value, ascending.
@@ -474,43 +472,3 @@ def _epoch(day: dt.date) -> int:
 
 def _remainder(numbers: pa.Array, divisor: int) -> pa.Array:
     return pc.subtract(numbers, pc.multiply(pc.divide(numbers, divisor), divisor))
-
-
-# ---- Command ------------------------------------------------------------------------------------
-
-
-def main(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", file_okay=False, help="Folder; made when missing.")
-    ],
-    dataset: Annotated[str, typer.Option(help="green or yellow.")],
-    month: Annotated[str, typer.Option(help="Month to make, YYYY-MM.", metavar="YYYY-MM")],
-    to: Annotated[
-        str | None, typer.Option(help="Last month, to make several.", metavar="YYYY-MM")
-    ] = None,
-    rows: Annotated[int, typer.Option(min=0, help="Rows in each file.")] = 20_000,
-    seed: Annotated[int, typer.Option(help="Another seed gives other trips.")] = 0,
-) -> None:
-    """Make month files that look like TLC's, quirks included, without the network.
-
-    The files are named as TLC's, so the folder can be a TLC_SOURCE. The same options always give
-    the same trips. A real month has about 60,000 rows (green) or 3,500,000 (yellow).
-
-    Example: python -m loader.sample --dataset green --month 2023-01 --to 2023-02 /tmp/trip-data
-    """
-    try:
-        name = get_dataset(dataset).name
-        first = parse_month(month)
-        months = month_range(first, parse_month(to) if to else first)
-        folder.mkdir(parents=True, exist_ok=True)
-        for each in months:
-            path = folder / file_name(name, each)
-            write_month(path, name, each, rows, seed)
-            typer.echo(f"{path}: {rows} rows")
-    except LoaderError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(error.exit_code) from None
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -9,7 +9,7 @@ import gc
 import sys
 from typing import cast
 
-from loader.transform import FAILED, SUCCEEDED
+from loader.dbt_runner import FAILED, SUCCEEDED
 
 #: What tests the project's SQL, not a month (`dbt build` and `dbt test` run it), or runs nothing.
 _LEFT_OUT = (

@@ -1,0 +1,1 @@
+"""One month file to raw rows. The only place that knows dlt."""

@@ -1,0 +1,1 @@
+"""What TLC publishes: where it is, and how it is brought here."""

@@ -1,0 +1,34 @@
+"""Month files in a bucket: gs:// or s3://."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+from loader.errors import SourceError
+from loader.months import file_name
+from loader.source import object_store
+from loader.source.published import PublishedFile, label_of
+
+
+@dataclass(frozen=True)
+class BucketSource:
+    """A bucket, or a folder in one.
+
+    Attributes:
+        base: its address.
+    """
+
+    base: str
+
+    def find(self, dataset: str, month: dt.date) -> PublishedFile | None:
+        """Look for a month file, once; None when it is not there."""
+        name = file_name(dataset, month)
+        url = f"{self.base.rstrip('/')}/{name}"
+        try:
+            found = object_store.look(url)
+        except SourceError as error:
+            raise SourceError(f"{label_of(dataset, month)}: {error}") from error
+        if found is None:
+            return None
+        return PublishedFile(
+            dataset, month, name, url, found.size, found.version, found.last_modified
+        )

@@ -1,0 +1,38 @@
+"""Connects to the target's warehouse."""
+
+import os
+
+from loader.embedded import local_server
+from loader.errors import UsageError
+from loader.settings import Settings
+from loader.warehouse.base import Warehouse
+
+
+def connect_warehouse(settings: Settings) -> Warehouse:
+    """Connect to the target's warehouse; the embedded server is started when it is down.
+
+    Args:
+        settings: the settings, with the target.
+
+    Returns:
+        The warehouse, connected.
+
+    Raises:
+        WarehouseError: when it can't be reached.
+        UsageError: when the target's packages are not installed, or a setting is missing.
+    """
+    if settings.target == "bigquery":
+        try:
+            from loader.warehouse.bigquery import BigQueryWarehouse
+        except ImportError as error:
+            raise UsageError(
+                f"target bigquery needs packages that are not installed ({error.name}): run"
+                " make install WITH=bigquery"
+            ) from error
+        return BigQueryWarehouse(settings)
+    if settings.target == "local":
+        local_server.start(settings.local_dir)
+        os.environ.update(local_server.connection_env(settings.local_dir))
+    from loader.warehouse.postgres import PostgresWarehouse
+
+    return PostgresWarehouse(settings)

@@ -18,7 +18,7 @@ from loader.embedded import local_server
 from loader.errors import WarehouseError
 
 PROJECT_DIR = Path(local_server.__file__).parents[2]
-START = "import sys; from pathlib import Path; from loader.local_postgres import start;"
+START = "import sys; from pathlib import Path; from loader.embedded.local_server import start;"
 START += "print(start(Path(sys.argv[1])))"
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do this")
@@ -96,7 +96,7 @@ def as_user(name):
         f"--regid={pwd.getpwnam(name).pw_gid}",
         "--clear-groups",
     ]
-    imports = [*prefix, sys.executable, "-c", "import loader.local_postgres, psycopg2"]
+    imports = [*prefix, sys.executable, "-c", "import loader.embedded.local_server, psycopg2"]
     if subprocess.run(imports, cwd=PROJECT_DIR, capture_output=True).returncode:
         pytest.skip(f"user {name} can't run this Python or can't read the project")
     return prefix

@@ -23,7 +23,7 @@ from loader.datasets import check_supported, datasets, get_dataset
 from loader.doctor import checks
 from loader.embedded import local_server
 from loader.errors import LoaderError, WarehouseError
-from loader.landing.land import fetch_month, land_month, read_standing
+from loader.landing.land import fetch_month, land_month
 from loader.log import log_to_file, showing_retries
 from loader.months import (
     format_month,
@@ -34,9 +34,10 @@ from loader.progress import Reporter, how_far
 from loader.run import RunOptions, run_months
 from loader.settings import TARGETS, TLC_CDN, Settings, export_settings, load_settings
 from loader.source.mirror import mirror_months
+from loader.state import State, read_state, read_states
 from loader.summary import Summary, summarizing
-from loader.sync import look, standing, window
-from loader.warehouse.base import Warehouse, merged_versions
+from loader.sync import IN_WORDS, compare, is_due, reason, window
+from loader.warehouse.base import Warehouse
 from loader.warehouse.connect import connect_warehouse
 
 app = typer.Typer(
@@ -152,12 +153,12 @@ def load(
         context.reporter.if_stopped(lambda: [how_far(asked, landed, "landed")])
         for one in months:
             with context.warehouse.lock(dataset, one):
-                standing = read_standing(context.warehouse, dataset, one)
+                state = read_state(context.warehouse, dataset, one)
                 file = fetch_month(
-                    context.settings, standing, context.reporter, allow_empty=allow_empty
+                    context.settings, state, context.reporter, allow_empty=allow_empty
                 )
                 landing = land_month(
-                    context.settings, context.warehouse, standing, file, context.reporter
+                    context.settings, context.warehouse, state, file, context.reporter
                 )
             landed.append((dataset, one))
             if landing.changed and not landing.landed.suspect:
@@ -241,16 +242,16 @@ def sync(
             for name in names
             for month in window(warehouse, name, settings.today, first, last)
         ]
-        told.plans = look(settings, warehouse, months)
-        due = [one for one in told.plans if one.is_due or (force and one.file)]
+        told.states = compare(settings, warehouse, months)
+        due = [one for one in told.states if is_due(one) or (force and one.published)]
         for one in due:
-            forced = "" if one.is_due else ", forced"
-            reporter.say(f"{one.dataset} {format_month(one.month)}  {one.reason}{forced}")
+            forced = "" if is_due(one) else ", forced"
+            reporter.say(f"{one.dataset} {format_month(one.month)}  {reason(one)}{forced}")
         requests = sorted(((one.dataset, one.month) for one in due), key=lambda key: key[::-1])
         _run(context, requests, RunOptions(force=force), told)
     if not told.done and not as_json:
-        absent = sum(one.file is None for one in told.plans)
-        print(f"nothing new: {len(told.plans)} months looked at, {absent} not yet published")
+        absent = sum(one.published is None for one in told.states)
+        print(f"nothing new: {len(told.states)} months looked at, {absent} not yet published")
         return
     _finish(told, as_json)
 
@@ -271,7 +272,7 @@ def _run(
         ]
 
     context.reporter.if_stopped(lines)
-    for one in run_months(context.settings, context.warehouse, requests, context.reporter, options):
+    for one in run_months(context.settings, requests, context.reporter, options):
         told.done.append(one)
 
 
@@ -279,24 +280,25 @@ def _run(
 def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
     """Show the ledger: which version of each month is landed, which the trips table holds."""
     with _session(target, None) as context:
-        merged = merged_versions(context.warehouse)
-        landed = {(v.dataset, v.file_month): v for v in context.warehouse.landed_files()}
+        states = [
+            state for state in read_states(context.warehouse).values() if state.here != State.ABSENT
+        ]
     rows: list[dict[str, Any]] = []
-    for key in sorted(merged.keys() | landed.keys()):
-        version = landed.get(key)
-        entry: Any = merged.get(key)
+    for state in states:
+        landed, merged = state.landed, state.merged
+        newest: Any = landed or merged
         rows.append(
             {
-                "dataset": key[0],
-                "month": format_month(key[1]),
-                "state": standing(version, entry),
-                "file_rows": version.file_rows if version else entry["file_rows"],
-                "table_rows": entry["table_rows"] if entry else None,
-                "landed_at": version.landed_at if version else entry["landed_at"],
-                "merged_at": entry["merged_at"] if entry else None,
-                "source_url": version.source_url if version else entry["source_url"],
-                "sha256": version.sha256 if version else entry["sha256"],
-                "unknown_columns": version.unknown_columns if version else None,
+                "dataset": state.dataset,
+                "month": format_month(state.month),
+                "state": IN_WORDS[state.here],
+                "file_rows": newest.file_rows,
+                "table_rows": merged.table_rows if merged else None,
+                "landed_at": newest.landed_at,
+                "merged_at": merged.merged_at if merged else None,
+                "source_url": newest.source_url,
+                "sha256": newest.sha256,
+                "unknown_columns": landed.unknown_columns if landed else None,
             }
         )
     if as_json:
@@ -341,19 +343,19 @@ def available(
         last = parse_month(to) if to else context.settings.today.replace(day=1)
         first = parse_month(month) if month else last.replace(year=max(last.year - 1, 1))
         months = month_range(max(first, first_month), last)
-        plans = look(context.settings, context.warehouse, ((dataset, one) for one in months))
+        states = compare(context.settings, context.warehouse, [(dataset, one) for one in months])
     rows: list[dict[str, Any]] = [
         {
-            "dataset": one.dataset,
-            "month": format_month(one.month),
-            "published": one.file is not None,
-            "bytes": one.file.size if one.file else None,
-            "last_modified": one.file.last_modified if one.file else None,
-            "here": one.here,
-            "changed": one.changed,
-            "source_url": one.landed.source_url if one.landed else None,
+            "dataset": state.dataset,
+            "month": format_month(state.month),
+            "published": state.published is not None,
+            "bytes": state.published.size if state.published else None,
+            "last_modified": state.published.last_modified if state.published else None,
+            "here": IN_WORDS[state.here],
+            "changed": state.state == State.CHANGED,
+            "source_url": state.landed.source_url if state.landed else None,
         }
-        for one in plans
+        for state in states
     ]
     if as_json:
         _print_json(rows)

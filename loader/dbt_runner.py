@@ -1,4 +1,4 @@
-"""Runs dbt for months that have landed, and reads what came of it."""
+"""Runs dbt for months that have landed, and reports what came of it."""
 
 import datetime as dt
 import fcntl
@@ -11,9 +11,9 @@ import sys
 import threading
 from contextlib import suppress
 from itertools import takewhile
-from pathlib import Path
 from typing import Any
 
+from loader.dbt_worker import BuildResult, NodeResult
 from loader.errors import (
     TABLE_IN_USE,
     LoaderError,
@@ -28,9 +28,6 @@ from loader.settings import Settings
 #: How long dbt may take to cancel its queries when it is interrupted.
 _STOP_SECONDS = 3
 
-#: The last line of what the process says of a build.
-SUCCEEDED, FAILED = "dbt build: succeeded\n", "dbt build: failed\n"
-
 #: Tests that warned: by name, the number of rows by column ("rows" for a test that names none).
 Warnings = dict[str, dict[str, int]]
 #: What is wrong with the rows that a generic test counts by column.
@@ -41,50 +38,49 @@ _FAULTS = {
 }
 
 
-class Dbt:
-    """A dbt process that reads the project while a month lands, and builds what it is told."""
+class DbtRunner:
+    """A dbt process that parses the project while a month lands, and builds one month at a time."""
 
     def __init__(self, settings: Settings) -> None:
-        """Prepare its folder.
+        """Prepare its folder; the process starts when it is needed.
 
         Args:
             settings: the settings.
         """
-        self._settings = settings
+        self._target = settings.target
         self._target_path = settings.local_dir / "dbt"
         self._target_path.mkdir(parents=True, exist_ok=True)
         self._log = settings.local_dir / "logs" / "dbt.log"
+        self._log.parent.mkdir(exist_ok=True)
         self._lock = (self._target_path / "lock").open("w")
         self._process: subprocess.Popen[str] | None = None
         self._starting = threading.Lock()
         self._stopped = False
 
     def start(self) -> None:
-        """Start the process, if there is none: it takes its time to read the project."""
+        """Start the process, if there is none: parsing the project takes its time."""
         with self._starting:
             if self._process is None and not self._stopped:
                 self._process = self._start()
 
     def _start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(  # noqa: S603 - our own interpreter
-            [
-                *(sys.executable, "-m", "loader.dbt_worker"),
-                *("--no-use-colors", "--target", self._settings.target),
-            ],
-            env=os.environ
-            | {
-                "DBT_TARGET_PATH": str(self._target_path),
-                "DBT_LOG_PATH": str(self._log.parent),
-            },
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            # A build that outlives a killed loader keeps the lock until it ends.
-            pass_fds=(self._lock.fileno(),),
-            # Ctrl-C on a terminal reaches us alone: `stop` ends it, once.
-            process_group=0,
-            text=True,
-        )
+        paths = {"DBT_TARGET_PATH": self._target_path, "DBT_LOG_PATH": self._log.parent}
+        with self._log.with_name("dbt_worker.log").open("w") as output:
+            return subprocess.Popen(  # noqa: S603 - our own interpreter
+                [
+                    *(sys.executable, "-m", "loader.dbt_worker"),
+                    *("--no-use-colors", "--target", self._target),
+                ],
+                env=os.environ | {name: str(path) for name, path in paths.items()},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                # A build that outlives a killed loader keeps the lock until it ends.
+                pass_fds=(self._lock.fileno(),),
+                # Ctrl-C on a terminal reaches us alone: `stop` ends it, once.
+                process_group=0,
+                text=True,
+            )
 
     def stop(self) -> None:
         """End the process at once: dbt cancels its queries, and a merge is rolled back."""
@@ -130,43 +126,53 @@ class Dbt:
         except BlockingIOError:
             reporter.say(f"{label}  waiting for another dbt build in this folder to end")
             fcntl.flock(self._lock, fcntl.LOCK_EX)
-        results_file = self._target_path / "run_results.json"
-        results_file.unlink(missing_ok=True)
         try:
             with reporter.stage(label, "merge", "rows") as stage:
-                is_built, said = self._ask({"dataset": dataset, "month": format_month(month)})
-                results = json.loads(results_file.read_text()) if results_file.exists() else None
-                if results:
-                    # The next build overwrites dbt's own.
-                    kept = f"run_results_{dataset}_{format_month(month)}.json"
-                    shutil.copy(results_file, self._target_path / kept)
-                if not is_built or results is None:
-                    raise _failure(label, results, said, self._log)
+                built = self._build(dataset, format_month(month))
+                if not built.success or not built.nodes:
+                    raise self._failure(label, built)
                 stage.set(rows)
-                stage.note = _tests(results)
+                stage.note = _count_tests(built)
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
-        return {
-            _name(result): _rows_by_column(result)
-            for result in results["results"]
-            if result["status"] == "warn"
-        }
+        return {_name(node): _rows_by_column(node) for node in built.nodes if node.status == "warn"}
 
-    def _ask(self, variables: dict[str, str]) -> tuple[bool, list[str]]:
-        """Have a month built; tell whether it was, and what dbt said."""
+    def _build(self, dataset: str, month: str) -> BuildResult:
         self.start()
         process: Any = self._process  # its pipes are there
-        with suppress(BrokenPipeError):  # it has ended: what it said last says why
-            process.stdin.write(json.dumps(variables) + "\n")
+        with suppress(BrokenPipeError):  # it has ended, and so has its answer
+            process.stdin.write(json.dumps({"dataset": dataset, "month": month}) + "\n")
             process.stdin.flush()
-        said: list[str] = []
-        for line in process.stdout:
-            if line in (SUCCEEDED, FAILED):
-                return line == SUCCEEDED, said
-            said.append(line)
-        process.wait()
-        self._process = None  # the next month gets another
-        return False, said
+        answer = process.stdout.readline()
+        if not answer:
+            process.wait()
+            self._process = None  # the next month gets another
+            return BuildResult(False, [], ["its process ended, see dbt_worker.log"])
+        success, nodes, errors = json.loads(answer)
+        results_file = self._target_path / "run_results.json"
+        if nodes and results_file.exists():
+            # The next build overwrites dbt's own.
+            kept = results_file.with_name(f"run_results_{dataset}_{month}.json")
+            shutil.copy(results_file, kept)
+        return BuildResult(success, [NodeResult(*node) for node in nodes], errors)
+
+    def _failure(self, label: str, built: BuildResult) -> LoaderError:
+        failed = [node for node in built.nodes if node.status in ("error", "fail")]
+        for node in failed:
+            if "rows_reconcile" in node.unique_id:
+                return ReconciliationError(
+                    f"{label}: {_name(node)}: the table's rows and the file's differ;"
+                    " run the command again, and report it if it stays"
+                )
+        if failed and "due to lock timeout" in (failed[0].message or ""):
+            return LockedError(f"{label}: {TABLE_IN_USE}")
+        if failed:
+            reason = f"{_name(failed[0])}: {_first_words(failed[0])}"
+        else:
+            lines = [line.strip() for text in built.errors for line in text.splitlines()]
+            said = [line for line in lines if line and not line.startswith(">")]
+            reason = said[-1] if said else "dbt reported nothing"
+        return WarehouseError(f"{label}: dbt build failed: {reason}; {self._log} has the details")
 
 
 def describe_warning(test: str, rows: dict[str, int]) -> str:
@@ -187,44 +193,28 @@ def describe_warning(test: str, rows: dict[str, int]) -> str:
     return f"{test}: {found}"
 
 
-def _rows_by_column(result: dict[str, Any]) -> dict[str, int]:
+def _rows_by_column(node: NodeResult) -> dict[str, int]:
     """Return what macros/tests/rows_by_column.sql reports; for any other test, its failures."""
-    message = result["adapter_response"].get("_message", "")
-    return json.loads(message) if message.startswith("{") else {"rows": result["failures"]}
+    if node.found.startswith("{"):
+        found: dict[str, int] = json.loads(node.found)
+        return found
+    return {"rows": node.failures or 0}
 
 
-def _tests(results: dict[str, Any]) -> str:
+def _count_tests(built: BuildResult) -> str:
     """Return how many tests passed, and how many warned; nothing when none ran."""
-    statuses = [r["status"] for r in results["results"] if r["unique_id"].startswith("test.")]
+    statuses = [node.status for node in built.nodes if node.unique_id.startswith("test.")]
     counts = {"passed": statuses.count("pass"), "warned": statuses.count("warn")}
-    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-    return f"tests: {told}" if told else ""
+    shown = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    return f"tests: {shown}" if shown else ""
 
 
-def _failure(label: str, results: dict[str, Any] | None, said: list[str], log: Path) -> LoaderError:
-    failed = [r for r in (results or {}).get("results", ()) if r["status"] in ("error", "fail")]
-    for result in failed:
-        if "rows_reconcile" in result["unique_id"]:
-            return ReconciliationError(
-                f"{label}: {_name(result)}: the table's rows and the file's differ;"
-                " run the command again, and report it if it stays"
-            )
-    if failed and "due to lock timeout" in (failed[0]["message"] or ""):
-        return LockedError(f"{label}: {TABLE_IN_USE}")
-    if failed:
-        reason = f"{_name(failed[0])}: {_said_of(failed[0])}"
-    else:
-        lines = [line.strip() for line in said if line.strip()]
-        reason = lines[-1] if lines else "dbt said nothing"
-    return WarehouseError(f"{label}: dbt build failed: {reason}; {log} has the details")
-
-
-def _said_of(result: dict[str, Any]) -> str:
+def _first_words(node: NodeResult) -> str:
     """Return dbt's message on one line, without its heading and the macros that were called."""
-    lines = [line.strip() for line in (result["message"] or "").splitlines()]
+    lines = [line.strip() for line in (node.message or "").splitlines()]
     said = takewhile(lambda line: not line.startswith(("> in macro", "compiled code at")), lines)
     return " ".join(line for line in said if line and " Error in " not in line)
 
 
-def _name(result: dict[str, Any]) -> str:
-    return result["unique_id"].split(".")[2]
+def _name(node: NodeResult) -> str:
+    return node.unique_id.split(".")[2]

@@ -1,15 +1,16 @@
-"""`dbt build` in two steps: read the project now, build the months that are told.
+"""dbt in a process of its own: parses the project once, and builds months.
 
-So dbt starts while the first month still lands, and reads the project once for all of them. And it
-parses without `--vars`, which it does from its cache when no file has changed; with others than the
-last time it would parse all anew. A process of its own, for dbt changes the one that it runs in.
+So dbt starts while the first month still lands. And it parses without `--vars`, which it does from
+its cache when no file has changed; with other variables than the last time it would parse all
+again. `dbt_runner.py` is the other side: for each month, a line of JSON comes and one is returned.
+A process pool of the standard library was tried for it: docs/decisions has the reasons against.
 """
 
 import gc
+import json
+import os
 import sys
-from typing import cast
-
-from loader.dbt_runner import FAILED, SUCCEEDED
+from typing import Any, NamedTuple, TextIO, cast
 
 #: What tests the project's SQL, not a month (`dbt build` and `dbt test` run it), or runs nothing.
 _LEFT_OUT = (
@@ -19,29 +20,86 @@ _LEFT_OUT = (
 )
 
 
+class NodeResult(NamedTuple):
+    """What dbt reports of a model or a test.
+
+    Attributes:
+        unique_id: such as test.nyc_tlc.not_null_….
+        status: success, pass, warn, fail, error or skipped.
+        failures: rows that a test found.
+        message: of dbt or the warehouse.
+        found: what a test's query returned as its message: rows by column, as JSON.
+    """
+
+    unique_id: str
+    status: str
+    failures: int | None
+    message: str | None
+    found: str
+
+
+class BuildResult(NamedTuple):
+    """What dbt reports of a build.
+
+    Attributes:
+        success: whether all went well.
+        nodes: what became of models and tests; empty when dbt came to none.
+        errors: what else it reported, such as an error of compilation.
+    """
+
+    success: bool
+    nodes: list[NodeResult]
+    errors: list[str]
+
+
 def main(arguments: list[str]) -> None:
-    """Read the project, and build for each line of standard input; dbt says what it does.
+    """Parse the project, and build the month that each line of standard input names.
 
     Args:
         arguments: those of `dbt build`, without `--vars`: these are the lines.
     """
-    # What comes now stays to the end: looking through it again and again takes a tenth of the time.
+    results = _take_standard_output()
+    errors: list[str] = []
+
+    def keep_errors(event: Any) -> None:
+        if event.info.level == "error" and event.info.msg.strip():
+            errors.append(event.info.msg.strip())
+
+    # What parsing makes lives to the end: collecting garbage meanwhile takes a tenth of the time.
     gc.disable()
     from dbt.cli.main import dbtRunner
     from dbt.contracts.graph.manifest import Manifest
 
-    parsed = dbtRunner().invoke(["--quiet", "parse", *arguments])
+    parsed = dbtRunner(callbacks=[keep_errors]).invoke(["parse", *arguments])
     gc.freeze()
     gc.enable()
     for variables in sys.stdin:
-        result = parsed
+        built = parsed
         if parsed.success:
-            runner = dbtRunner(manifest=cast(Manifest, parsed.result))
-            result = runner.invoke(["build", *arguments, *_LEFT_OUT, "--vars", variables])
-        if result.exception:
-            print(result.exception)
-        sys.stdout.write(SUCCEEDED if result.success else FAILED)
-        sys.stdout.flush()
+            errors.clear()
+            runner = dbtRunner(cast(Manifest, parsed.result), callbacks=[keep_errors])
+            built = runner.invoke(["build", *arguments, *_LEFT_OUT, "--vars", variables])
+        exceptions = [str(built.exception)] if built.exception else []
+        nodes = getattr(built.result, "results", ())
+        result = BuildResult(built.success, list(map(_node_result, nodes)), errors + exceptions)
+        print(json.dumps(result), file=results, flush=True)
+
+
+def _take_standard_output() -> TextIO:
+    """Return standard output; what dbt prints there is in its log, too."""
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return output
+
+
+def _node_result(result: Any) -> NodeResult:
+    return NodeResult(
+        result.node.unique_id,
+        str(result.status),
+        result.failures,
+        result.message,
+        str(result.adapter_response.get("_message", "")),
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from loader.dbt_runner import describe_warning
 from loader.errors import LoaderError, UsageError
 from loader.months import format_month
 from loader.run import MonthRun
-from loader.sync import MonthPlan
+from loader.state import MonthState
+from loader.sync import reason
 
 _COLUMNS = ("month", "result", "rows", "added", "removed", "unchanged", "seconds", "notes")
 _ALIGNED = "|:--|:--|--:|--:|--:|--:|--:|:--|"
@@ -22,12 +23,12 @@ class Summary:
     """What there is to tell of a command.
 
     Attributes:
-        plans: months that were looked at.
+        states: months that were looked at.
         done: months that were run.
         started: when the command began, by the monotonic clock.
     """
 
-    plans: Sequence[MonthPlan] = ()
+    states: Sequence[MonthState] = ()
     done: list[MonthRun] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
@@ -74,7 +75,7 @@ def _append(path: Path, text: str) -> None:
 
 
 def _table(summary: Summary) -> str:
-    lines = {(one.dataset, one.month): _skipped(one) for one in summary.plans}
+    lines = {(one.dataset, one.month): _skipped(one) for one in summary.states}
     lines |= {(one.dataset, one.month): _run(one) for one in summary.done}
     if not lines:
         return ""
@@ -83,9 +84,9 @@ def _table(summary: Summary) -> str:
     return f"{table}{summary.total()}\n\n" if len(summary.done) > 1 else table
 
 
-def _skipped(plan: MonthPlan) -> list[str]:
-    rows = "" if plan.rows is None else f"{plan.rows:,}"
-    return [_month(plan), "skipped", rows, "", "", "", "", plan.reason]
+def _skipped(state: MonthState) -> list[str]:
+    rows = f"{state.merged.table_rows:,}" if state.merged else ""
+    return [_month(state), "skipped", rows, "", "", "", "", reason(state)]
 
 
 def _run(run: MonthRun) -> list[str]:
@@ -103,7 +104,7 @@ def _run(run: MonthRun) -> list[str]:
     ]
 
 
-def _month(one: MonthPlan | MonthRun) -> str:
+def _month(one: MonthState | MonthRun) -> str:
     return f"{one.dataset} {format_month(one.month)}"
 
 

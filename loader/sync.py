@@ -1,82 +1,47 @@
-"""What there is to do: a source's months, held against what the warehouse has of them."""
+"""Compares the source with the warehouse, and lists the months to run."""
 
 import datetime as dt
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
 from loader.datasets import get_dataset
 from loader.errors import UsageError
-from loader.landing.land import same_signal
 from loader.months import add_months, format_month, month_range
 from loader.settings import Settings
 from loader.source import discover
-from loader.source.published import PublishedFile
-from loader.warehouse.base import LandedFile, Warehouse, merged_versions
+from loader.state import Month, MonthState, State, current_versions, read_states
+from loader.warehouse.base import Warehouse
 
-#: TLC publishes months again, mostly recent ones: so far back a sync looks for changed files.
+#: TLC republishes months, mostly recent ones: a sync looks so far back for changed files.
 MONTHS_BACK = 6
 #: An empty warehouse is filled from a year back.
 MONTHS_BACK_WHEN_EMPTY = 12
 
-
-@dataclass(frozen=True)
-class MonthPlan:
-    """How a month stands.
-
-    Attributes:
-        dataset: dataset of the month.
-        month: file month.
-        file: what the source has; None when the month is not published.
-        landed: the version that landed last, if any.
-        rows: the month's rows in the trips table; None when it isn't merged.
-        here: merged; landed, not merged; suspect; or nothing.
-    """
-
-    dataset: str
-    month: dt.date
-    file: PublishedFile | None
-    landed: LandedFile | None
-    rows: int | None
-    here: str
-
-    @property
-    def changed(self) -> bool:
-        """Whether the source shows another version than the one that landed."""
-        return bool(self.file and self.landed and not same_signal(self.landed, self.file))
-
-    @property
-    def is_due(self) -> bool:
-        """Whether there is something to run."""
-        return self.file is not None and (self.changed or self.here != "merged")
-
-    @property
-    def reason(self) -> str:
-        """Why the month is run, or left alone."""
-        if self.file is None:
-            return "not yet published"
-        if self.changed:
-            return "changed at the source"
-        if self.landed and self.here == "merged":
-            return f"unchanged since {self.landed.landed_at:%Y-%m-%d}"
-        return self.here or "new at the source"
+#: How users read that a month is in the warehouse.
+IN_WORDS = {
+    State.ABSENT: "",
+    State.LANDED: "landed, not merged",
+    State.SUSPECT: "suspect: landed, not merged until --accept",
+    State.MERGED: "merged",
+}
 
 
-def standing(version: LandedFile | None, entry: dict[str, Any] | None) -> str:
-    """Say how a month stands in the warehouse.
+def is_due(state: MonthState) -> bool:
+    """Return whether there is something to run for a month that the source was asked for."""
+    return state.published is not None and state.state != State.MERGED
 
-    Args:
-        version: the version that landed last, if any.
-        entry: the ledger's row of the version that the trips table holds, if any.
 
-    Returns:
-        merged; landed, not merged; suspect; or an empty text.
-    """
-    if entry and (version is None or entry["sha256"] == version.sha256):
-        return "merged"
-    if version and version.suspect:
-        return "suspect: landed, not merged until --accept"
-    return "landed, not merged" if version else ""
+def reason(state: MonthState) -> str:
+    """Return why a month that the source was asked for is run, or left alone."""
+    if state.published is None:
+        return "not yet published"
+    if state.state == State.NEW:
+        return "new at the source"
+    if state.state == State.CHANGED:
+        return "changed at the source"
+    if state.state == State.MERGED and state.landed:
+        return f"unchanged since {state.landed.landed_at:%Y-%m-%d}"
+    return IN_WORDS[state.state]
 
 
 def window(
@@ -104,7 +69,7 @@ def window(
     """
     last = to or today.replace(day=1)
     if since is None:
-        merged = [month for name, month in merged_versions(warehouse) if name == dataset]
+        merged = [month for name, month in current_versions(warehouse) if name == dataset]
         since = (
             add_months(max(merged), -MONTHS_BACK)
             if merged
@@ -119,15 +84,13 @@ def window(
     return month_range(first, last)
 
 
-def look(
-    settings: Settings, warehouse: Warehouse, months: Iterable[tuple[str, dt.date]]
-) -> list[MonthPlan]:
-    """Ask the source for months, one after the other, and hold them against the warehouse.
+def compare(settings: Settings, warehouse: Warehouse, months: Iterable[Month]) -> list[MonthState]:
+    """Ask the source for months, one after the other, and compare with the warehouse.
 
     Args:
         settings: the settings, with the source.
         warehouse: the warehouse.
-        months: datasets and file months to look at.
+        months: the months to look at.
 
     Returns:
         How each one stands, in the same order.
@@ -136,18 +99,8 @@ def look(
         SourceError: when the source fails or blocks us; it is not asked any further.
         WarehouseError: when the warehouse fails.
     """
-    landed = {(v.dataset, v.file_month): v for v in warehouse.landed_files()}
-    merged = merged_versions(warehouse)
-    plans = []
-    for key in months:
-        version, entry = landed.get(key), merged.get(key)
-        plans.append(
-            MonthPlan(
-                *key,
-                file=discover.find(settings.source, *key),
-                landed=version,
-                rows=entry["table_rows"] if entry else None,
-                here=standing(version, entry),
-            )
-        )
-    return plans
+    states = read_states(warehouse, list(months)).values()
+    return [
+        replace(state, published=discover.find(settings.source, state.dataset, state.month))
+        for state in states
+    ]

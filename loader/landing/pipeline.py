@@ -7,15 +7,12 @@ a month hasn't changed.
 import datetime as dt
 import fcntl
 import re
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import dlt
 import psycopg2
 import psycopg2.errors
-from dlt.common.runtime.collector_base import Collector
 from dlt.common.storages.load_package import create_load_id
 from dlt.destinations.exceptions import DatabaseException
 from dlt.load.exceptions import LoadClientJobException
@@ -24,21 +21,23 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from loader import __version__
 from loader.errors import TABLE_IN_USE, FileRefusedError, LoaderError, LockedError, WarehouseError
 from loader.landing.conform import Conformer
-from loader.landing.resource import raw_schema
+from loader.landing.target import open_target
+from loader.landing.tlc_trips import raw_schema
 from loader.months import format_month
-from loader.progress import Reporter, Stage
+from loader.progress import Reporter
 from loader.settings import Settings
 from loader.source import published
 from loader.source.download import LocalFile
-from loader.warehouse.base import LandedFile, Warehouse
+from loader.warehouse.base import Warehouse
+from loader.warehouse.versions import FileVersion
 
 PIPELINE = "nyc_tlc"
 
 
 def load_file(
     settings: Settings, warehouse: Warehouse, file: LocalFile, reporter: Reporter
-) -> LandedFile:
-    """Load a month file, such that nobody sees its rows before they are published.
+) -> FileVersion:
+    """Load a month file; nobody sees its rows before `Warehouse.commit_landing`.
 
     Args:
         settings: the settings.
@@ -47,7 +46,7 @@ def load_file(
         reporter: where to show progress.
 
     Returns:
-        The version to publish.
+        The version to commit.
 
     Raises:
         FileRefusedError: when the file is corrupt or breaks the contract.
@@ -66,31 +65,33 @@ def load_file(
             " landed as text in the raw table, and kept there"
         )
     with _only_one_pipeline(settings, reporter):
-        progress = DltProgress(reporter, label, warehouse.stages, file.rows)
-        shared: list[list[int] | None] = [None]
+        target = open_target(settings, warehouse, conformer, file.rows)
         pipeline = dlt.pipeline(
             PIPELINE,
             pipelines_dir=str(settings.local_dir / "dlt" / "pipelines"),
-            destination=warehouse.destination(progress.add_rows, shared.append),
-            staging=warehouse.staging(),
+            destination=target.destination,
+            staging=target.staging,
             dataset_name=settings.raw_schema,
-            progress=progress,
         )
-        # What an earlier run left half done is landed anew from its file, if it is asked for.
+        # What an earlier run left half done is landed again from its file, if it is asked for.
         pipeline.abort_packages()
         schema = raw_schema(conformer)
         try:
-            warehouse.prepare(pipeline, schema, dataset, month)
+            _create_raw_tables(pipeline, schema, warehouse)
+            warehouse.discard_unfinished(dataset, month)
             load_id = create_load_id()
             if file.rows:  # dlt makes no package of nothing
-                resource = warehouse.resource(conformer, file.rows)
-                load_id = pipeline.run(resource, schema=schema).loads_ids[-1]
+                load_id = target.load(
+                    pipeline, schema, lambda name: reporter.stage(label, name, "rows", file.rows)
+                )
         except (PipelineStepFailed, DatabaseException) as error:
             cause = _cause(error, label)
             if isinstance(cause, FileRefusedError):
-                warehouse.discard(dataset, month)  # nobody will ever want what was copied of it
+                # Nobody will ever want what was copied of it.
+                warehouse.discard_unfinished(dataset, month)
             raise cause from error
-    return LandedFile(
+    shared = target.shared_rows
+    return FileVersion(
         dataset=dataset,
         file_month=month,
         file_name=file.published.name,
@@ -102,13 +103,20 @@ def load_file(
         file_rows=file.rows,
         landed_rows=file.rows,
         unknown_columns=",".join(conformer.unknown) or None,
-        shared_rows=None if shared[-1] is None else ",".join(map(str, shared[-1])),
-        suspect=None,
+        shared_rows=None if shared is None else ",".join(map(str, shared)),
         landed_at=dt.datetime.now(dt.UTC).replace(tzinfo=None),
-        raw_dropped_at=None,
         load_id=load_id,
         loader_version=__version__,
     )
+
+
+def _create_raw_tables(pipeline: dlt.Pipeline, schema: dlt.Schema, warehouse: Warehouse) -> None:
+    """Create the raw tables and columns that are missing."""
+    with warehouse.schema_lock(), pipeline.destination_client() as client:
+        client.schema = schema
+        client.initialize_storage()
+        # force: dlt trusts its record of the schema, even when somebody dropped a table.
+        client.update_stored_schema(force=True)
 
 
 @contextmanager
@@ -156,78 +164,3 @@ def _last_line(error: BaseException) -> str:
     reasons = [line for line in lines if _REASON.fullmatch(line)]
     told = reasons or [line for line in lines if not _POINTER.fullmatch(line)]
     return told[-1] if told else type(error).__name__
-
-
-class DltProgress(Collector):
-    """Shows dlt's steps as our stages."""
-
-    def __init__(
-        self, reporter: Reporter, label: str, stages: Mapping[str, str], rows: int
-    ) -> None:
-        """Make a collector for one month file.
-
-        Args:
-            reporter: where to show progress.
-            label: dataset and month.
-            stages: dlt's steps to show, and what they are called.
-            rows: rows of the file.
-        """
-        self.step: str = ""
-        self._reporter = reporter
-        self._label = label
-        self._stages = stages
-        self._rows = rows
-        self._lock = threading.Lock()
-        self._context: AbstractContextManager[Stage] | None = None
-        self._stage: Stage | None = None
-
-    def add_rows(self, rows: int) -> None:
-        """Take a load job's count of rows, from any thread."""
-        with self._lock:
-            if self._stage:  # the user may have stopped the run meanwhile
-                # A job that dlt tries again counts again.
-                self._stage.set(min(self._rows, self._stage.done + rows))
-
-    def update(
-        self,
-        name: str,
-        inc: int = 1,
-        total: int | None = None,
-        inc_total: int | None = None,
-        message: str | None = None,
-        label: str | None = None,
-    ) -> None:
-        """Take dlt's count of a table's rows (Extract) or of load jobs (Load)."""
-        if self._stage is None:
-            return
-        if self.step.startswith("Load"):
-            if name == "Jobs" and not label and total is None:
-                self._jobs_done += inc
-            elif name == "Jobs" and total:
-                self._jobs = total
-            if self._jobs_done:
-                self._stage.set(min(self._rows, self._rows * self._jobs_done // self._jobs))
-        elif name.endswith("_tripdata"):
-            self._stage.add(inc)
-
-    def __exit__(self, *error: Any) -> None:
-        """End a step; one that failed is not shown as if it were done."""
-        if error[0] is None:
-            self._stop()
-        elif self._context:
-            self._context.__exit__(*error)
-            self._context = self._stage = None
-
-    def _start(self, step: str) -> None:
-        found = next((name for of, name in self._stages.items() if step.startswith(of)), None)
-        if found:
-            self._jobs_done, self._jobs = 0, 1
-            self._context = self._reporter.stage(self._label, found, "rows", self._rows)
-            self._stage = self._context.__enter__()
-
-    def _stop(self) -> None:
-        if self._context:
-            if self._stage and (self._jobs_done or self.step.startswith("Load")):
-                self._stage.set(self._rows)
-            self._context.__exit__(None, None, None)
-            self._context = self._stage = None

@@ -2,14 +2,16 @@
 
 import datetime as dt
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, cast
 
+import dlt
 import pgpq
 import pyarrow as pa
-from dlt.common.destination import DestinationCapabilitiesContext
+from dlt.common.destination import Destination, DestinationCapabilitiesContext
 from dlt.common.destination.client import HasFollowupJobs, LoadJob, RunnableLoadJob
 from dlt.common.destination.typing import PreparedTableSchema
 from dlt.common.schema import Schema
@@ -21,6 +23,10 @@ from dlt.destinations.impl.postgres.postgres import PostgresClient
 from loader.errors import FileRefusedError
 from loader.landing.conform import Conformer
 from loader.landing.repeated_keys import SharedKeys
+from loader.landing.target import StageMaker
+from loader.landing.tlc_trips import file_reference
+from loader.progress import Stage
+from loader.warehouse.postgres import PostgresWarehouse
 from loader.warehouse.postgres_parts import PARTITION_KEY, Part
 
 #: COPYs at once: one for each core of a small machine.
@@ -31,27 +37,78 @@ PART_ROWS = 262_144
 _ENCODED_ROWS = 16_384
 
 
+class PostgresTarget:
+    """One month file on its way into a database."""
+
+    staging: Destination[Any, Any] | None = None  # it is copied straight from here
+
+    def __init__(self, warehouse: PostgresWarehouse, conformer: Conformer, rows: int) -> None:
+        """Make dlt's destination, with the connection that the warehouse has.
+
+        Args:
+            warehouse: the database.
+            conformer: the month file and how it maps to its raw table.
+            rows: rows of the file.
+        """
+        self._conformer = conformer
+        self._rows = rows
+        self._copied = 0
+        self._lock = threading.Lock()
+        self._stage: Stage | None = None
+        self.shared_rows: list[int] | None = None
+        info = warehouse.connection.info
+        self.destination: Destination[Any, Any] = postgres_copy(
+            self,
+            credentials={
+                "host": "localhost",
+                "port": info.port,
+                "username": info.user,
+                "password": info.password or "none",  # dlt insists on one
+                "database": info.dbname,
+                # A socket's folder can't stand in a URL's host; libpq lets the query overrule it.
+                "query": {"host": info.host, "options": f"-clock_timeout={warehouse.lock_timeout}"},
+            },
+        )
+
+    def load(self, pipeline: dlt.Pipeline, schema: dlt.Schema, stage: StageMaker) -> str:
+        """Copy the file.
+
+        Args:
+            pipeline: the dlt pipeline.
+            schema: the raw tables.
+            stage: begins a stage, to be told of rows.
+
+        Returns:
+            The id of the load package.
+        """
+        pipeline.extract(file_reference(self._conformer, self._rows), schema=schema)
+        pipeline.normalize()
+        with stage("copy") as self._stage:
+            (load_id,) = pipeline.load().loads_ids
+        return load_id
+
+    def add_rows(self, rows: int) -> None:
+        """Count copied rows; call it from any thread."""
+        with self._lock:
+            # A job that dlt tries again counts again.
+            self._copied = min(self._rows, self._copied + rows)
+            if self._stage:
+                self._stage.set(self._copied)
+
+
 class postgres_copy(postgres):
     """Postgres, loaded from month files by `COPY … (format binary)`."""
 
-    def __init__(
-        self,
-        on_rows: Callable[[int], None] | None = None,
-        on_shared_rows: Callable[[list[int] | None], None] | None = None,
-        **parameters: Any,
-    ) -> None:
+    def __init__(self, target: PostgresTarget | None = None, **parameters: Any) -> None:
         """Make a destination.
 
-        The callbacks are None when nothing is going to be loaded, as in `dlt pipeline … info`.
-
         Args:
-            on_rows: told of rows that were copied, from several threads.
-            on_shared_rows: told what `SharedKeys` found in the file.
+            target: gets what load jobs find out; None when nothing is going to be loaded, as in
+                `dlt pipeline … info`.
             **parameters: those of dlt's destination.
         """
         super().__init__(**parameters)
-        self._on_rows = on_rows
-        self._on_shared_rows = on_shared_rows
+        self._target = target
 
     def _raw_capabilities(self) -> DestinationCapabilitiesContext:
         capabilities = super()._raw_capabilities()
@@ -68,18 +125,16 @@ class postgres_copy(postgres):
         return PostgresCopyClient
 
     def client(self, schema: Schema, initial_config: Any = None) -> PostgresClient:
-        """Make a client that reports what it finds."""
+        """Make a client that knows the target."""
         client = cast(PostgresCopyClient, super().client(schema, initial_config))
-        client.on_rows = self._on_rows
-        client.on_shared_rows = self._on_shared_rows
+        client.target = self._target
         return client
 
 
 class PostgresCopyClient(PostgresClient):
     """dlt's client, with partitioned raw tables and our load job for month files."""
 
-    on_rows: Callable[[int], None] | None
-    on_shared_rows: Callable[[list[int] | None], None] | None
+    target: PostgresTarget | None
 
     def _get_table_update_sql(
         self, table_name: str, new_columns: Sequence[TColumnSchema], generate_alter: bool
@@ -110,7 +165,7 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
     A part's table exists exactly when the part was committed. So a part whose COPY was committed
     before dlt marked the job as done is never copied twice, and a part of a load that was
     cut off is never seen: it becomes a partition of the raw table only when the whole file is
-    there (`Warehouse.publish`).
+    there (`Warehouse.commit_landing`).
     """
 
     def run(self) -> None:
@@ -137,8 +192,7 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
                     for batch in batches:
                         keys.add(batch)
                     copying.add(copies.submit(self._copy, conformer, batches))
-                if self._client.on_shared_rows:
-                    self._client.on_shared_rows(keys.rows())
+                self._target.shared_rows = keys.rows()
             _raise_errors(copying)
         except FileRefusedError as error:
             raise DatabaseTerminalException(error) from error  # dlt would try others again
@@ -146,6 +200,10 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
     @property
     def _client(self) -> PostgresCopyClient:
         return cast(PostgresCopyClient, self._job_client)
+
+    @property
+    def _target(self) -> PostgresTarget:
+        return cast(PostgresTarget, self._client.target)
 
     def _copy(self, conformer: Conformer, batches: list[pa.RecordBatch]) -> None:
         rows = sum(batch.num_rows for batch in batches)
@@ -183,7 +241,7 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
             columns = ", ".join(f'"{name}"' for name in conformer.schema.names)
             cursor.copy_expert(
                 f"copy {table} ({columns}) from stdin (format binary, freeze)",
-                _CopyStream(conformer.schema, batches, self._client.on_rows),
+                _CopyStream(conformer.schema, batches, self._target.add_rows),
             )
             if cursor.rowcount != rows:
                 raise DatabaseTerminalException(
@@ -223,7 +281,7 @@ class _CopyStream:
         self,
         schema: pa.Schema,
         batches: list[pa.RecordBatch],
-        on_rows: Callable[[int], None] | None,
+        on_rows: Callable[[int], None],
     ) -> None:
         self._chunks = self._encode(schema, batches, on_rows)
 
@@ -234,7 +292,7 @@ class _CopyStream:
 
     @staticmethod
     def _encode(
-        schema: pa.Schema, batches: list[pa.RecordBatch], on_rows: Callable[[int], None] | None
+        schema: pa.Schema, batches: list[pa.RecordBatch], on_rows: Callable[[int], None]
     ) -> Iterator[bytes]:
         encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
         yield encoder.write_header()
@@ -242,6 +300,5 @@ class _CopyStream:
             batch = batches.pop(0)  # its memory goes when it is copied
             for first in range(0, batch.num_rows, _ENCODED_ROWS):
                 yield encoder.write_batch(batch.slice(first, _ENCODED_ROWS))
-            if on_rows:
-                on_rows(batch.num_rows)
+            on_rows(batch.num_rows)
         yield encoder.finish()

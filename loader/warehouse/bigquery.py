@@ -6,15 +6,11 @@ import re
 import socket
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import asdict
-from typing import Any, ClassVar, cast
+from typing import Any
 
-import dlt
 import google.auth
-from dlt.common.destination import Destination
-from dlt.sources import DltResource
 from google.api_core.exceptions import GoogleAPIError, NotFound
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
@@ -31,13 +27,10 @@ from tenacity import (
 from loader import interrupts
 from loader.datasets import get_dataset, month_files_columns
 from loader.errors import LockedError, ReconciliationError, UsageError, WarehouseError
-from loader.landing.conform import Conformer
-from loader.landing.resource import conformed_batches
 from loader.months import format_month
 from loader.progress import Reporter
 from loader.settings import Settings
-from loader.source.object_store import open_filesystem
-from loader.warehouse.base import LandedFile
+from loader.warehouse.versions import FileVersion
 
 # We read counts, not tables: the faster way to read those is not missed.
 warnings.filterwarnings("ignore", message="Cannot create BigQuery Storage client")
@@ -63,8 +56,6 @@ _PARAMETER_TYPES = {
 class BigQueryWarehouse:
     """A Google Cloud project, reached by Application Default Credentials or an access token."""
 
-    stages: ClassVar[Mapping[str, str]] = {"Extract": "conform", "Load": "load"}
-
     def __init__(self, settings: Settings) -> None:
         """Connect.
 
@@ -76,63 +67,33 @@ class BigQueryWarehouse:
             UsageError: when the project isn't named.
             WarehouseError: when there are no credentials.
         """
-        self._project = os.environ.get("GOOGLE_CLOUD_PROJECT", "")
-        if not re.fullmatch(r"[a-z0-9.:-]+", self._project):
+        self.project = os.environ.get("GOOGLE_CLOUD_PROJECT", "")
+        if not re.fullmatch(r"[a-z0-9.:-]+", self.project):
             raise UsageError("target bigquery needs GOOGLE_CLOUD_PROJECT: set it to your project")
-        self._location = os.environ.get("BIGQUERY_LOCATION") or "US"
-        self._bucket = os.environ.get("TLC_BUCKET", "").rstrip("/")
+        self.location = os.environ.get("BIGQUERY_LOCATION") or "US"
+        self.bucket = os.environ.get("TLC_BUCKET", "").rstrip("/")
         # No * or ?: names below it are looked up by patterns.
-        if self._bucket and not re.fullmatch(
-            r"gs://[a-z0-9][a-z0-9._-]*(/[\w./=-]*)?", self._bucket
-        ):
-            raise UsageError(f"TLC_BUCKET={self._bucket!r}: write gs://bucket or gs://bucket/path")
+        if self.bucket and not re.fullmatch(r"gs://[a-z0-9][a-z0-9._-]*(/[\w./=-]*)?", self.bucket):
+            raise UsageError(f"TLC_BUCKET={self.bucket!r}: write gs://bucket or gs://bucket/path")
         self._raw = settings.raw_schema
         self._final = settings.schema
         token = os.environ.get("BIGQUERY_ACCESS_TOKEN")
-        self._token = Credentials(token=token, quota_project_id=self._project) if token else None
+        self.token = Credentials(token=token, quota_project_id=self.project) if token else None
         try:
             self.client = bigquery.Client(
-                project=self._project,
-                location=self._location,
-                credentials=self._token or google.auth.default()[0],
+                project=self.project,
+                location=self.location,
+                credentials=self.token or google.auth.default()[0],
             )
         except GoogleAuthError as error:
             raise WarehouseError(
                 "no Google credentials: run gcloud auth application-default login, or set"
                 " GOOGLE_APPLICATION_CREDENTIALS or BIGQUERY_ACCESS_TOKEN"
             ) from error
-        # The rows of a load are told apart by this column; on Postgres our own job fills it.
-        os.environ["NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID"] = "true"
 
     def close(self) -> None:
         """Close the client."""
         self.client.close()
-
-    def resource(self, conformer: Conformer, rows: int) -> DltResource:
-        """Return the dlt resource of a month file: batches, which dlt writes to Parquet parts."""
-        return conformed_batches(conformer)
-
-    def destination(
-        self,
-        on_rows: Callable[[int], None],
-        on_shared_rows: Callable[[list[int] | None], None],
-    ) -> Destination[Any, Any]:
-        """Return the dlt destination for this project; its load jobs tell nothing of rows."""
-        return dlt.destinations.bigquery(
-            credentials=cast(Any, self._token),  # whose type dlt takes too narrowly
-            project_id=self._project,
-            location=self._location,
-        )
-
-    def staging(self) -> Destination[Any, Any] | None:
-        """Return the bucket that loads go through, if TLC_BUCKET names one."""
-        if not self._bucket:
-            return None
-        return dlt.destinations.filesystem(
-            bucket_url=f"{self._bucket}/staging",
-            credentials=self._token,
-            warn_unsafe_layout_separators=False,
-        )
 
     def check(self, work: str) -> str:
         """Describe the connection.
@@ -144,8 +105,8 @@ class BigQueryWarehouse:
             WarehouseError: when the project doesn't answer, or a right is missing.
         """
         self._query("select 1")
-        through = f", through {self._bucket}" if self._bucket else ", loads go straight"
-        return f"BigQuery project {self._project} in {self._location}{through}"
+        through = f", through {self.bucket}" if self.bucket else ", loads go straight"
+        return f"BigQuery project {self.project} in {self.location}{through}"
 
     def lock(self, dataset: str, month: dt.date) -> AbstractContextManager[None]:
         """Hold the lock of a dataset and month, or fail at once.
@@ -188,9 +149,9 @@ class BigQueryWarehouse:
         BigQuery has no locks: a row of `_locks` is taken by a conditional UPDATE, of which the
         service lets one at a time through.
         """
-        with _google_errors_told():
+        with _translate_google_errors():
             self.client.create_dataset(
-                bigquery.Dataset(f"{self._project}.{self._raw}"), exists_ok=True
+                bigquery.Dataset(f"{self.project}.{self._raw}"), exists_ok=True
             )
         locks = self._table(self._raw, "_locks")
         token = uuid.uuid4().hex
@@ -237,27 +198,12 @@ class BigQueryWarehouse:
         finally:
             give_back()
 
-    def prepare(
-        self, pipeline: dlt.Pipeline, schema: dlt.Schema, dataset: str, month: dt.date
-    ) -> None:
-        """Make the raw tables where they are missing, and discard what a cut-off landing left.
+    def schema_lock(self) -> AbstractContextManager[None]:
+        """Let one landing at a time create the raw tables: two would both find them missing."""
+        return self._turn("schema")
 
-        Args:
-            pipeline: the dlt pipeline, for its client.
-            schema: the raw tables as they should be.
-            dataset: dataset that is going to land.
-            month: file month that is going to land.
-        """
-        # Two loads at once would both find a table missing, and both create it.
-        with self._turn("schema"), pipeline.destination_client() as client:
-            client.schema = schema
-            client.initialize_storage()
-            # force: dlt trusts its record of the schema, even when somebody dropped a table.
-            client.update_stored_schema(force=True)
-        self.discard(dataset, month)
-
-    def discard(self, dataset: str, month: dt.date) -> None:
-        """Delete the rows that a landing brought and never published."""
+    def discard_unfinished(self, dataset: str, month: dt.date) -> None:
+        """Delete the rows of landings that were never committed."""
         self._query(
             f"""
             delete from {self._raw_table(dataset)}
@@ -270,11 +216,11 @@ class BigQueryWarehouse:
             month=month,
         )
 
-    def publish(self, landed: LandedFile) -> None:
-        """Make a landed file's rows visible in place of the version before, in one transaction.
+    def commit_landing(self, landed: FileVersion) -> None:
+        """Replace the month's landed version, in one transaction: its rows and its record.
 
         Args:
-            landed: the record to write; its counts are checked against the rows that are there.
+            landed: the record to write; its row count is compared with the rows that are there.
 
         Raises:
             ReconciliationError: when rows are missing; nothing is changed then.
@@ -291,7 +237,7 @@ class BigQueryWarehouse:
                 f"{landed.dataset} {format_month(landed.file_month)}: {landed.file_name} has"
                 f" {landed.file_rows:,} rows, {counted['n']:,} landed; run the command again"
             )
-        # Rows are seen through month_files only, so this is the step that publishes them.
+        # Rows are seen through month_files only: this is what makes them visible.
         self._record(
             landed,
             f"""
@@ -300,20 +246,15 @@ class BigQueryWarehouse:
             where dataset = @dataset and file_month = @file_month and raw_dropped_at is null;
             """,
         )
-        if self._bucket:
-            store = open_filesystem(self._bucket)
-            for part in store.glob(f"{self._bucket}/staging/{self._raw}/*/{landed.load_id}.*"):
-                store.rm_file(part)
 
-    def touch(self, landed: LandedFile) -> None:
-        """Write a version's record anew: another ETag or time, or accepted; its rows stay."""
+    def update_record(self, landed: FileVersion) -> None:
+        """Replace a version's record: another ETag or time, or accepted; its rows stay."""
         self._record(landed, "")
 
-    def _record(self, landed: LandedFile, before: str) -> None:
+    def _record(self, landed: FileVersion, before: str) -> None:
         """Write the record of a version, in place of one of the same bytes."""
         month_files = self._table(self._raw, "month_files")
-        # A table that an earlier version of the loader made may lack columns: those of no value.
-        values = {name: value for name, value in asdict(landed).items() if value is not None}
+        values = landed.month_files_row()
         self._query(
             f"""
             begin transaction;
@@ -342,20 +283,19 @@ class BigQueryWarehouse:
             month=month,
         )
 
-    def landed_files(self) -> list[LandedFile]:
-        """Read the record of every landed version, the newest of a month last."""
-        rows = self._query_if_there(
-            f"select * from {self._table(self._raw, 'month_files')}"
-            " order by dataset, file_month, landed_at"
-        )
-        return [LandedFile.of_row(row) for row in rows]
+    def landed_versions(self) -> list[FileVersion]:
+        """Read `month_files`: every landed version, the newest of a month last."""
+        return self._versions(self._raw, "month_files", "landed_at")
 
-    def ledger(self) -> list[dict[str, Any]]:
-        """Read the ledger: one row a merged version, the newest of a month last."""
-        return self._query_if_there(
-            f"select * from {self._table(self._final, 'file_ledger')}"
-            " order by dataset, file_month, merged_at"
+    def merged_versions(self) -> list[FileVersion]:
+        """Read the ledger: every merged version, the newest of a month last."""
+        return self._versions(self._final, "file_ledger", "merged_at")
+
+    def _versions(self, schema: str, table: str, time: str) -> list[FileVersion]:
+        rows = self._query_if_there(
+            f"select * from {self._table(schema, table)} order by dataset, file_month, {time}"
         )
+        return [FileVersion.of_row(row) for row in rows]
 
     def has_raw_rows(self, dataset: str, month: dt.date) -> bool:
         """Tell whether a month's landed rows are still there."""
@@ -377,7 +317,7 @@ class BigQueryWarehouse:
         return self._table(self._raw, get_dataset(dataset).table)
 
     def _table(self, schema: str, name: str) -> str:
-        return f"`{self._project}.{schema}.{name}`"
+        return f"`{self.project}.{schema}.{name}`"
 
     def _query_if_there(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         try:
@@ -401,13 +341,13 @@ class BigQueryWarehouse:
             wait=wait_random_exponential(max=_ABORTED_MAX_SECONDS),
             reraise=True,
         )
-        with _google_errors_told():
+        with _translate_google_errors():
             rows = retrying(lambda: self.client.query(query, job_config=config).result())
             return [{name: _naive(value) for name, value in row.items()} for row in rows]
 
 
 @contextmanager
-def _google_errors_told() -> Iterator[None]:
+def _translate_google_errors() -> Iterator[None]:
     try:
         yield
     except (GoogleAPIError, GoogleAuthError) as error:

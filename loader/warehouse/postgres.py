@@ -2,10 +2,9 @@
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 import psycopg2
 import psycopg2.errors
@@ -17,23 +16,14 @@ from loader.errors import TABLE_IN_USE, LockedError, ReconciliationError, Wareho
 from loader.months import format_month
 from loader.progress import Reporter
 from loader.settings import Settings
-from loader.warehouse.base import LandedFile
 from loader.warehouse.postgres_parts import Part
-
-if TYPE_CHECKING:
-    import dlt
-    from dlt.common.destination import Destination
-    from dlt.sources import DltResource
-
-    from loader.landing.conform import Conformer
+from loader.warehouse.versions import FileVersion
 
 _MIN_VERSION = 150000
 
 
 class PostgresWarehouse:
     """A Postgres database, reached by libpq's own variables."""
-
-    stages: ClassVar[Mapping[str, str]] = {"Load": "copy"}
 
     def __init__(self, settings: Settings) -> None:
         """Connect.
@@ -58,49 +48,12 @@ class PostgresWarehouse:
         self.connection.autocommit = True
         # A command that is stopped while it waits for a table gives its locks back.
         self._scalar("select set_config('client_connection_check_interval', '2s', false)")
-        self._lock_timeout = f"{settings.lock_seconds}s"
-        self._scalar("select set_config('lock_timeout', %s, false)", self._lock_timeout)
+        self.lock_timeout = f"{settings.lock_seconds}s"
+        self._scalar("select set_config('lock_timeout', %s, false)", self.lock_timeout)
 
     def close(self) -> None:
         """Close the connection; locks held by it are released."""
         self.connection.close()
-
-    def resource(self, conformer: "Conformer", rows: int) -> "DltResource":
-        """Return the dlt resource of a month file: a reference, as our load job reads it itself."""
-        from loader.landing.resource import file_reference
-
-        return file_reference(conformer, rows)
-
-    def destination(
-        self,
-        on_rows: Callable[[int], None],
-        on_shared_rows: Callable[[list[int] | None], None],
-    ) -> "Destination[Any, Any]":
-        """Return the dlt destination for this database.
-
-        Args:
-            on_rows: told of rows that were copied, from several threads.
-            on_shared_rows: told of the rows that may share their key.
-        """
-        from loader.landing.postgres_copy import postgres_copy
-
-        info = self.connection.info
-        return postgres_copy(
-            on_rows,
-            on_shared_rows,
-            credentials={
-                "host": "localhost",
-                "port": info.port,
-                "username": info.user,
-                "password": info.password or "none",  # dlt insists on one
-                "database": info.dbname,
-                # A socket's folder can't stand in a URL's host; libpq lets the query overrule it.
-                "query": {"host": info.host, "options": f"-clock_timeout={self._lock_timeout}"},
-            },
-        )
-
-    def staging(self) -> None:
-        """Return nothing: files are copied straight from here."""
 
     def check(self, work: str) -> str:
         """Describe the connection.
@@ -164,32 +117,14 @@ class PostgresWarehouse:
             if not self.connection.closed:
                 self._scalar("select pg_advisory_unlock(hashtextextended(%s, 0))", key)
 
-    def prepare(
-        self, pipeline: "dlt.Pipeline", schema: "dlt.Schema", dataset: str, month: dt.date
-    ) -> None:
-        """Make the raw tables where they are missing, and discard what a cut-off landing left.
-
-        Args:
-            pipeline: the dlt pipeline, for its client.
-            schema: the raw tables as they should be.
-            dataset: dataset that is going to land.
-            month: file month that is going to land.
-        """
-        with self._schema_lock(), pipeline.destination_client() as client:
-            client.schema = schema
-            client.initialize_storage()
-            # force: dlt trusts its record of the schema, even when somebody dropped a table.
-            client.update_stored_schema(force=True)
-        self.discard(dataset, month)
-
-    def discard(self, dataset: str, month: dt.date) -> None:
-        """Drop the parts that a landing brought and never published."""
+    def discard_unfinished(self, dataset: str, month: dt.date) -> None:
+        """Drop the parts of landings that were never committed."""
         for part in self._parts(dataset, month, attached=False):
             self._execute(sql.SQL("drop table {}").format(self._raw_table(part.name)))
 
     @contextmanager
-    def _schema_lock(self) -> Iterator[None]:
-        # Two loads at once would both find a table missing, and both create it.
+    def schema_lock(self) -> Iterator[None]:
+        """Let one landing at a time create the raw tables: two would both find them missing."""
         key = f"nyc_tlc {self._raw} schema"
         self._scalar("select pg_advisory_lock(hashtextextended(%s, 0))", key)
         try:
@@ -197,11 +132,11 @@ class PostgresWarehouse:
         finally:
             self._scalar("select pg_advisory_unlock(hashtextextended(%s, 0))", key)
 
-    def publish(self, landed: LandedFile) -> None:
-        """Make a landed file's rows visible in place of the version before, in one transaction.
+    def commit_landing(self, landed: FileVersion) -> None:
+        """Replace the month's landed version, in one transaction: its rows and its record.
 
         Args:
-            landed: the record to write; its counts are checked against the rows that are there.
+            landed: the record to write; its row count is compared with the rows that are there.
 
         Raises:
             ReconciliationError: when rows are missing; nothing is changed then.
@@ -227,15 +162,14 @@ class PostgresWarehouse:
                 )
             self._record(cursor, landed)
 
-    def touch(self, landed: LandedFile) -> None:
-        """Write a version's record anew: another ETag or time, or accepted; its rows stay."""
+    def update_record(self, landed: FileVersion) -> None:
+        """Replace a version's record: another ETag or time, or accepted; its rows stay."""
         with self.connection, self.connection.cursor() as cursor:
             self._record(cursor, landed)
 
-    def _record(self, cursor: psycopg2.extensions.cursor, landed: LandedFile) -> None:
+    def _record(self, cursor: psycopg2.extensions.cursor, landed: FileVersion) -> None:
         """Write the record of a version, in place of one of the same bytes."""
-        # A table that an earlier version of the loader made may lack columns: those of no value.
-        values = {name: value for name, value in asdict(landed).items() if value is not None}
+        values = landed.month_files_row()
         table = self._raw_table("month_files")
         cursor.execute(
             sql.SQL("delete from {} where dataset = %s and file_month = %s and sha256 = %s").format(
@@ -265,26 +199,21 @@ class PostgresWarehouse:
                 (dataset, month),
             )
 
-    def landed_files(self) -> list[LandedFile]:
-        """Read the record of every landed version, the newest of a month last."""
-        if not self._exists(self._raw, "month_files"):
-            return []
-        rows = self._rows(
-            sql.SQL("select * from {} order by dataset, file_month, landed_at").format(
-                self._raw_table("month_files")
-            )
-        )
-        return [LandedFile.of_row(row) for row in rows]
+    def landed_versions(self) -> list[FileVersion]:
+        """Read `month_files`: every landed version, the newest of a month last."""
+        return self._versions(self._raw, "month_files", "landed_at")
 
-    def ledger(self) -> list[dict[str, Any]]:
-        """Read the ledger: one row a merged version, the newest of a month last."""
-        if not self._exists(self._final, "file_ledger"):
+    def merged_versions(self) -> list[FileVersion]:
+        """Read the ledger: every merged version, the newest of a month last."""
+        return self._versions(self._final, "file_ledger", "merged_at")
+
+    def _versions(self, schema: str, table: str, time: str) -> list[FileVersion]:
+        if not self._exists(schema, table):
             return []
-        return self._rows(
-            sql.SQL("select * from {} order by dataset, file_month, merged_at").format(
-                sql.Identifier(self._final, "file_ledger")
-            )
+        query = sql.SQL("select * from {} order by dataset, file_month, {}").format(
+            sql.Identifier(schema, table), sql.Identifier(time)
         )
+        return [FileVersion.of_row(row) for row in self._rows(query)]
 
     def has_raw_rows(self, dataset: str, month: dt.date) -> bool:
         """Tell whether a month's landed rows are still there."""

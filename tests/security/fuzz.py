@@ -26,10 +26,11 @@ from rich.console import Console
 
 from loader.embedded import local_server
 from loader.errors import FileRefusedError
-from loader.landing.land import fetch_month, land_month, read_standing
+from loader.landing.land import fetch_month, land_month
 from loader.months import file_name
 from loader.progress import Reporter
 from loader.settings import PROJECT_DIR, Settings
+from loader.state import read_state
 from loader.warehouse.connect import connect_warehouse
 from loader.warehouse.postgres import PostgresWarehouse
 from tests.security.mutants import DATASET, MONTH, Mutant, mutant
@@ -125,9 +126,9 @@ class _Landings:
         (self.source / file_name(DATASET, MONTH)).write_bytes(one.content)
         before = self._state()
         try:
-            standing = read_standing(self.warehouse, DATASET, MONTH)
-            file = fetch_month(self.settings, standing, self.reporter)
-            land_month(self.settings, self.warehouse, standing, file, self.reporter)
+            state = read_state(self.warehouse, DATASET, MONTH)
+            file = fetch_month(self.settings, state, self.reporter)
+            land_month(self.settings, self.warehouse, state, file, self.reporter)
         except FileRefusedError as error:
             if len(str(error).splitlines()) != 1 or not str(error).isprintable():
                 return "wrong", f"the message isn't one line: {error!r}"
@@ -144,7 +145,7 @@ class _Landings:
             values, others = expected(content)
         except Exception as error:
             return f"loaded, but pyarrow can't read it whole: {error}"
-        version = self.warehouse.landed_files()[-1]
+        version = self.warehouse.landed_versions()[-1]
         names = [name for name in (version.unknown_columns or "").split(",") if name]
         if len(names) != len(others):
             return f"{len(others)} columns are not of the contract, landed: {names}"

@@ -7,8 +7,8 @@ import pytest
 
 from loader.errors import FileRefusedError, SourceError, UsageError
 from loader.run import MonthRun
+from loader.state import MonthState
 from loader.summary import summarizing
-from loader.sync import MonthPlan
 
 JANUARY, FEBRUARY, MARCH = (dt.date(2024, number, 1) for number in (1, 2, 3))
 
@@ -26,8 +26,8 @@ def test_months_stand_in_one_table_oldest_first(tmp_path):
         "other": {"rows": 7},
     }
     with summarizing(path) as told:
-        told.plans = [
-            MonthPlan("green", month, None, None, None, "") for month in (JANUARY, FEBRUARY, MARCH)
+        told.states = [
+            MonthState("green", month, None, None) for month in (JANUARY, FEBRUARY, MARCH)
         ]
         told.started -= 75.04
         told.done = [

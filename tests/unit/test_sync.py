@@ -12,8 +12,9 @@ from loader.errors import UsageError
 from loader.months import format_month
 from loader.settings import load_settings
 from loader.source import published
-from loader.sync import MonthPlan
-from loader.warehouse.base import LandedFile
+from loader.state import MonthState, State
+from loader.sync import is_due, reason
+from loader.warehouse.versions import FileVersion
 
 TODAY = dt.date(2024, 3, 31)
 LANDED_AT = dt.datetime(2024, 2, 20, 9, 17)
@@ -29,9 +30,9 @@ class FakeWarehouse:
     def __init__(self, *merged: tuple[str, str]) -> None:
         self._merged = merged
 
-    def ledger(self) -> list[dict]:
+    def merged_versions(self) -> list[FileVersion]:
         return [
-            {"dataset": name, "file_month": month(text), "is_current": True}
+            FileVersion.of_row({"dataset": name, "file_month": month(text), "is_current": True})
             for name, text in self._merged
         ]
 
@@ -67,30 +68,49 @@ def test_a_window_without_a_month_is_refused(options):
     assert "--since" in str(error.value)
 
 
-def a_plan(etag: str | None, landed: str | None, here: str) -> MonthPlan:
-    """Describe a month whose file has this ETag, None: none; and of which this ETag landed."""
+def version(etag: str | None, sha256: str, suspect: str | None = None) -> FileVersion | None:
+    row = {"etag": etag, "file_bytes": 9, "sha256": sha256, "landed_at": LANDED_AT}
+    return FileVersion.of_row(row | {"suspect": suspect}) if etag else None
+
+
+def a_state(
+    etag: str | None, landed: str | None, merged: str | None, suspect: str | None = None
+) -> MonthState:
+    """Describe a month by ETags: of the file at the source, of what landed, of what is merged."""
     file = published.PublishedFile("green", TODAY, "name", "url", 9, etag, None) if etag else None
-    version = None
-    if landed:
-        names = dict.fromkeys(LandedFile.__dataclass_fields__)
-        version = LandedFile(**names | {"etag": landed, "file_bytes": 9, "landed_at": LANDED_AT})
-    return MonthPlan("green", TODAY, file, version, None, here)
+    return MonthState(
+        "green",
+        TODAY,
+        version(landed, f"bytes of {landed}", suspect),
+        version(merged, f"bytes of {merged}"),
+        file,
+    )
 
 
 @pytest.mark.parametrize(
-    ("one", "is_due", "reason"),
+    ("state", "name", "due", "why"),
     [
-        (a_plan("a", None, ""), True, "new at the source"),
-        (a_plan("b", "a", "merged"), True, "changed at the source"),
-        (a_plan("a", "a", "landed, not merged"), True, "landed, not merged"),
-        (a_plan("a", "a", "merged"), False, "unchanged since 2024-02-20"),
-        (a_plan("a", None, "merged"), False, "merged"),
-        (a_plan(None, None, ""), False, "not yet published"),
-        (a_plan(None, "a", "merged"), False, "not yet published"),
+        (a_state("a", None, None), State.NEW, True, "new at the source"),
+        (a_state("b", "a", "a"), State.CHANGED, True, "changed at the source"),
+        (a_state("c", "b", "a"), State.CHANGED, True, "changed at the source"),
+        (a_state("b", "b", "a"), State.LANDED, True, "landed, not merged"),
+        (a_state("a", "a", None), State.LANDED, True, "landed, not merged"),
+        (
+            a_state("b", "b", "a", "half of the rows"),
+            State.SUSPECT,
+            True,
+            "suspect: landed, not merged until --accept",
+        ),
+        (a_state("a", "a", "a"), State.MERGED, False, "unchanged since 2024-02-20"),
+        (a_state("a", None, "a"), State.MERGED, False, "merged"),
+        # A version landed and lost its rows before it was merged.
+        (a_state("b", None, "a"), State.CHANGED, True, "changed at the source"),
+        (a_state(None, None, None), State.ABSENT, False, "not yet published"),
+        (a_state(None, "a", "a"), State.MERGED, False, "not yet published"),
     ],
 )
-def test_what_is_due_and_why(one, is_due, reason):
-    assert (one.is_due, one.reason) == (is_due, reason)
+def test_how_a_month_stands_and_whether_it_is_due(state, name, due, why):
+    assert (state.state, is_due(state), reason(state)) == (name, due, why)
 
 
 def test_today_is_a_setting(monkeypatch):

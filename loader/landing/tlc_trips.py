@@ -1,7 +1,16 @@
-"""The dlt source: a month file as one resource, by reference or in conformed batches."""
+"""The dlt source of TLC's trips, and the resources that the loader itself lands.
+
+`tlc_trips` loads months into any of dlt's destinations:
+
+    import dlt
+    from loader.landing.tlc_trips import tlc_trips
+
+    pipeline = dlt.pipeline("trips", destination="duckdb", dataset_name="tlc_raw")
+    pipeline.run(tlc_trips("green", months=["2023-01", "2023-02"]))
+"""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -10,9 +19,13 @@ import dlt
 import pyarrow as pa
 from dlt.common.schema.typing import TColumnSchema
 from dlt.common.schema.utils import new_table
+from dlt.extract import DltResource
 
-from loader.datasets import datasets, month_files_columns
+from loader.datasets import Column, check_supported, datasets, get_dataset, month_files_columns
 from loader.landing.conform import Conformer
+from loader.months import parse_month
+from loader.settings import load_settings
+from loader.source import discover, download
 
 #: The contract's types as dlt's column hints. Times are naive: New York wall clock.
 _HINTS: dict[str, TColumnSchema] = {
@@ -25,6 +38,45 @@ _HINTS: dict[str, TColumnSchema] = {
 }
 
 
+@dlt.source(name="nyc_tlc")
+def tlc_trips(dataset: str, months: Sequence[str], source: str | None = None) -> DltResource:
+    """Read months of a dataset, cast and named by the contract.
+
+    A month that was loaded before is replaced: dlt merges by `_file_month`, with its strategy
+    delete-insert. Files are downloaded to TLC_LOCAL_DIR, and checked.
+
+    Args:
+        dataset: green, yellow, …
+        months: file months, YYYY-MM.
+        source: base URL, folder or bucket; default TLC_SOURCE, and TLC's CDN.
+
+    Returns:
+        A resource of Arrow batches, named after the table: `green_tripdata`, …
+
+    Raises:
+        UsageError: when there is no such dataset or month.
+    """
+    settings = load_settings(source=source)
+    contract = get_dataset(dataset)
+    file_months = [parse_month(text) for text in months]
+    for month in file_months:
+        check_supported(dataset, month)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for month in file_months:
+            published = discover.require(settings.source, dataset, month)
+            file = download.fetch(published, settings.local_dir / "downloads")
+            yield from _one_ahead(Conformer(dataset, month, file.path).batches())
+
+    return dlt.resource(
+        batches,
+        name=contract.table,
+        columns=[_hint(column) for column in contract.columns if column.name != "_dlt_load_id"],
+        write_disposition={"disposition": "merge", "strategy": "delete-insert"},
+        merge_key="_file_month",
+    )
+
+
 def raw_schema(conformer: Conformer) -> dlt.Schema:
     """Make the dlt schema of the raw tables: the contract's, and what a file has besides.
 
@@ -35,17 +87,17 @@ def raw_schema(conformer: Conformer) -> dlt.Schema:
         A schema with every raw table.
     """
     schema = dlt.Schema("nyc_tlc")
-    record = [_hint(column.name, column.data_type) for column in month_files_columns()]
+    record = [_hint(column) for column in month_files_columns()]
     schema.update_table(new_table("month_files", write_disposition="append", columns=record))
-    # BigQuery's partitions and clusters; Postgres' are made in destination.py.
+    # BigQuery's partitions and clusters; Postgres' are made in postgres_copy.py.
     hints = {
         "x-bigquery-partition": {"_file_month": "DATE_TRUNC({column_name}, MONTH)"},
         "x-bigquery-cluster-columns": ["_dlt_load_id"],
     }
     for dataset in datasets().values():
-        columns = [_hint(column.name, column.data_type) for column in dataset.columns]
+        columns = [_hint(column) for column in dataset.columns]
         if dataset == conformer.contract:
-            columns += [_hint(name, "text") for name in conformer.unknown]
+            columns += [{"name": name, **_HINTS["text"]} for name in conformer.unknown]
         table = new_table(dataset.table, write_disposition="append", columns=columns)
         table.update(hints)  # type: ignore[typeddict-item]  # dlt's type lacks hints
         schema.update_table(table)
@@ -53,15 +105,18 @@ def raw_schema(conformer: Conformer) -> dlt.Schema:
     return dlt.Schema.from_dict(dict(schema.to_dict()))
 
 
-def file_reference(conformer: Conformer, rows: int) -> dlt.sources.DltResource:
+def file_reference(conformer: Conformer, rows: int) -> DltResource:
     """Make the resource of one month file that the destination reads and conforms itself.
+
+    The reference is a line of JSON: dlt would rewrite an imported Parquet file whose columns it
+    would name otherwise.
 
     Args:
         conformer: the month file and how it maps to its raw table.
         rows: rows of the file, for dlt's trace.
 
     Returns:
-        A resource that yields a line of JSON for the dataset's raw table: what makes a `Conformer`.
+        A resource that yields what makes a `Conformer`.
     """
 
     def reference() -> Iterator[Any]:
@@ -81,17 +136,24 @@ def file_reference(conformer: Conformer, rows: int) -> dlt.sources.DltResource:
     return dlt.resource(reference, name=conformer.contract.table, write_disposition="append")
 
 
-def conformed_batches(conformer: Conformer) -> dlt.sources.DltResource:
-    """Make the resource of one month file that dlt writes anew, conformed.
+def conformed_batches(conformer: Conformer, on_rows: Callable[[int], None]) -> DltResource:
+    """Make the resource of one month file that dlt writes again, conformed.
 
     Args:
         conformer: the month file and how it maps to its raw table.
+        on_rows: called with the number of rows of each batch.
 
     Returns:
         A resource that yields Arrow batches for the dataset's raw table.
     """
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in _one_ahead(conformer.batches()):
+            yield batch
+            on_rows(batch.num_rows)
+
     return dlt.resource(
-        _one_ahead(conformer.batches()),
+        batches,
         name=conformer.contract.table,
         write_disposition="append",
         file_format="parquet",
@@ -107,5 +169,5 @@ def _one_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             yield batch
 
 
-def _hint(name: str, data_type: str) -> TColumnSchema:
-    return {"name": name, **_HINTS[data_type]}
+def _hint(column: Column) -> TColumnSchema:
+    return {"name": column.name, **_HINTS[column.data_type]}

@@ -1,0 +1,65 @@
+"""dlt into BigQuery: Parquet parts, through a bucket if there is one."""
+
+from typing import Any, cast
+
+import dlt
+from dlt.common.destination import Destination
+
+from loader.landing.conform import Conformer
+from loader.landing.target import StageMaker
+from loader.landing.tlc_trips import conformed_batches
+from loader.source.object_store import open_filesystem
+from loader.warehouse.bigquery import BigQueryWarehouse
+
+
+class BigQueryTarget:
+    """One month file on its way into a project."""
+
+    shared_rows: list[int] | None = None  # the merge looks for itself
+
+    def __init__(self, warehouse: BigQueryWarehouse, conformer: Conformer, rows: int) -> None:
+        """Make dlt's destination.
+
+        Args:
+            warehouse: the project.
+            conformer: the month file and how it maps to its raw table.
+            rows: rows of the file.
+        """
+        self._conformer = conformer
+        self._rows = rows
+        self._bucket = warehouse.bucket
+        self.destination: Destination[Any, Any] = dlt.destinations.bigquery(
+            credentials=cast(Any, warehouse.token),  # whose type dlt takes too narrowly
+            project_id=warehouse.project,
+            location=warehouse.location,
+        )
+        self.staging: Destination[Any, Any] | None = None
+        if warehouse.bucket:
+            self.staging = dlt.destinations.filesystem(
+                bucket_url=f"{warehouse.bucket}/staging",
+                credentials=warehouse.token,
+                warn_unsafe_layout_separators=False,
+            )
+
+    def load(self, pipeline: dlt.Pipeline, schema: dlt.Schema, stage: StageMaker) -> str:
+        """Write the file again, conformed, and have BigQuery load it.
+
+        Args:
+            pipeline: the dlt pipeline.
+            schema: the raw tables.
+            stage: begins a stage, to be told of rows.
+
+        Returns:
+            The id of the load package.
+        """
+        with stage("conform") as conform:
+            pipeline.extract(conformed_batches(self._conformer, conform.add), schema=schema)
+            pipeline.normalize()
+        with stage("load") as load:
+            (load_id,) = pipeline.load().loads_ids
+            load.set(self._rows)
+        if self._bucket:
+            store = open_filesystem(self._bucket)
+            for part in store.glob(f"{self._bucket}/staging/{pipeline.dataset_name}/*/{load_id}.*"):
+                store.rm_file(part)
+        return load_id

@@ -1,0 +1,119 @@
+"""How a month stands: what the source has of it, what has landed, what the trips table holds."""
+
+import datetime as dt
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+from loader.source.published import PublishedFile
+from loader.warehouse.base import Warehouse
+from loader.warehouse.versions import FileVersion
+
+#: A dataset and a file month.
+Month = tuple[str, dt.date]
+
+
+class State(StrEnum):
+    """How a month stands."""
+
+    ABSENT = "absent"
+    NEW = "new"
+    CHANGED = "changed"
+    LANDED = "landed"
+    SUSPECT = "suspect"
+    MERGED = "merged"
+
+
+@dataclass(frozen=True)
+class MonthState:
+    """A month at the source and in the warehouse.
+
+    Attributes:
+        dataset: dataset of the month.
+        month: file month.
+        landed: the newest landed version; None if there is none, or if its rows are gone and it
+            was never merged.
+        merged: the version that the trips table holds, from the ledger.
+        published: what the source has; None if it was not asked, or doesn't have the month.
+    """
+
+    dataset: str
+    month: dt.date
+    landed: FileVersion | None
+    merged: FileVersion | None
+    published: PublishedFile | None = None
+
+    @property
+    def here(self) -> State:
+        """How the month stands in the warehouse: absent, landed, suspect or merged."""
+        if self.landed and (self.merged is None or self.merged.sha256 != self.landed.sha256):
+            return State.SUSPECT if self.landed.suspect else State.LANDED
+        return State.MERGED if self.merged else State.ABSENT
+
+    @property
+    def state(self) -> State:
+        """How the month stands, held against the source if that has it."""
+        if self.published is None:
+            return self.here
+        if self.here == State.ABSENT:
+            return State.NEW
+        newest = self.landed or self.merged
+        if newest and not same_validators(newest, self.published):
+            return State.CHANGED
+        return self.here
+
+
+def same_validators(version: FileVersion, published: PublishedFile) -> bool:
+    """Compare size and ETag, or time, with what the source says now; no bytes are read.
+
+    Args:
+        version: a version in the warehouse.
+        published: what the source says.
+    """
+    if version.file_bytes != published.size or version.etag != published.etag:
+        return False
+    return published.etag is not None or version.last_modified == published.last_modified
+
+
+def current_versions(warehouse: Warehouse) -> dict[Month, FileVersion]:
+    """Read the version that each month of the trips tables holds.
+
+    Args:
+        warehouse: the warehouse.
+    """
+    versions = warehouse.merged_versions()
+    return {(v.dataset, v.file_month): v for v in versions if v.is_current}
+
+
+def read_states(
+    warehouse: Warehouse, months: Collection[Month] | None = None
+) -> dict[Month, MonthState]:
+    """Read how months stand in the warehouse.
+
+    Args:
+        warehouse: the warehouse.
+        months: the months to read; None for all that the warehouse knows.
+
+    Returns:
+        The states, by month, in order.
+    """
+    landed = {(v.dataset, v.file_month): v for v in warehouse.landed_versions()}
+    merged = current_versions(warehouse)
+    states = {}
+    for key in sorted(landed.keys() | merged.keys()) if months is None else months:
+        state = MonthState(*key, landed=landed.get(key), merged=merged.get(key))
+        if state.here in (State.LANDED, State.SUSPECT) and not warehouse.has_raw_rows(*key):
+            state = MonthState(*key, landed=None, merged=state.merged)
+        states[key] = state
+    return states
+
+
+def read_state(warehouse: Warehouse, dataset: str, month: dt.date) -> MonthState:
+    """Read how one month stands in the warehouse. Hold the month's lock.
+
+    Args:
+        warehouse: the warehouse.
+        dataset: dataset of the month.
+        month: file month.
+    """
+    return read_states(warehouse, [(dataset, month)])[dataset, month]

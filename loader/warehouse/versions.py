@@ -1,0 +1,79 @@
+"""A version of a month file, as the warehouse records it."""
+
+import datetime as dt
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from loader.datasets import month_files_columns
+
+
+@dataclass(frozen=True)
+class FileVersion:
+    """A version of a month file: a row of `month_files` (what landed) or of the ledger (merged).
+
+    What only the other table records is None.
+
+    Attributes:
+        dataset: dataset of the file.
+        file_month: month in the file's name.
+        file_name: name as published.
+        source_url: where it came from, without credentials.
+        etag: the server's name of the version, if it gives one.
+        last_modified: the server's or the file's modification time (UTC).
+        file_bytes: size in bytes.
+        sha256: of the bytes.
+        file_rows: rows by the Parquet footer.
+        landed_rows: rows that landed, as the warehouse counted them.
+        landed_at: when it landed (UTC).
+        load_id: dlt load package.
+        loader_version: version of this package.
+        unknown_columns: columns that the contract doesn't know, comma-separated; None if none.
+        shared_rows: rows that may share their key, comma-separated; None if nobody looked.
+        suspect: why it is not merged until it is accepted; None for any other.
+        raw_dropped_at: when its raw rows were dropped (UTC); None while they are there.
+        table_rows: rows of the month in the trips table.
+        rows_added: rows that the version before didn't have.
+        rows_removed: rows that only the version before had.
+        rows_unchanged: rows that both have.
+        merged_at: when it was merged (UTC).
+        is_current: whether the trips table holds it.
+    """
+
+    dataset: str
+    file_month: dt.date
+    file_name: str
+    source_url: str
+    etag: str | None
+    last_modified: dt.datetime | None
+    file_bytes: int
+    sha256: str
+    file_rows: int
+    landed_rows: int
+    landed_at: dt.datetime
+    load_id: str
+    loader_version: str
+    unknown_columns: str | None = None
+    shared_rows: str | None = None
+    suspect: str | None = None
+    raw_dropped_at: dt.datetime | None = None
+    table_rows: int | None = None
+    rows_added: int | None = None
+    rows_removed: int | None = None
+    rows_unchanged: int | None = None
+    merged_at: dt.datetime | None = None
+    is_current: bool | None = None
+
+    @classmethod
+    def of_row(cls, row: dict[str, Any]) -> "FileVersion":
+        """Read a row; a column that the table is too old to have is None."""
+        known: dict[str, Any] = {field.name: row.get(field.name) for field in fields(cls)}
+        return cls(**known)
+
+    def month_files_row(self) -> dict[str, Any]:
+        """Return the row of `month_files`, without columns that have no value.
+
+        A table that an earlier version of the loader made may lack those.
+        """
+        values = asdict(self)
+        names = [column.name for column in month_files_columns()]
+        return {name: values[name] for name in names if values[name] is not None}

@@ -24,12 +24,11 @@ from loader.errors import (
 from loader.months import format_month
 from loader.progress import Reporter
 from loader.settings import Settings
+from loader.state import Warnings
 
 #: How long dbt may take to cancel its queries when it is interrupted.
 _STOP_SECONDS = 3
 
-#: Tests that warned: by name, the number of rows by column ("rows" for a test that names none).
-Warnings = dict[str, dict[str, int]]
 #: What is wrong with the rows that a generic test counts by column.
 _FAULTS = {
     "accepted_ranges": "values outside their range",

@@ -4,7 +4,7 @@ import datetime as dt
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -39,6 +39,10 @@ class Stage:
         if self._bar:
             bars, task = self._bar
             bars.remove_task(task)
+
+
+#: Begins a stage of a month, by its name.
+StageMaker = Callable[[str], AbstractContextManager[Stage]]
 
 
 class Reporter:

@@ -1,57 +1,27 @@
 """Months end to end: landed, merged and tested by dbt, reconciled, cleaned up after."""
 
-import datetime as dt
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from loader import interrupts
-from loader.dbt_runner import DbtRunner, Warnings, describe_warning
+from loader.dbt_runner import DbtRunner, describe_warning
 from loader.errors import LoaderError, ReconciliationError
 from loader.landing.land import describe_suspicion, fetch_month, land_month
 from loader.months import format_month
 from loader.progress import Reporter
 from loader.settings import Settings
 from loader.source import download
-from loader.state import Month, current_versions, read_state
+from loader.state import Month, MonthRun, Warnings, current_versions, read_state
 from loader.warehouse.base import Warehouse
 from loader.warehouse.connect import connect_warehouse
 from loader.warehouse.versions import FileVersion
 
 #: What a month comes through; in each there is one month at a time.
 _STAGES = ("download", "land", "merge")
-
-
-@dataclass(frozen=True)
-class MonthRun:
-    """What a run did for a month.
-
-    Attributes:
-        dataset: dataset of the month.
-        month: file month.
-        state: merged, nothing to do, or failed.
-        seconds: how long it took.
-        rows: rows of the month in the trips table; None when it failed.
-        rows_added: rows that the version before didn't have.
-        rows_removed: rows that only the version before had.
-        rows_unchanged: rows that both have.
-        warnings: tests that warned, by name, with the number of rows by column.
-        error: why it failed; None when it didn't.
-    """
-
-    dataset: str
-    month: dt.date
-    state: str
-    seconds: float = 0.0
-    rows: int | None = None
-    rows_added: int = 0
-    rows_removed: int = 0
-    rows_unchanged: int = 0
-    warnings: Warnings = field(default_factory=dict)
-    error: LoaderError | None = None
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,19 @@
-"""How a month stands: what the source has of it, what has landed, what the trips table holds."""
+"""How a month stands, at the source and in the warehouse; and what a run did for it."""
 
 import datetime as dt
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from loader.errors import LoaderError
 from loader.source.published import PublishedFile
 from loader.warehouse.base import Warehouse
 from loader.warehouse.versions import FileVersion
 
 #: A dataset and a file month.
 Month = tuple[str, dt.date]
+#: Tests that warned: by name, the number of rows by column ("rows" for a test that names none).
+Warnings = dict[str, dict[str, int]]
 
 
 class State(StrEnum):
@@ -61,6 +64,35 @@ class MonthState:
         if newest and not same_validators(newest, self.published):
             return State.CHANGED
         return self.here
+
+
+@dataclass(frozen=True)
+class MonthRun:
+    """What a run did for a month.
+
+    Attributes:
+        dataset: dataset of the month.
+        month: file month.
+        state: merged, nothing to do, or failed.
+        seconds: how long it took.
+        rows: rows of the month in the trips table; None when it failed.
+        rows_added: rows that the version before didn't have.
+        rows_removed: rows that only the version before had.
+        rows_unchanged: rows that both have.
+        warnings: tests that warned, by name, with the number of rows by column.
+        error: why it failed; None when it didn't.
+    """
+
+    dataset: str
+    month: dt.date
+    state: str
+    seconds: float = 0.0
+    rows: int | None = None
+    rows_added: int = 0
+    rows_removed: int = 0
+    rows_unchanged: int = 0
+    warnings: Warnings = field(default_factory=dict)
+    error: LoaderError | None = None
 
 
 def same_validators(version: FileVersion, published: PublishedFile) -> bool:

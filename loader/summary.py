@@ -10,8 +10,7 @@ from loader import interrupts
 from loader.dbt_runner import describe_warning
 from loader.errors import LoaderError, UsageError
 from loader.months import format_month
-from loader.run import MonthRun
-from loader.state import MonthState
+from loader.state import MonthRun, MonthState
 from loader.sync import reason
 
 _COLUMNS = ("month", "result", "rows", "added", "removed", "unchanged", "seconds", "notes")

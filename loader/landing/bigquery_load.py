@@ -6,8 +6,8 @@ import dlt
 from dlt.common.destination import Destination
 
 from loader.landing.conform import Conformer
-from loader.landing.target import StageMaker
 from loader.landing.tlc_trips import conformed_batches
+from loader.progress import StageMaker
 from loader.source.object_store import open_filesystem
 from loader.warehouse.bigquery import BigQueryWarehouse
 

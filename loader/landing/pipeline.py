@@ -9,10 +9,12 @@ import fcntl
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, Protocol
 
 import dlt
 import psycopg2
 import psycopg2.errors
+from dlt.common.destination import Destination
 from dlt.common.storages.load_package import create_load_id
 from dlt.destinations.exceptions import DatabaseException
 from dlt.load.exceptions import LoadClientJobException
@@ -21,17 +23,43 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from loader import __version__
 from loader.errors import TABLE_IN_USE, FileRefusedError, LoaderError, LockedError, WarehouseError
 from loader.landing.conform import Conformer
-from loader.landing.target import open_target
 from loader.landing.tlc_trips import raw_schema
 from loader.months import format_month
-from loader.progress import Reporter
+from loader.progress import Reporter, StageMaker
 from loader.settings import Settings
-from loader.source import published
 from loader.source.download import LocalFile
+from loader.source.published import redact
 from loader.warehouse.base import Warehouse
 from loader.warehouse.versions import FileVersion
 
 PIPELINE = "nyc_tlc"
+
+
+class _Target(Protocol):
+    """One month file on its way into a warehouse.
+
+    Attributes:
+        destination: dlt's destination.
+        staging: dlt's staging destination, if loads go through one.
+        shared_rows: rows of the file that may share their key, after the load; None if nobody
+            looked, or if they are too many.
+    """
+
+    destination: Destination[Any, Any]
+    staging: Destination[Any, Any] | None
+    shared_rows: list[int] | None
+
+    def load(self, pipeline: dlt.Pipeline, schema: dlt.Schema, stage: StageMaker) -> str:
+        """Load the file in the way that is fastest here.
+
+        Args:
+            pipeline: the dlt pipeline.
+            schema: the raw tables.
+            stage: begins a stage, to be told of rows.
+
+        Returns:
+            The id of the load package.
+        """
 
 
 def load_file(
@@ -65,7 +93,7 @@ def load_file(
             " landed as text in the raw table, and kept there"
         )
     with _only_one_pipeline(settings, reporter):
-        target = open_target(settings, warehouse, conformer, file.rows)
+        target = _open_target(settings, warehouse, conformer, file.rows)
         pipeline = dlt.pipeline(
             PIPELINE,
             pipelines_dir=str(settings.local_dir / "dlt" / "pipelines"),
@@ -95,7 +123,7 @@ def load_file(
         dataset=dataset,
         file_month=month,
         file_name=file.published.name,
-        source_url=published.redact(file.published.url),
+        source_url=redact(file.published.url),
         etag=file.etag,
         last_modified=file.last_modified,
         file_bytes=file.size,
@@ -108,6 +136,24 @@ def load_file(
         load_id=load_id,
         loader_version=__version__,
     )
+
+
+def _open_target(settings: Settings, warehouse: Any, conformer: Conformer, rows: int) -> _Target:
+    """Choose how to load into the target's warehouse.
+
+    Args:
+        settings: the settings, with the target.
+        warehouse: the warehouse.
+        conformer: the month file and how it maps to its raw table.
+        rows: rows of the file.
+    """
+    if settings.target == "bigquery":
+        from loader.landing.bigquery_load import BigQueryTarget
+
+        return BigQueryTarget(warehouse, conformer, rows)
+    from loader.landing.postgres_copy import PostgresTarget
+
+    return PostgresTarget(warehouse, conformer, rows)
 
 
 def _create_raw_tables(pipeline: dlt.Pipeline, schema: dlt.Schema, warehouse: Warehouse) -> None:

@@ -23,9 +23,8 @@ from dlt.destinations.impl.postgres.postgres import PostgresClient
 from loader.errors import FileRefusedError
 from loader.landing.conform import Conformer
 from loader.landing.repeated_keys import SharedKeys
-from loader.landing.target import StageMaker
 from loader.landing.tlc_trips import file_reference
-from loader.progress import Stage
+from loader.progress import Stage, StageMaker
 from loader.warehouse.postgres import PostgresWarehouse
 from loader.warehouse.postgres_parts import PARTITION_KEY, Part
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from loader.errors import FileRefusedError, SourceError, UsageError
-from loader.run import MonthRun
-from loader.state import MonthState
+from loader.state import MonthRun, MonthState
 from loader.summary import summarizing
 
 JANUARY, FEBRUARY, MARCH = (dt.date(2024, number, 1) for number in (1, 2, 3))

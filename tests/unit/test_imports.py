@@ -1,0 +1,78 @@
+"""The picture of imports: folders by the way of the data, no circle, nothing upwards."""
+
+import ast
+from graphlib import TopologicalSorter
+
+from loader.settings import PROJECT_DIR
+
+LOADER = PROJECT_DIR / "loader"
+#: Each may import those before it. What a folder is for: docs/how-it-works.md.
+FLOORS = ["", "source", "embedded", "warehouse", "state", "landing", "run", "cli"]
+#: Modules at the top of the package, by the floor they belong to; all others are at the bottom.
+TOP = {
+    "state": "state",
+    "log": "run",
+    "sync": "run",
+    "dbt_worker": "run",
+    "dbt_runner": "run",
+    "run": "run",
+    "summary": "cli",
+    "doctor": "cli",
+    "cli": "cli",
+    "__main__": "cli",
+}
+
+
+def imports() -> dict[str, set[str]]:
+    """Return the modules of the package that each one imports."""
+    paths = {
+        ".".join(path.relative_to(PROJECT_DIR).with_suffix("").parts).removesuffix(
+            ".__init__"
+        ): path
+        for path in LOADER.rglob("*.py")
+    }
+    found: dict[str, set[str]] = {}
+    for name, path in paths.items():
+        named = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("loader"):
+                named |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+            elif isinstance(node, ast.Import):
+                named |= {alias.name for alias in node.names}
+        found[name] = {module for module in named if module in paths} - {"loader", name}
+    return found
+
+
+def floor(module: str) -> int:
+    part, _, rest = module.removeprefix("loader").removeprefix(".").partition(".")
+    return FLOORS.index(part if rest or part in FLOORS else TOP.get(part, ""))
+
+
+def test_nothing_imports_upwards_and_there_is_no_circle():
+    graph = {name: modules for name, modules in imports().items() if ".sample" not in name}
+    upwards = {
+        (name, module)
+        for name, modules in graph.items()
+        for module in modules
+        if floor(module) > floor(name)
+    }
+    assert upwards == set()
+    TopologicalSorter(graph).prepare()  # raises a CycleError
+
+
+def test_only_landing_knows_dlt():
+    knowing = {
+        str(path.relative_to(LOADER))
+        for path in LOADER.rglob("*.py")
+        if any(line.lstrip().startswith(("import dlt", "from dlt")) for line in path.open())
+    }
+    assert knowing
+    assert {name.partition("/")[0] for name in knowing} == {"landing"}
+
+
+def test_the_warehouse_knows_nothing_of_files_and_pipelines():
+    of_warehouse = {name: modules for name, modules in imports().items() if ".warehouse." in name}
+    for modules in of_warehouse.values():
+        assert not [
+            name for name in modules if name.startswith(("loader.source", "loader.landing"))
+        ]

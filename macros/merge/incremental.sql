@@ -1,6 +1,7 @@
+{#- dbt's own `incremental`, with one more strategy: replace_file_month. It has to take the place of the
+    materialization, because that gives a strategy the new rows in a temporary table, and so writes
+    a month twice; and because constraints and on_schema_change are for `incremental` only. -#}
 {% materialization incremental, adapter='postgres' -%}
-    {#- dbt's own `incremental`, with one more strategy. dbt-postgres knows no partitions, and its
-        strategies first write the rows to a temporary table, then a second time. -#}
     {%- if config.get('incremental_strategy') == 'replace_file_month' -%}
         {{ return(replace_file_months()) }}
     {%- else -%}
@@ -10,7 +11,6 @@
 
 
 {% materialization incremental, adapter='bigquery', supported_languages=['sql'] -%}
-    {#- dbt-bigquery's own takes no other strategies, and replaces partitions without the ledger. -#}
     {%- if config.get('incremental_strategy') == 'replace_file_month' -%}
         {{ return(replace_file_months()) }}
     {%- else -%}

@@ -55,9 +55,10 @@ select * from validation_errors
 {% endmacro %}
 
 
+{#- dbt's own `test` reports how many rows a test returns. Those by rows_by_column return few, which are
+    reported, too: to people by the log, to programs by the message in run_results.json. dbt allows
+    tests no other materialization than `test`, so this takes its place. -#}
 {% materialization test, default %}
-    {#- dbt's own reports how many rows a test returns. One by rows_by_column returns few, which are
-        reported, too: to people by the log, to programs by the message in run_results.json. -#}
     {%- if should_store_failures() or not config.get('meta', {}).get('is_by_column') -%}
         {{ return(dbt.materialization_test_default()) }}
     {%- endif -%}

@@ -1,7 +1,7 @@
-{% materialization view, adapter='postgres' -%}
-    {#- dbt's own makes every view again in every build, beside the old one, which it then drops with
-        all that others have built on it; and two builds at once stumble over each other's. Here a
-        view is replaced only when its SQL has changed, and one build waits for the other. -#}
+{#- dbt's own `view` creates every view again in every build, and drops the old one with all that users
+    have built on it; and two builds at once collide. This one replaces a view only when its SQL has
+    changed, and one build waits for the other. -#}
+{% materialization view_in_place, adapter='postgres' -%}
     {%- set view = this.incorporate(type='view') -%}
     {%- set new_view = view.incorporate(path={'schema': 'pg_temp', 'identifier': view.identifier ~ '__new'}) -%}
 
@@ -37,6 +37,11 @@
     {%- do adapter.commit() -%}
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [view]}) }}
+{%- endmaterialization %}
+
+
+{% materialization view_in_place, adapter='bigquery' -%}
+    {{ return(dbt.materialization_view_bigquery()) }}
 {%- endmaterialization %}
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from loader.embedded import local_server
+from loader.embedded import local_server, postmaster, wheel
 from loader.errors import WarehouseError
 
 PROJECT_DIR = Path(local_server.__file__).parents[2]
@@ -108,7 +108,7 @@ def kill_server(local_dir):
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     os.kill(pid, signal.SIGKILL)
     deadline = time.monotonic() + 20
-    while any(local_server._command_line(process) for process in [str(pid), *children]):
+    while any(postmaster.command_line(process) for process in [str(pid), *children]):
         assert time.monotonic() < deadline, "the killed server's processes don't end"
 
 
@@ -282,7 +282,7 @@ def test_folders_of_root_alone(running):
 @needs_root
 def test_no_privilege_where_none_is_needed(local_dir):
     local_dir.parent.chmod(0o755)
-    if any(not f.stat().st_mode & 1 for f in local_server._bin("postgres").resolve().parents):
+    if any(not f.stat().st_mode & 1 for f in wheel.program_path("postgres").resolve().parents):
         pytest.skip("the Python packages are in a folder of root's alone")
     local_server.start(local_dir)
     assert capabilities(local_dir) == {0}

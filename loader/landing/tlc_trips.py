@@ -1,12 +1,6 @@
 """The dlt source of TLC's trips, and the resources that the loader itself lands.
 
-`tlc_trips` loads months into any of dlt's destinations:
-
-    import dlt
-    from loader.landing.tlc_trips import tlc_trips
-
-    pipeline = dlt.pipeline("trips", destination="duckdb", dataset_name="tlc_raw")
-    pipeline.run(tlc_trips("green", months=["2023-01", "2023-02"]))
+`tlc_trips` loads months into any of dlt's destinations: docs/dlt-source.md has an example.
 """
 
 import json

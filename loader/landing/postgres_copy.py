@@ -22,7 +22,7 @@ from dlt.destinations.impl.postgres.postgres import PostgresClient
 
 from loader.errors import FileRefusedError
 from loader.landing.conform import Conformer
-from loader.landing.repeated_keys import SharedKeys
+from loader.landing.repeated_keys import RepeatedKeys
 from loader.landing.tlc_trips import file_reference
 from loader.progress import Stage, StageMaker
 from loader.warehouse.postgres import PostgresWarehouse
@@ -180,7 +180,7 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
             month=dt.date.fromisoformat(reference["month"]),
             path=Path(reference["path"]),
         )
-        keys = SharedKeys(conformer.contract)
+        keys = RepeatedKeys(conformer.contract)
         copying: set[Future[None]] = set()
         try:
             with ThreadPoolExecutor(_COPIES) as copies:

@@ -21,7 +21,7 @@ _SLICE_BITS = 3
 _ODD = np.uint64(0x9E37_79B9_7F4A_7C15)
 
 
-class SharedKeys:
+class RepeatedKeys:
     """Collects 8 bytes a row: a hash of its key columns."""
 
     def __init__(self, dataset: Dataset) -> None:
@@ -52,7 +52,7 @@ class SharedKeys:
         Returns:
             Their positions in the file, from 1, in order; None when they are too many for a hint.
         """
-        shared = pa.array(np.concatenate(list(self._shared_hashes())))
+        shared = pa.array(np.concatenate(list(self._repeated_hashes())))
         rows: list[int] = []
         first_row = 1
         for hashes in self._hashes:
@@ -63,7 +63,7 @@ class SharedKeys:
             first_row += len(hashes)
         return rows
 
-    def _shared_hashes(self) -> Iterator[np.ndarray]:
+    def _repeated_hashes(self) -> Iterator[np.ndarray]:
         places = np.uint64(64 - _SLICE_BITS)
         for number in range(1 << _SLICE_BITS):
             some = np.concatenate([hashes[hashes >> places == number] for hashes in self._hashes])

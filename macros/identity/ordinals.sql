@@ -1,22 +1,22 @@
 {#- The models give each row the id of ordinal 1. A few rows of a month share a key, and thus an id:
     the later ones are given theirs when the month is built. Numbering in the model would sort the
     whole month by its text, or read it three times. -#}
-{% macro number_shared_ids(built, dataset, version) %}
-    {{ return(adapter.dispatch('number_shared_ids', 'nyc_tlc')(built, dataset, version)) }}
+{% macro number_repeated_keys(built, dataset, version) %}
+    {{ return(adapter.dispatch('number_repeated_keys', 'nyc_tlc')(built, dataset, version)) }}
 {% endmacro %}
 
 {#- The loader says which rows to look at, if the version was landed by one that does. Else they are
     found by their id, in ten times the time: its hash is sorted in less than the id.
     Their places are kept in a table that doesn't outlive the transaction; no temporary one, which
     parallel workers can't make. -#}
-{% macro default__number_shared_ids(built, dataset, version) %}
+{% macro default__number_repeated_keys(built, dataset, version) %}
     {%- set shared = built.incorporate(path={'identifier': built.identifier ~ '_shared'}) -%}
     {%- call statement('shared') -%}
         create table {{ shared }} as
         select ctid as place
         from {{ built }}
         where
-            {%- if version.names_shared_rows %}
+            {%- if version.names_repeated_rows %}
             file_row in (
                 select cast(unnest(string_to_array(shared_rows, ',')) as integer)
                 from {{ source('tlc_raw', 'month_files') }}
@@ -50,7 +50,7 @@
 {% endmacro %}
 
 {#- A statement of the script that builds and merges the month. -#}
-{% macro bigquery__number_shared_ids(built, dataset, version) %}
+{% macro bigquery__number_repeated_keys(built, dataset, version) %}
         update {{ built }} as trips
         set unique_row_id = {{ row_id(row_key(dataset), 'later.ordinal') }}
         from (

@@ -102,7 +102,7 @@
             ~ " --month " ~ month[:7]
         ) }}
     {%- endif -%}
-    {%- do number_shared_ids(built, dataset, version) -%}
+    {%- do number_repeated_keys(built, dataset, version) -%}
     {%- do create_indexes(built) -%}
     {%- set unchanged, before = compare_versions(built, partition) -%}
 
@@ -159,7 +159,7 @@
                 built_row_count
             );
         end if;
-        {{ number_shared_ids('built', dataset, version) }};
+        {{ number_repeated_keys('built', dataset, version) }};
 
         begin transaction;
         set former_row_count = (select count(*) from {{ table }} where file_month = date '{{ month }}');

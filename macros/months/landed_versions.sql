@@ -37,7 +37,7 @@
             versions.load_id,
             versions.landed_rows,
             versions.suspect,
-            versions.shared_rows is not null as names_shared_rows,
+            versions.shared_rows is not null as names_repeated_rows,
             versions.raw_dropped_at is null as has_raw_rows,
             {% if has_ledger %}ledger.sha256 is not null{% else %}false{% endif %} as is_merged
 
@@ -67,7 +67,7 @@
             'load_id': row['load_id'],
             'landed_rows': row['landed_rows'] | int,
             'suspect': row['suspect'],
-            'names_shared_rows': row['names_shared_rows'],
+            'names_repeated_rows': row['names_repeated_rows'],
             'has_raw_rows': row['has_raw_rows'],
             'is_merged': row['is_merged'],
         }) -%}

@@ -7,7 +7,7 @@ trips as (
 
     select * from {{ model }}
     where
-        {{ is_in_hand(dataset_of(model)) }}
+        {{ is_tested_month(dataset_of(model)) }}
         -- adding up is what takes time: only rows that break a condition are added
         and (
             {%- for condition in conditions.values() %}

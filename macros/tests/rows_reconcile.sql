@@ -10,7 +10,7 @@ counted as (
         count(*) as counted_rows
 
     from {{ model }}
-    where {{ is_in_hand(dataset) }}
+    where {{ is_tested_month(dataset) }}
     group by file_month
 
 ),
@@ -18,7 +18,7 @@ counted as (
 ledger as (
 
     select * from {{ ref('file_ledger') }}
-    where dataset = '{{ dataset }}' and is_current and {{ is_in_hand(dataset) }}
+    where dataset = '{{ dataset }}' and is_current and {{ is_tested_month(dataset) }}
 
 ),
 

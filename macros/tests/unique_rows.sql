@@ -14,7 +14,7 @@ validation_errors as (
         count(*) as row_count
 
     from {{ model }}
-    where {{ is_in_hand(dataset_of(model)) }}
+    where {{ is_tested_month(dataset_of(model)) }}
     group by file_month, {{ column_name }}
     having count(*) > 1
 
@@ -39,7 +39,7 @@ months as (
         and pg_get_expr(
             (select relpartbound from pg_class where oid = inhrelid), inhrelid
         ) in (
-            {% for month in months_in_hand(dataset_of(model)) -%}
+            {% for month in tested_months(dataset_of(model)) -%}
             'FOR VALUES IN (''{{ month }}'')',
             {% endfor -%}
             ''

@@ -27,7 +27,7 @@ ledger as (
         table_rows
 
     from {{ ref('file_ledger') }}
-    where dataset = '{{ dataset }}' and is_current and {{ is_in_hand(dataset) }}
+    where dataset = '{{ dataset }}' and is_current and {{ is_tested_month(dataset) }}
     {%- if not loop.last %}
 
     union all
@@ -51,7 +51,7 @@ counted as (
         {%- endif %} as rows_without_a_flag
 
     from {{ ref('trips') }}
-    where dataset = '{{ dataset }}' and {{ is_in_hand(dataset) }}
+    where dataset = '{{ dataset }}' and {{ is_tested_month(dataset) }}
     group by dataset, file_month
     {%- if not loop.last %}
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from loader.datasets import Column, Dataset, Spelling, get_dataset
 from loader.landing import repeated_keys
 from loader.landing.conform import BATCH_ROWS, Conformer
-from loader.landing.repeated_keys import SharedKeys
+from loader.landing.repeated_keys import RepeatedKeys
 from loader.sample import write_month
 from tests.exact import KEY, expected, key_texts
 
@@ -33,7 +33,7 @@ _ROWS = st.fixed_dictionaries({name: st.none() | _VALUES[SCHEMA.field(name).type
 
 
 def found(*batches: pa.RecordBatch) -> list[int] | None:
-    keys = SharedKeys(TABLE)
+    keys = RepeatedKeys(TABLE)
     for batch in batches:
         keys.add(batch)
     return keys.rows()
@@ -73,7 +73,7 @@ def test_in_a_month_no_other_row_is_named(tmp_path: Path):
 @given(st.lists(st.none() | st.text(max_size=2), max_size=8), st.data())
 def test_rows_that_share_a_text_are_all_found(texts, data):
     column = Column("base", "text", (Spelling("base", MONTH, None),), key=1)
-    keys = SharedKeys(Dataset("made_up", "made_up_tripdata", MONTH, (column,)))
+    keys = RepeatedKeys(Dataset("made_up", "made_up_tripdata", MONTH, (column,)))
     split = data.draw(st.integers(0, len(texts)))
     for part in (texts[:split], texts[split:]):
         keys.add(pa.record_batch({"base": pa.array(part, pa.string())}))

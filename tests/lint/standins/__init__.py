@@ -63,7 +63,7 @@ def union_datasets(datasets: list[str]) -> str:
     return "select * from trips_of_all"
 
 
-def is_in_hand(dataset: str) -> str:
+def is_tested_month(dataset: str) -> str:
     """A condition, which the macro asks the warehouse for."""
     return "true"
 

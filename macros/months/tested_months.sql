@@ -1,4 +1,4 @@
-{% macro months_in_hand(dataset) %}
+{% macro tested_months(dataset) %}
     {%- set ledger = ref('file_ledger') -%}
     {%- if not execute -%}{{ return([]) }}{%- endif -%}
     {%- if dataset not in requested_datasets() -%}{{ return([]) }}{%- endif -%}
@@ -20,8 +20,8 @@
 {% endmacro %}
 
 
-{% macro is_in_hand(dataset) %}
-    {%- set months = months_in_hand(dataset) -%}
+{% macro is_tested_month(dataset) %}
+    {%- set months = tested_months(dataset) -%}
     {%- if months -%}
         file_month in ({% for month in months %}date '{{ month }}'{{ ', ' if not loop.last }}{% endfor %})
     {%- else -%}

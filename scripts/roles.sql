@@ -6,7 +6,7 @@
 -- By the database's owner, who must be allowed to create roles, or a superuser. It can be run again
 -- at any time: on a database that has been loaded before, tables come to belong to the roles; a
 -- password changes when its variable is set. TLC_SCHEMA_PREFIX goes before the roles' names too.
--- docs/security.md says who may do what.
+-- docs/roles.md says who may do what.
 
 \set ON_ERROR_STOP on
 \set prefix ''

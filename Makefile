@@ -1,16 +1,16 @@
-# The front door. What a target needs, it builds: each works first thing on a fresh clone.
+# Every target installs what it needs, so each one works on a fresh clone.
 
 VENV := .venv
 BIN := $(VENV)/bin
 IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
-# WITH=bigquery, WITH=dashboard or both: the extras of pyproject.toml that not everybody needs.
+# WITH=bigquery, WITH=dashboard or both: the optional extras of pyproject.toml.
 WITH :=
 EXTRAS := bigquery dashboard
 ifneq ($(filter-out $(EXTRAS),$(WITH)),)
 $(error WITH=$(WITH): choose from $(EXTRAS))
 endif
 
-# The first Python of a version that dbt supports. A name on the PATH may be a shim of another one.
+# The first Python whose version dbt supports. Each is run, because a name on the PATH may be a shim.
 IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 ifndef PYTHON
 PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
@@ -21,24 +21,24 @@ endif
 	constraints clean
 
 help:
-	@echo 'make install      the environment in $(VENV) (WITH=bigquery: that warehouse too)'
-	@echo 'make demo         two generated months of green and yellow: loaded, merged, tested'
+	@echo 'make install      create the environment in $(VENV) (WITH=bigquery: for that warehouse too)'
+	@echo 'make demo         load, merge and test two generated months of green and yellow'
 	@echo 'make demo-clean   stop and remove the demo'
-	@echo 'make docs         dbt docs of the demo, one page: target/static_index.html'
-	@echo 'make check        lint, types and the tests that need no server: for every commit'
+	@echo 'make docs         dbt docs of the demo, as one page: target/static_index.html'
+	@echo 'make check        lint, types and the tests that need no server, for every commit'
 	@echo 'make test         make check, then dbt and Python tests on Postgres and on emulators of BigQuery'
-	@echo 'make first-ten-minutes   the demo and the README in a fresh clone, as a new user types them'
+	@echo 'make first-ten-minutes   run the demo and the commands of the README in a fresh clone'
 	@echo 'make bench        compare with the replaced flow and the limit: ROWS=7700000 MONTHS=24, any size'
-	@echo 'make chaos        kill loads and builds at random moments (ROUNDS=200 SEED=1), and compare'
-	@echo 'make fuzz         ROUNDS malformed files (SEED) through the loader: refused, or loaded right'
-	@echo 'make audit        known vulnerabilities of what is installed, by asking PyPI'
+	@echo 'make chaos        kill loads and builds at random moments (ROUNDS=200 SEED=1), compare results'
+	@echo 'make fuzz         load malformed files (ROUNDS=5000 SEED=1): refused, or loaded right'
+	@echo 'make audit        ask PyPI for known vulnerabilities of the installed packages'
 	@echo 'make constraints  pin the newest versions that pyproject.toml allows'
-	@echo 'make clean        stop the embedded servers; remove them, their data and $(VENV)'
+	@echo 'make clean        stop the embedded servers; remove their data and $(VENV)'
 
 comma := ,
 empty :=
 space := $(empty) $(empty)
-# A stamp for each set of extras: pip runs again only when what it reads has changed.
+# A stamp file for each set of extras: pip runs again only when its inputs have changed.
 installed = $(VENV)/installed-$(or $(subst $(space),-,$(sort $(1))),base)
 
 install: $(call installed,$(WITH))
@@ -75,7 +75,7 @@ check: $(call installed,dev)
 first-ten-minutes: install
 	@$(BIN)/python tests/first_ten_minutes.py
 
-# The size of a quick look: minutes. A full one takes an hour and 60 GB.
+# A quick benchmark of a few minutes. A full one takes an hour and 60 GB.
 ROWS ?= 1000000
 MONTHS ?= 3
 REPEATS ?= 3
@@ -85,14 +85,14 @@ bench: install $(PEERS)/installed
 	@$(IN_VENV) python -m benchmarks --rows $(ROWS) --months $(MONTHS) --theirs $(THEIRS) \
 		--repeats $(REPEATS) --peers $(PEERS)/bin/python
 
-# The constraints name all that is compared with.
+# The constraints list every package that is compared.
 $(PEERS)/installed: benchmarks/constraints.txt $(BIN)/python
 	$(BIN)/python -m venv $(PEERS)
-	@echo 'installing what ours is compared with'
+	@echo 'installing the packages that ours is compared with'
 	@$(PEERS)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --requirement $<
 	@touch $@
 
-# Of chaos and fuzz: how many rounds, and the seed of the first.
+# For chaos and fuzz: the number of rounds, and the seed of the first.
 ROUNDS ?= 200
 SEED ?= 1
 chaos: $(call installed,dev)

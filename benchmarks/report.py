@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import statistics
+import textwrap
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +18,9 @@ from benchmarks.server import Server
 from loader.settings import PROJECT_DIR
 
 FOLDER = PROJECT_DIR / ".local" / "bench"
-_DOCS = PROJECT_DIR / "docs"
+_PAGE = PROJECT_DIR / "docs" / "performance.md"
+_PLOT = PROJECT_DIR / "docs" / "images" / "months.svg"
+_TABLES = PROJECT_DIR / "benchmarks" / "results.md"
 _BEGIN, _END = "<!-- begin of the results -->\n", "<!-- end of the results -->\n"
 
 #: What each figure says.
@@ -272,9 +275,9 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def _markdown(result: dict[str, Any]) -> str:
-    lines = [f"{_surroundings(result)}.", ""]
-    for section in _sections(result):
+def _markdown(result: dict[str, Any], sections: list[_Section]) -> str:
+    lines = [textwrap.fill(f"{_surroundings(result)}.", 100), ""]
+    for section in sections:
         lines += [f"**{section.title}**", ""]
         lines.append(f"| {' | '.join(section.columns)} |")
         sides = (section.justify(index) for index in range(len(section.columns)))
@@ -283,16 +286,20 @@ def _markdown(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def refresh_docs() -> None:
-    """Put the last run's result into docs/performance.md, and its plot beside it."""
-    result = json.loads((FOLDER / "result.json").read_text())
-    page = _DOCS / "performance.md"
+def _replace(page: Path, text: str) -> None:
+    """Replace what a page has between the marks."""
     before, _, rest = page.read_text().partition(_BEGIN)
-    after = rest.partition(_END)[2]
-    page.write_text(f"{before}{_BEGIN}\n{_markdown(result)}\n{_END}{after}")
-    plot = _DOCS / "images" / "months.svg"
-    plot.parent.mkdir(exist_ok=True)
-    plot.write_text(months_svg(result["months"], result["replaced_flow"], result["rows"]))
+    page.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{rest.partition(_END)[2]}")
+
+
+def refresh_docs() -> None:
+    """Put the last run's figures and plot into docs/, and its tables into benchmarks/results.md."""
+    result = json.loads((FOLDER / "result.json").read_text())
+    figures, *tables = _sections(result)
+    _replace(_PAGE, _markdown(result, [figures]))
+    _replace(_TABLES, _markdown(result, tables))
+    _PLOT.parent.mkdir(exist_ok=True)
+    _PLOT.write_text(months_svg(result["months"], result["replaced_flow"], result["rows"]))
 
 
 if __name__ == "__main__":

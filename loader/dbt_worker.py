@@ -3,7 +3,7 @@
 So dbt starts while the first month still lands. And it parses without `--vars`, which it does from
 its cache when no file has changed; with other variables than the last time it would parse all
 again. `dbt_runner.py` is the other side: for each month, a line of JSON comes and one is returned.
-A process pool of the standard library was tried for it: docs/decisions has the reasons against.
+docs/decisions/0005-one-dbt-process.md says why it isn't a process pool.
 """
 
 import gc

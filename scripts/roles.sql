@@ -1,12 +1,12 @@
--- Three roles with least rights on a Postgres database: who loads, who builds, who reads.
+-- Creates three roles with least rights on a Postgres database: one loads, one builds, one reads.
 --
 --     export TLC_LOADER_PASSWORD=… TLC_TRANSFORMER_PASSWORD=… TLC_READER_PASSWORD=…
 --     psql -f scripts/roles.sql
 --
--- By the database's owner, who must be allowed to create roles, or a superuser. It can be run again
--- at any time: on a database that has been loaded before, tables come to belong to the roles; a
--- password changes when its variable is set. TLC_SCHEMA_PREFIX goes before the roles' names too.
--- docs/security.md says who may do what.
+-- Run it as a superuser, or as the database's owner if that user may create roles. It can be run
+-- again at any time: tables that exist already get the roles as owners, and a password changes when
+-- its variable is set. TLC_SCHEMA_PREFIX goes before the roles' names too. docs/roles.md describes
+-- the rights of each role.
 
 \set ON_ERROR_STOP on
 \set prefix ''
@@ -53,22 +53,22 @@ create schema if not exists :"staging";
 create schema if not exists :"trips";
 create schema if not exists :"marts";
 
--- Only to speak for the two, and until the end of this script.
+-- Needed to change what the two roles own; revoked at the end of this script.
 grant :"loader", :"transformer" to current_user;
 
--- The loader owns what is in the raw schema, and nothing else. It looks up in the ledger what is
--- merged, and counts the month's trips when a run reconciles.
+-- The loader owns the tables of the raw schema, and nothing else. It reads the ledger, and counts the
+-- month's trips when a run reconciles.
 grant usage, create on schema :"raw" to :"loader";
 grant usage on schema :"trips" to :"loader";
 
--- The transformer reads the raw schema, and owns what is in the three others.
+-- The transformer reads the raw schema, and owns the tables of the three others.
 grant usage on schema :"raw" to :"transformer";
 grant usage, create on schema :"staging", :"trips", :"marts" to :"transformer";
 
--- The reader reads what was built.
+-- The reader reads the trips tables, the ledger, the dictionary and the marts.
 grant usage on schema :"trips", :"marts" to :"reader";
 
--- Tables that are there.
+-- Existing tables.
 select format('alter table %s owner to %I', relation.oid::regclass, schema.role)
 from
     pg_class as relation,
@@ -88,7 +88,7 @@ grant select on all tables in schema :"raw" to :"transformer";
 grant select on all tables in schema :"trips" to :"loader", :"reader";
 grant select on all tables in schema :"marts" to :"reader";
 
--- Tables that are yet to come.
+-- Future tables.
 alter default privileges for role :"loader" in schema :"raw"
 grant select on tables to :"transformer";
 alter default privileges for role :"transformer" in schema :"trips"

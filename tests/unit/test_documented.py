@@ -1,4 +1,4 @@
-"""Everything that `dbt docs` shows is described: models, seeds, sources, columns, macros."""
+"""Everything that `dbt docs` shows is described; Markdown pages are short, and name what exists."""
 
 import csv
 import json
@@ -12,6 +12,13 @@ import pytest
 
 PROJECT_DIR = Path(__file__).parents[2]
 PACKAGE = "nyc_tlc"
+DOCS = PROJECT_DIR / "docs"
+PAGES = [
+    *PROJECT_DIR.glob("*.md"),
+    *DOCS.rglob("*.md"),
+    *(PROJECT_DIR / "models").glob("*.md"),
+    *(PROJECT_DIR / "benchmarks").glob("*.md"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +168,74 @@ def test_docs_have_no_block_that_nothing_uses(manifest):
         for path in (PROJECT_DIR / folder).rglob("*.yml")
     )
     assert sorted(blocks - set(re.findall(r"""doc\(["'](\w+)["']\)""", yaml))) == []
+
+
+def relative(path):
+    return str(path.relative_to(PROJECT_DIR))
+
+
+def prose(page):
+    """Lines of a page outside code blocks, with their numbers."""
+    is_code = False
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        is_code ^= line.startswith("```")
+        if not is_code:
+            yield number, line
+
+
+def anchors(page):
+    """The anchors that GitHub gives to a page's headings."""
+    headings = (line.lstrip("# ") for _, line in prose(page) if re.match("#+ ", line))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_links_lead_somewhere(page):
+    text = "\n".join(line for _, line in prose(page))
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_paths_that_pages_name_exist(page):
+    folders = r"(?:benchmarks|docs|loader|macros|models|scripts|seeds|tests|\.github|\.dlt)"
+    for path in re.findall(rf"`({folders}/[\w./-]*)(?:::\w+)?`", page.read_text()):
+        assert (PROJECT_DIR / path).exists(), path
+
+
+def test_pages_that_other_files_name_exist():
+    suffixes = {".py", ".sql", ".yml", ".toml", ".md", ""}
+    folders = ("loader", "macros", "models", "scripts", "tests", "benchmarks", ".github")
+    for folder in folders:
+        for path in (PROJECT_DIR / folder).rglob("*"):
+            if path.suffix in suffixes and path.is_file():
+                for name in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text()):
+                    assert (PROJECT_DIR / name).exists(), (relative(path), name)
+
+
+def test_pages_of_the_docs_are_short():
+    words = {relative(page): len(page.read_text().split()) for page in DOCS.rglob("*.md")}
+    limits = {name: 400 if "/decisions/" in name else 700 for name in words}
+    assert {name: count for name, count in words.items() if count > limits[name]} == {}
+
+
+def test_the_indexes_of_the_docs_are_complete():
+    for folder in (DOCS, DOCS / "decisions"):
+        index = (folder / "README.md").read_text()
+        pages = {page.name for page in folder.glob("*.md")} - {"README.md"}
+        assert {name for name in pages if f"({name})" not in index} == set()
+
+
+def test_lines_of_prose_are_short():
+    long = [
+        f"{relative(page)}:{number}"
+        for page in PAGES
+        for number, line in prose(page)
+        if len(line) > 100 and not line.lstrip().startswith(("|", "!"))
+    ]
+    assert long == []

@@ -11,10 +11,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from loader import sample
 from loader.errors import UsageError
-from loader.sample import schema_of, write_month
+from loader.sample import schema_of, write, write_month
 from loader.sample.__main__ import main
+from loader.sample.layouts import Layout
+from loader.sample.metered import PARTS
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 DATA_DIR = Path(os.environ.get("TLC_TEST_DATA") or PROJECT_DIR.parent / "shared" / "data")
@@ -157,7 +158,7 @@ def test_exact_number_of_rows(tmp_path, rows):
 
 
 def test_big_months_come_in_row_groups(tmp_path, monkeypatch):
-    monkeypatch.setattr(sample, "ROW_GROUP", 1_000)
+    monkeypatch.setattr(write, "ROW_GROUP", 1_000)
     table = make(tmp_path, "green", dt.date(2023, 1, 1), 2_500)
     metadata = pq.read_metadata(next(tmp_path.iterdir()))
     assert [metadata.row_group(n).num_rows for n in range(3)] == [1_000, 1_000, 500]
@@ -300,7 +301,7 @@ def test_codes(sampled):
 
 def test_amounts_are_cents_and_add_up_to_the_total(sampled):
     _, _, table = sampled
-    parts = [name for name in sample.PARTS if name in table.column_names]
+    parts = [name for name in PARTS if name in table.column_names]
     metered = table.filter(table["passenger_count"].is_valid())
     columns = [
         metered[name] for name in parts if not pa.types.is_null(metered.schema.field(name).type)
@@ -326,7 +327,7 @@ def test_a_failure_leaves_no_file(tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError
 
-    monkeypatch.setattr(sample, "_table", fail)
+    monkeypatch.setattr(Layout, "table", fail)
     with pytest.raises(RuntimeError):
         write_month(tmp_path / "file", "green", dt.date(2023, 1, 1), 10)
     assert list(tmp_path.iterdir()) == []

@@ -9,6 +9,7 @@ Two simplifications: the null block is in all months (in TLC's files it starts i
 at the file's end), and rows are ordered by day, not by second.
 """
 
-from loader.sample.write import schema_of, write_month
+from loader.sample.datasets import schema_of
+from loader.sample.write import write_month
 
 __all__ = ["schema_of", "write_month"]

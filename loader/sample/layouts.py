@@ -1,12 +1,14 @@
 """How month files are laid out: header, order and Arrow type of the columns, month by month."""
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 import pyarrow as pa
 
+from loader.errors import UsageError
+from loader.months import format_month
 from loader.sample.row_group import RowGroup
 
 T = TypeVar("T")
@@ -23,7 +25,7 @@ def since(year: int, month: int) -> dt.date:
     return dt.date(year, month, 1)
 
 
-def at(month: dt.date, dated: Dated[T]) -> T:
+def at(month: dt.date, dated: Mapping[dt.date, T]) -> T:
     """Return the value in force in a month."""
     return [value for first, value in dated.items() if first <= month][-1]
 
@@ -92,6 +94,20 @@ class Dataset:
 
     name: str
     layouts: Dated[Layout]
+
+    def layout(self, month: dt.date) -> Layout:
+        """Return the layout of a month.
+
+        Raises:
+            UsageError: when the month is before the first published one.
+        """
+        first = min(self.layouts)
+        if month < first:
+            raise UsageError(
+                f"{self.name} {format_month(month)}: the first month that can be made is"
+                f" {format_month(first)}"
+            )
+        return at(month, self.layouts)
 
 
 # ---- Types that datasets share, as TLC changed them ---------------------------------------------

@@ -2,11 +2,15 @@
 
 import datetime as dt
 import hashlib
+from collections.abc import Mapping
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from loader.months import format_month
+
+T = TypeVar("T")
 
 
 class RowGroup:
@@ -43,10 +47,27 @@ class RowGroup:
         """Draw an integer of [0, limit) for each row."""
         return pc.cast(pc.floor(pc.multiply(self.uniform(name), float(limit))), pa.int64())
 
-    def pick(self, name: str, weights: dict[int, int]) -> pa.Array:
+    def pick(self, name: str, weights: Mapping[T, int]) -> pa.Array:
         """Draw one of the values for each row, as often as its weight says."""
         values = [value for value, weight in weights.items() for _ in range(weight)]
-        return pa.array(values, pa.int64()).take(self.below(name, len(values)))
+        return pa.array(values).take(self.below(name, len(values)))
+
+    def pick_pairs(
+        self, name: str, weights: Mapping[tuple[str, str], int]
+    ) -> tuple[pa.Array, pa.Array]:
+        """Draw one of the pairs for each row, as often as its weight says.
+
+        Returns:
+            The pairs' first halves, and their second halves.
+        """
+        pairs = list(weights)
+        drawn = self.pick(name, {place: weights[pair] for place, pair in enumerate(pairs)})
+        first, second = (pa.array(half).take(drawn) for half in zip(*pairs, strict=True))
+        return first, second
+
+    def exponential(self, name: str, mean: float) -> pa.Array:
+        """Draw a number from 0 on for each row, the higher the rarer."""
+        return pc.multiply(pc.negate(pc.ln(pc.subtract(1.0, self.uniform(name)))), mean)
 
     def chance(self, name: str, share: float) -> pa.Array:
         """Draw a boolean for each row, true for this share of the rows."""

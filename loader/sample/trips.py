@@ -31,8 +31,7 @@ def pickup_times(group: RowGroup) -> pa.Array:
 
 def distances(group: RowGroup) -> pa.Array:
     """Draw distances: exponential around 2.5 miles; hundredths of miles."""
-    exponential = pc.negate(pc.ln(pc.subtract(1.0, group.uniform("distance"))))
-    return pc.cast(pc.floor(pc.add(30.0, pc.multiply(exponential, 250.0))), pa.int64())
+    return pc.cast(pc.floor(pc.add(30.0, group.exponential("distance", 250.0))), pa.int64())
 
 
 def durations(group: RowGroup, distance: pa.Array) -> pa.Array:

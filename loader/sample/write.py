@@ -3,31 +3,13 @@
 import datetime as dt
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from loader.datasets import check_supported
-from loader.sample.green import GREEN
+from loader.sample.datasets import get_dataset
 from loader.sample.layouts import COMPRESSION, at
 from loader.sample.row_group import RowGroup
-from loader.sample.yellow import YELLOW
-
-DATASETS = {dataset.name: dataset for dataset in (GREEN, YELLOW)}
 
 ROW_GROUP = 1_000_000  # even, so that a twin is in the row group of the row it copies
-
-
-def schema_of(dataset: str, month: dt.date) -> pa.Schema:
-    """Return the Arrow schema of TLC's file of a month.
-
-    Args:
-        dataset: green or yellow.
-        month: the file month.
-
-    Returns:
-        The columns in TLC's order, spelling and types.
-    """
-    return at(month, DATASETS[dataset].layouts).schema(month)
 
 
 def write_month(path: Path, dataset: str, month: dt.date, rows: int, seed: int = 0) -> None:
@@ -35,16 +17,15 @@ def write_month(path: Path, dataset: str, month: dt.date, rows: int, seed: int =
 
     Args:
         path: the file to write; its folder exists.
-        dataset: green or yellow.
+        dataset: yellow, green, fhv or fhvhv.
         month: the file month.
         rows: number of rows; 0 makes a file with a header only.
         seed: another seed gives other trips.
 
     Raises:
-        UsageError: when the dataset has no such month.
+        UsageError: when there is no such dataset, or the month is before its first.
     """
-    check_supported(dataset, month)
-    layout = at(month, DATASETS[dataset].layouts)
+    layout = get_dataset(dataset).layout(month)
     codec, level = at(month, COMPRESSION)
     unfinished = path.with_name(path.name + ".part")
     try:

@@ -5,17 +5,17 @@ from typing import Annotated
 
 import typer
 
-from loader.datasets import get_dataset
 from loader.errors import LoaderError
 from loader.months import file_name, month_range, parse_month
 from loader.sample import write_month
+from loader.sample.datasets import get_dataset
 
 
 def main(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", file_okay=False, help="Folder; made when missing.")
     ],
-    dataset: Annotated[str, typer.Option(help="green or yellow.")],
+    dataset: Annotated[str, typer.Option(help="yellow, green, fhv or fhvhv.")],
     month: Annotated[str, typer.Option(help="Month to make, YYYY-MM.", metavar="YYYY-MM")],
     to: Annotated[
         str | None, typer.Option(help="Last month, to make several.", metavar="YYYY-MM")
@@ -26,7 +26,8 @@ def main(
     """Make month files that look like TLC's, quirks included, without the network.
 
     The files are named as TLC's, so the folder can be a TLC_SOURCE. The same options always give
-    the same trips. A real month has about 60,000 rows (green) or 3,500,000 (yellow).
+    the same trips. A real month has about 60,000 rows (green), 2,000,000 (fhv), 3,500,000 (yellow)
+    or 20,000,000 (fhvhv).
 
     Example: python -m loader.sample --dataset green --month 2023-01 --to 2023-02 /tmp/trip-data
     """

@@ -1,6 +1,8 @@
 """The generated month files have TLC's types and TLC's quirks."""
 
+import csv
 import datetime as dt
+import math
 import os
 from pathlib import Path
 
@@ -11,16 +13,18 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from loader import sample
 from loader.errors import UsageError
-from loader.sample import schema_of, write_month
+from loader.sample import schema_of, write, write_month
 from loader.sample.__main__ import main
+from loader.sample.datasets import DATASETS
+from loader.sample.layouts import Layout
+from loader.sample.metered import PARTS
+from loader.sample.row_group import RowGroup
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 DATA_DIR = Path(os.environ.get("TLC_TEST_DATA") or PROJECT_DIR.parent / "shared" / "data")
-REAL_FILES = sorted(DATA_DIR.glob("trip-data/green_*")) + sorted(
-    DATA_DIR.glob("trip-data/yellow_*")
-)
+REAL_FILES = [*DATA_DIR.glob("trip-data/*.parquet"), *DATA_DIR.glob("csv-mirror/*.parquet")]
+PUBLISHED = DATA_DIR / "facts" / "tlc_file_metadata_2009-2024.csv"
 
 ROWS = 20_000
 MONTHS = [
@@ -67,6 +71,28 @@ YELLOW_2023_02 = """
     fare_amount double, extra double, mta_tax double, tip_amount double, tolls_amount double,
     improvement_surcharge double, total_amount double, congestion_surcharge double,
     Airport_fee double"""
+FHV_2015_01 = """
+    dispatching_base_num string, pickup_datetime timestamp[us], dropOff_datetime timestamp[us],
+    PUlocationID double, DOlocationID double, SR_Flag null, Affiliated_base_number string"""
+FHV_2017_05 = FHV_2015_01.replace("SR_Flag null", "SR_Flag double")
+FHV_2019_05 = FHV_2015_01.replace("locationID double", "locationID int64")
+FHV_2020_07 = FHV_2015_01.replace("DOlocationID double", "DOlocationID int64")
+FHV_2023_02 = FHV_2019_05.replace("SR_Flag null", "SR_Flag int64").replace("string", "large_string")
+FHVHV_2019_02 = """
+    hvfhs_license_num string, dispatching_base_num string, originating_base_num string,
+    request_datetime timestamp[us], on_scene_datetime timestamp[us],
+    pickup_datetime timestamp[us], dropoff_datetime timestamp[us], PULocationID int64,
+    DOLocationID int64, trip_miles double, trip_time int64, base_passenger_fare double,
+    tolls double, bcf double, sales_tax double, congestion_surcharge double, airport_fee null,
+    tips double, driver_pay double, shared_request_flag string, shared_match_flag string,
+    access_a_ride_flag string, wav_request_flag string, wav_match_flag null"""
+FHVHV_2019_04 = FHVHV_2019_02.replace("wav_match_flag null", "wav_match_flag string")
+FHVHV_2019_07 = FHVHV_2019_04.replace("airport_fee null", "airport_fee double")
+FHVHV_2023_02 = (
+    FHVHV_2019_07.replace("string", "large_string")
+    .replace("PULocationID int64", "PULocationID int32")
+    .replace("DOLocationID int64", "DOLocationID int32")
+)
 CBD = ", cbd_congestion_fee double"
 SOURCE = ", request_source string"
 
@@ -86,6 +112,25 @@ SCHEMAS = {
     ("yellow", 2024, 12): YELLOW_2023_02,
     ("yellow", 2025, 1): YELLOW_2023_02 + CBD,
     ("yellow", 2026, 6): YELLOW_2023_02 + CBD + SOURCE,
+    ("fhv", 2015, 1): FHV_2015_01,
+    ("fhv", 2017, 5): FHV_2017_05,
+    ("fhv", 2019, 2): FHV_2017_05,
+    ("fhv", 2019, 3): FHV_2015_01,
+    ("fhv", 2019, 5): FHV_2019_05,
+    ("fhv", 2019, 7): FHV_2015_01,
+    ("fhv", 2020, 7): FHV_2020_07,
+    ("fhv", 2020, 8): FHV_2015_01,
+    ("fhv", 2023, 1): FHV_2015_01,
+    ("fhv", 2023, 2): FHV_2023_02,
+    ("fhvhv", 2019, 2): FHVHV_2019_02,
+    ("fhvhv", 2019, 6): FHVHV_2019_04,
+    ("fhvhv", 2019, 7): FHVHV_2019_07,
+    ("fhvhv", 2020, 4): FHVHV_2019_04,
+    ("fhvhv", 2020, 5): FHVHV_2019_07,
+    ("fhvhv", 2020, 10): FHVHV_2019_04,
+    ("fhvhv", 2020, 11): FHVHV_2019_07,
+    ("fhvhv", 2023, 2): FHVHV_2023_02,
+    ("fhvhv", 2025, 1): FHVHV_2023_02 + CBD,
 }
 
 
@@ -141,6 +186,19 @@ def test_schema_of_real_files():
         assert made.equals(expected), path.name
 
 
+def test_headers_of_all_published_files():
+    files = []
+    if PUBLISHED.exists():
+        with PUBLISHED.open() as facts:
+            files = list(csv.DictReader(facts))
+    for file in files:
+        month = dt.date(int(file["file_year"]), int(file["file_month"]), 1)
+        if file["file_record_type"] == "yellow" and month.year < 2011:
+            continue
+        headers = file["file_column_names"].split(",")
+        assert schema_of(file["file_record_type"], month).names == headers, file["file_name"]
+
+
 @pytest.mark.parametrize(
     ("month", "codec"), [(dt.date(2023, 1, 1), "GZIP"), (dt.date(2023, 2, 1), "ZSTD")]
 )
@@ -157,7 +215,7 @@ def test_exact_number_of_rows(tmp_path, rows):
 
 
 def test_big_months_come_in_row_groups(tmp_path, monkeypatch):
-    monkeypatch.setattr(sample, "ROW_GROUP", 1_000)
+    monkeypatch.setattr(write, "ROW_GROUP", 1_000)
     table = make(tmp_path, "green", dt.date(2023, 1, 1), 2_500)
     metadata = pq.read_metadata(next(tmp_path.iterdir()))
     assert [metadata.row_group(n).num_rows for n in range(3)] == [1_000, 1_000, 500]
@@ -167,16 +225,35 @@ def test_big_months_come_in_row_groups(tmp_path, monkeypatch):
     assert pc.min(inside).as_py() >= dt.datetime(2023, 1, 30)
 
 
-def test_same_arguments_give_the_same_values(tmp_path):
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_row_groups_are_independent(tmp_path, monkeypatch, dataset):
+    monkeypatch.setattr(write, "ROW_GROUP", 1_000)
+    month = dt.date(2020, 1, 1)
+    write_month(tmp_path / "file", dataset, month, 2_500)
+    in_file = pq.ParquetFile(tmp_path / "file").read_row_group(1)
+    group = RowGroup(dataset, month, seed=0, month_rows=2_500, numbers=range(1_000, 2_000))
+    assert DATASETS[dataset].layout(month).table(group).equals(in_file)
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_same_arguments_give_the_same_values(tmp_path, dataset):
     first, second = tmp_path / "a", tmp_path / "b"
     for path in (first, second):
-        write_month(path, "green", dt.date(2023, 1, 1), 3_000, seed=7)
+        write_month(path, dataset, dt.date(2023, 1, 1), 3_000, seed=7)
     assert pq.read_table(first).equals(pq.read_table(second))
 
 
-def test_values_are_the_same_on_every_machine(tmp_path):
-    table = make(tmp_path, "green", dt.date(2023, 1, 1), 1_000)
-    assert table["PULocationID"].slice(0, 8).to_pylist() == [82, 106, 87, 74, 80, 75, 227, 52]
+@pytest.mark.parametrize(
+    ("dataset", "column", "zones"),
+    [
+        ("green", "PULocationID", [82, 106, 87, 74, 80, 75, 227, 52]),
+        ("fhv", "DOlocationID", [None, 254, 76, 69, 69, 264, 254, 254]),
+        ("fhvhv", "PULocationID", [63, 35, 61, 170, 62, 42, 135, 89]),
+    ],
+)
+def test_values_are_the_same_on_every_machine(tmp_path, dataset, column, zones):
+    table = make(tmp_path, dataset, dt.date(2023, 1, 1), 1_000)
+    assert table[column].slice(0, 8).to_pylist() == zones
 
 
 @pytest.mark.parametrize(
@@ -300,7 +377,7 @@ def test_codes(sampled):
 
 def test_amounts_are_cents_and_add_up_to_the_total(sampled):
     _, _, table = sampled
-    parts = [name for name in sample.PARTS if name in table.column_names]
+    parts = [name for name in PARTS if name in table.column_names]
     metered = table.filter(table["passenger_count"].is_valid())
     columns = [
         metered[name] for name in parts if not pa.types.is_null(metered.schema.field(name).type)
@@ -316,9 +393,264 @@ def test_amounts_are_cents_and_add_up_to_the_total(sampled):
     assert 5 < pc.mean(table["total_amount"]).as_py() < 50
 
 
-def test_refuses_months_before_the_first(tmp_path):
-    with pytest.raises(UsageError, match="2011-01"):
-        write_month(tmp_path / "file", "yellow", dt.date(2010, 12, 1), 10)
+# ---- fhv ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=[(2016, 5), (2018, 12), (2019, 6), (2020, 4), (2023, 2)])
+def fhv(request, tmp_path_factory) -> tuple[dt.date, pa.Table]:
+    month = dt.date(*request.param, 1)
+    table = make(tmp_path_factory.mktemp("sample"), "fhv", month)
+    return month, table.rename_columns([name.lower() for name in table.column_names])
+
+
+def share(mask) -> float:
+    """Share of true values; NULL counts as false."""
+    return count(mask) / len(mask)
+
+
+def close(real: float) -> object:
+    """What a share of 20,000 rows may be when the real one is known from 1,000 at least."""
+    return pytest.approx(real, rel=0.25, abs=0.003)
+
+
+def test_fhv_base_numbers_are_written_in_several_ways(fhv):
+    _, table = fhv
+    dispatching, affiliated = table["dispatching_base_num"], table["affiliated_base_number"]
+    padded = pc.match_substring_regex(dispatching, r"^B[0-9]{5} {9}$")
+    assert share(padded) == close(0.013)
+    assert pc.match_substring(affiliated, " " * 9).fill_null(False).equals(padded)
+    for column in (dispatching, affiliated):
+        assert share(pc.starts_with(column, "b")) == close(0.001)
+    assert share(pc.match_substring(affiliated, " - ")) == close(0.001)
+    plain = pc.match_substring_regex(pc.utf8_upper(pc.utf8_trim(dispatching, " ")), "^B[0-9]{5}$")
+    assert share(plain) == 1
+
+
+def test_fhv_affiliated_bases(fhv):
+    month, table = fhv
+    dispatching, affiliated = table["dispatching_base_num"], table["affiliated_base_number"]
+    assert share(affiliated.is_null()) == close(0.006 if month.year >= 2017 else 0)
+    elsewhere = share(pc.not_equal(dispatching, affiliated))
+    assert elsewhere == close(0.73 if month.year == 2019 else 0.325)
+
+
+def test_fhv_repeats_rows(fhv):
+    month, table = fhv
+    distinct = table.group_by(table.column_names).aggregate([]).num_rows
+    assert 1 - distinct / ROWS == close(0.3 if month.year < 2019 else 0.002)
+
+
+def test_fhv_lists_a_trip_for_many_bases(fhv):
+    month, table = fhv
+    trip = [name for name in table.column_names if name != "affiliated_base_number"]
+    many = table.slice(500, 39)
+    assert many.select(trip).group_by(trip).aggregate([]).num_rows == 1
+    assert len(many["affiliated_base_number"].unique()) == 39
+    distinct = table.select(trip).group_by(trip).aggregate([]).num_rows
+    assert 1 - distinct / ROWS == close(
+        {2016: 0.3, 2018: 0.3, 2019: 0.6, 2020: 0.022, 2023: 0.022}[month.year]
+    )
+
+
+def test_fhv_zones(fhv):
+    month, table = fhv
+    pickup, dropoff = table["pulocationid"], table["dolocationid"]
+    integers = month == dt.date(2019, 6, 1)
+    no_pickup = 0 if integers else 0.2922 if month.year < 2019 else 0.321
+    no_dropoff = 0 if integers else 0.985 if month.year < 2017 else 0.055
+    assert share(pickup.is_null()) == close(no_pickup)
+    assert share(dropoff.is_null()) == close(no_dropoff)
+    assert share(pc.equal(pickup, 264)) == close(
+        0.843 if integers else 0.522 if month.year > 2018 else 0.003
+    )
+    known = pickup.drop_null().unique().to_pylist()
+    assert set(known) <= set(range(1, 266))
+    assert len(known) > 200
+
+
+def test_fhv_times(fhv):
+    month, table = fhv
+    pickup, dropoff = table["pickup_datetime"], table["dropoff_datetime"]
+    assert {(pickup.year, pickup.month) for pickup in pickup.to_pylist()} == {
+        (month.year, month.month)
+    }
+    assert share(dropoff.is_null()) == close(0.05 if month.year < 2017 else 0)
+    ahead = dropoff.filter(pc.greater(pc.year(dropoff), 2500)).to_pylist()
+    assert [time.year - month.year for time in ahead] == [1_000]
+    assert share(pc.less(dropoff, pickup)) == 0
+
+
+def test_fhv_shared_flag(fhv):
+    month, table = fhv
+    flags = table["sr_flag"]
+    assert set(flags.drop_null().to_pylist()) <= {1}
+    expected = {(2018, 12): 0.25, (2023, 2): 0.01}.get((month.year, month.month), 0)
+    assert share(flags.is_valid()) == close(expected)
+
+
+# ---- fhvhv --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=[(2019, 2), (2020, 4), (2022, 1), (2025, 1)])
+def fhvhv(request, tmp_path_factory) -> tuple[dt.date, pa.Table]:
+    month = dt.date(*request.param, 1)
+    table = make(tmp_path_factory.mktemp("sample"), "fhvhv", month)
+    return month, table.rename_columns([name.lower() for name in table.column_names])
+
+
+FHVHV_MONEY = [
+    *("base_passenger_fare", "tolls", "bcf", "sales_tax", "congestion_surcharge", "tips"),
+    *("driver_pay", "airport_fee", "cbd_congestion_fee"),
+]
+
+
+def test_fhvhv_repeats_no_row(fhvhv):
+    _, table = fhvhv
+    assert groups(table, table.column_names).num_rows == 0
+
+
+def test_fhvhv_companies_and_bases(fhvhv):
+    month, table = fhvhv
+    licences = table["hvfhs_license_num"]
+    expected = {"HV0003", "HV0005"}
+    if month.year < 2022:
+        expected |= {"HV0004"}
+    if month < dt.date(2019, 12, 1):
+        expected |= {"HV0002"}
+    assert set(licences.unique().to_pylist()) == expected
+    pairs = table.select(["hvfhs_license_num", "dispatching_base_num"])
+    pairs = pairs.group_by(pairs.column_names).aggregate([]).to_pylist()
+    bases = [pair["dispatching_base_num"] for pair in pairs]
+    assert len(set(bases)) == len(bases)  # a base belongs to one company
+    assert len(bases) == 2 if month.year >= 2023 else len(bases) >= 28
+
+
+def test_fhvhv_only_uber_fills_some_columns(fhvhv):
+    month, table = fhvhv
+    uber = pc.equal(table["hvfhs_license_num"], "HV0003")
+    blank = pc.equal(table["access_a_ride_flag"], " ")
+    originating, on_scene = table["originating_base_num"], table["on_scene_datetime"]
+    if month.year < 2023:
+        assert blank.equals(uber)
+        assert originating.is_valid().equals(uber)
+        assert on_scene.is_valid().equals(uber)
+    else:
+        assert count(blank) == 0
+        wav = pc.equal(table["wav_match_flag"], "Y")
+        assert originating.is_valid().equals(pc.or_(uber, wav))
+        assert on_scene.null_count == 0
+    same = pc.equal(originating, table["dispatching_base_num"])
+    assert count(same) == len(table) - originating.null_count
+    flags = [name for name in table.column_names if name.endswith("_flag")]
+    values = {value for name in flags for value in table[name].unique().to_pylist()}
+    assert values - {" ", None} == {"Y", "N"}
+
+
+def test_fhvhv_times(fhvhv):
+    month, table = fhvhv
+    request, pickup, dropoff = (
+        table[f"{name}_datetime"] for name in ("request", "pickup", "dropoff")
+    )
+    assert {(time.year, time.month) for time in pickup.to_pylist()} == {(month.year, month.month)}
+    assert share(pc.less(pickup, request)) == close(0.012)
+    assert share(pc.greater(table["on_scene_datetime"], pickup)) == 0
+    assert count(pc.less_equal(dropoff, pickup)) == 1
+    off = pc.subtract(table["trip_time"], pc.seconds_between(pickup, dropoff))
+    assert share(pc.greater(off, 60)) == close(0.03)
+    assert count(pc.not_equal(off, 0)) == count(pc.greater(off, 60))
+
+
+def test_fhvhv_distances(fhvhv):
+    _, table = fhvhv
+    miles = table["trip_miles"]
+    assert count(pc.greater(miles, 50)) == 1
+    assert pc.max(miles).as_py() < 1_432
+    two_decimals = pc.equal(pc.round(miles, 2), miles)
+    uber = pc.equal(table["hvfhs_license_num"], "HV0003")
+    assert count(pc.invert(two_decimals.filter(uber))) < 20  # none but the long ones
+    assert share(two_decimals.filter(pc.invert(uber))) == close(0.1)
+
+
+def test_fhvhv_money(fhvhv):
+    _, table = fhvhv
+    for name in FHVHV_MONEY:
+        if name not in table.column_names or pa.types.is_null(table[name].type):
+            continue
+        amounts = table[name].to_pylist()
+        assert [round(amount, 2) for amount in amounts] == amounts
+        minus_zero = [a for a in amounts if a == 0 and math.copysign(1, a) < 0]
+        assert minus_zero, name
+    fare, pay = table["base_passenger_fare"], table["driver_pay"]
+    assert 0 < share(pc.less(fare, 0)) < 0.001
+    assert share(pc.less(pay, 0)) <= share(pc.less(fare, 0))
+    assert share(pc.equal(fare, 0)) == close(0.01)
+    assert 5 < pc.approximate_median(fare).as_py() < 20
+
+
+def test_fhvhv_zones(fhvhv):
+    _, table = fhvhv
+    for name, unknown in (("pulocationid", 0.0005), ("dolocationid", 0.02)):
+        assert set(table[name].unique().to_pylist()) <= set(range(1, 266))
+        assert share(pc.greater_equal(table[name], 264)) == close(unknown)
+
+
+# ---- the made months beside the real ones -------------------------------------------------------
+
+
+def fhv_shares(table: pa.Table) -> dict[str, float]:
+    dispatching, affiliated = table["dispatching_base_num"], table["Affiliated_base_number"]
+    return {
+        "padded": share(pc.match_substring(dispatching, "  ")),
+        "affiliated elsewhere": share(pc.not_equal(dispatching, affiliated)),
+        "no affiliated base": share(affiliated.is_null()),
+        "no pickup zone": share(table["PUlocationID"].is_null()),
+        "unknown pickup zone": share(pc.equal(table["PUlocationID"], 264)),
+        "no dropoff zone": share(table["DOlocationID"].is_null()),
+        "unknown dropoff zone": share(pc.equal(table["DOlocationID"], 264)),
+        "whole minutes": share(pc.equal(pc.second(table["pickup_datetime"]), 0)),
+    }
+
+
+def fhvhv_shares(table: pa.Table) -> dict[str, float]:
+    zero = {name: share(pc.equal(table[name], 0)) for name in ("tolls", "tips", "sales_tax")}
+    return zero | {
+        "Uber": share(pc.equal(table["hvfhs_license_num"], "HV0003")),
+        "largest base": share(pc.equal(table["dispatching_base_num"], "B02764")),
+        "no originating base": share(table["originating_base_num"].is_null()),
+        "blank flag": share(pc.equal(table["access_a_ride_flag"], " ")),
+        "accessible": share(pc.equal(table["wav_match_flag"], "Y")),
+        "shared": share(pc.equal(table["shared_request_flag"], "Y")),
+        "congestion surcharge": share(pc.equal(table["congestion_surcharge"], 2.75)),
+        "least pay": share(pc.less(table["driver_pay"], 5)),
+    }
+
+
+# Without the folder of real files nothing is compared.
+@pytest.mark.parametrize(("dataset", "shares"), [("fhv", fhv_shares), ("fhvhv", fhvhv_shares)])
+def test_shares_are_those_of_the_real_sample(tmp_path, dataset, shares):
+    for path in (path for path in REAL_FILES if path.name == f"{dataset}_tripdata_2020-04.parquet"):
+        real = shares(pq.read_table(path))
+        made = shares(make(tmp_path, dataset, dt.date(2020, 4, 1)))
+        assert made == {name: pytest.approx(value, abs=0.035) for name, value in real.items()}
+
+
+# ---- the command, and what is refused -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dataset", "month", "first"),
+    [
+        ("yellow", dt.date(2010, 12, 1), "2011-01"),
+        ("green", dt.date(2013, 12, 1), "2014-01"),
+        ("fhv", dt.date(2014, 12, 1), "2015-01"),
+        ("fhvhv", dt.date(2019, 1, 1), "2019-02"),
+    ],
+)
+def test_refuses_months_before_the_first(tmp_path, dataset, month, first):
+    with pytest.raises(UsageError, match=first):
+        schema_of(dataset, month)
+    with pytest.raises(UsageError, match=first):
+        write_month(tmp_path / "file", dataset, month, 10)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -326,7 +658,7 @@ def test_a_failure_leaves_no_file(tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError
 
-    monkeypatch.setattr(sample, "_table", fail)
+    monkeypatch.setattr(Layout, "table", fail)
     with pytest.raises(RuntimeError):
         write_month(tmp_path / "file", "green", dt.date(2023, 1, 1), 10)
     assert list(tmp_path.iterdir()) == []

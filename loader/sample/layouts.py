@@ -1,0 +1,122 @@
+"""How month files are laid out: header, order and Arrow type of the columns, month by month."""
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import pyarrow as pa
+
+from loader.errors import UsageError
+from loader.months import format_month
+from loader.sample.row_group import RowGroup
+
+T = TypeVar("T")
+#: A value that changes over time: the first month of each value, ascending.
+Dated = dict[dt.date, T]
+#: Columns of trips, by name.
+Trips = dict[str, pa.Array]
+
+ALWAYS = dt.date.min
+
+
+def since(year: int, month: int) -> dt.date:
+    """Return the month that a value is in force from."""
+    return dt.date(year, month, 1)
+
+
+def at(month: dt.date, dated: Mapping[dt.date, T]) -> T:
+    """Return the value in force in a month."""
+    return [value for first, value in dated.items() if first <= month][-1]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a layout.
+
+    Attributes:
+        header: as TLC spells it.
+        types: Arrow type; None: files have no such column then. The null type is what pandas wrote
+            for a column without any value.
+        alias: name of the column in `Trips`, unless it is the header in lower case.
+    """
+
+    header: str
+    types: Dated[pa.DataType | None]
+    alias: str = ""
+
+    @property
+    def name(self) -> str:
+        """The column's name in `Trips`."""
+        return self.alias or self.header.lower()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of a dataset's files, and the trips in them.
+
+    Attributes:
+        columns: in the order of the file.
+        make: makes the trips of a row group; it is given the names of the columns that have values.
+    """
+
+    columns: tuple[Column, ...]
+    make: Callable[[RowGroup, set[str]], Trips]
+
+    def schema(self, month: dt.date) -> pa.Schema:
+        """Return the Arrow schema of a month's file."""
+        return pa.schema([(column.header, kind) for column, kind in self._present(month)])
+
+    def table(self, group: RowGroup) -> pa.Table:
+        """Make a row group as the file holds it."""
+        present = self._present(group.month)
+        filled = {column.name for column, kind in present if not pa.types.is_null(kind)}
+        trips = self.make(group, filled)
+        values = [
+            trips[column.name].cast(kind) if column.name in filled else pa.nulls(group.rows)
+            for column, kind in present
+        ]
+        return pa.table(values, schema=self.schema(group.month))
+
+    def _present(self, month: dt.date) -> list[tuple[Column, pa.DataType]]:
+        types = [(column, at(month, column.types)) for column in self.columns]
+        return [(column, kind) for column, kind in types if kind is not None]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One declaration: all that is particular to a dataset of TLC's.
+
+    Attributes:
+        name: as in the names of its files.
+        layouts: the first one starts with the first published month.
+    """
+
+    name: str
+    layouts: Dated[Layout]
+
+    def layout(self, month: dt.date) -> Layout:
+        """Return the layout of a month.
+
+        Raises:
+            UsageError: when the month is before the first published one.
+        """
+        first = min(self.layouts)
+        if month < first:
+            raise UsageError(
+                f"{self.name} {format_month(month)}: the first month that can be made is"
+                f" {format_month(first)}"
+            )
+        return at(month, self.layouts)
+
+
+# ---- Types that datasets share, as TLC changed them ---------------------------------------------
+
+TIME: Dated[pa.DataType | None] = {ALWAYS: pa.timestamp("us")}
+AMOUNT: Dated[pa.DataType | None] = {ALWAYS: pa.float64()}
+ID: Dated[pa.DataType | None] = {ALWAYS: pa.int64(), since(2023, 2): pa.int32()}
+TEXT: Dated[pa.DataType | None] = {ALWAYS: pa.string(), since(2023, 2): pa.large_string()}
+CBD_FEE = Column("cbd_congestion_fee", {ALWAYS: None, since(2025, 1): pa.float64()})
+
+#: Codec and level. Arrow's default level of gzip, 9, takes eight times longer for the same size.
+COMPRESSION: Dated[tuple[str, int]] = {ALWAYS: ("gzip", 5), since(2023, 2): ("zstd", 1)}

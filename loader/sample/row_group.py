@@ -1,0 +1,93 @@
+"""A row group under construction: where it is in its month, and its random numbers."""
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from loader.months import format_month
+
+T = TypeVar("T")
+
+
+class RowGroup:
+    """Some rows of a month.
+
+    Every draw has a name, and a seed made of that name: a new column leaves the others' values
+    alone, and a row group does not depend on those before it.
+    """
+
+    def __init__(
+        self, dataset: str, month: dt.date, seed: int, month_rows: int, numbers: range
+    ) -> None:
+        """Prepare the draws.
+
+        Args:
+            dataset: name of the dataset.
+            month: the file month.
+            seed: another seed gives other draws.
+            month_rows: number of rows in the file.
+            numbers: numbers of the row group's rows, counted from the start of the file.
+        """
+        self.month = month
+        self.month_rows = month_rows
+        self.rows = len(numbers)
+        self.numbers = pa.array(numbers, pa.int64())
+        self._label = f"{dataset} {format_month(month)} {seed} {numbers.start}"
+
+    def uniform(self, name: str) -> pa.Array:
+        """Draw a number of [0, 1) for each row."""
+        digest = hashlib.sha256(f"{self._label} {name}".encode()).digest()
+        return pc.random(self.rows, initializer=int.from_bytes(digest[:7], "big"))
+
+    def below(self, name: str, limit: int) -> pa.Array:
+        """Draw an integer of [0, limit) for each row."""
+        return pc.cast(pc.floor(pc.multiply(self.uniform(name), float(limit))), pa.int64())
+
+    def pick(self, name: str, weights: Mapping[T, int]) -> pa.Array:
+        """Draw one of the values for each row, as often as its weight says."""
+        values = [value for value, weight in weights.items() for _ in range(weight)]
+        return pa.array(values).take(self.below(name, len(values)))
+
+    def pick_pairs(
+        self, name: str, weights: Mapping[tuple[str, str], int]
+    ) -> tuple[pa.Array, pa.Array]:
+        """Draw one of the pairs for each row, as often as its weight says.
+
+        Returns:
+            The pairs' first halves, and their second halves.
+        """
+        pairs = list(weights)
+        drawn = self.pick(name, {place: weights[pair] for place, pair in enumerate(pairs)})
+        first, second = (pa.array(half).take(drawn) for half in zip(*pairs, strict=True))
+        return first, second
+
+    def exponential(self, name: str, mean: float) -> pa.Array:
+        """Draw a number from 0 on for each row, the higher the rarer."""
+        return pc.multiply(pc.negate(pc.ln(pc.subtract(1.0, self.uniform(name)))), mean)
+
+    def chance(self, name: str, share: float) -> pa.Array:
+        """Draw a boolean for each row, true for this share of the rows."""
+        return pc.less(self.uniform(name), share)
+
+    def every(self, first_and_step: tuple[int, int]) -> pa.Array:
+        """Return a boolean for each row, true for the row numbers first, first + step, ..."""
+        first, step = first_and_step
+        return pc.equal(remainder(self.numbers, step), first)
+
+    def constant(self, value: int) -> pa.Array:
+        """Return the same value for each row."""
+        return pa.repeat(pa.scalar(value, pa.int64()), self.rows)
+
+
+def remainder(numbers: pa.Array, divisor: int) -> pa.Array:
+    """Return what is left of numbers after a division."""
+    return pc.subtract(numbers, pc.multiply(pc.divide(numbers, divisor), divisor))
+
+
+def blanked(column: pa.Array, where: pa.Array) -> pa.Array:
+    """Replace values by NULL."""
+    return pc.if_else(where, pa.scalar(None, column.type), column)

@@ -36,7 +36,7 @@ from loader.settings import TARGETS, TLC_CDN, Settings, export_settings, load_se
 from loader.source.mirror import mirror_months
 from loader.state import State, read_state, read_states
 from loader.summary import Summary, summarizing
-from loader.sync import IN_WORDS, compare, is_due, reason, window
+from loader.sync import IN_WORDS, compare, followed, is_due, reason, window
 from loader.warehouse.base import Warehouse
 from loader.warehouse.connect import connect_warehouse
 
@@ -211,7 +211,10 @@ def run(
 @app.command()
 def sync(
     dataset: Annotated[
-        str | None, typer.Option("--dataset", help="green, yellow, …; default all")
+        str | None,
+        typer.Option(
+            "--dataset", help="green, yellow, …; default those that the warehouse has, or all"
+        ),
     ] = None,
     since: Annotated[
         str | None,
@@ -233,10 +236,11 @@ def sync(
     One request a month, one after the other. Months are run oldest first, as `run` does them; that
     some are not published yet is normal, and that there is nothing new, too.
     """
-    names = [get_dataset(dataset).name] if dataset else list(datasets())
+    asked = get_dataset(dataset).name if dataset else None
     first, last = (parse_month(text) if text else None for text in (since, to))
     with summarizing(summary) as told, _session(target, source) as context:
         settings, warehouse, reporter = context.settings, context.warehouse, context.reporter
+        names = [asked] if asked else followed(warehouse)
         months = [
             (name, month)
             for name in names

@@ -1,12 +1,13 @@
 """What a dataset is, by its declaration: models/sources/<dataset>.yml, which dbt reads too."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
 from loader.errors import UsageError
@@ -23,6 +24,13 @@ ARROW_TYPES: dict[str, pa.DataType] = {
     "text": pa.string(),
     "timestamp": pa.timestamp("us"),
     "date": pa.date32(),
+}
+
+#: What a declaration may have done to texts.
+CLEANERS: dict[str, Callable[[pa.Array], pa.Array]] = {
+    "trim": lambda texts: pc.utf8_trim(texts, " "),
+    "upper": pc.utf8_upper,
+    "blank_to_null": lambda texts: pc.if_else(pc.equal(pc.utf8_trim(texts, " "), ""), None, texts),
 }
 
 
@@ -55,12 +63,14 @@ class Column:
         spellings: TLC's names for it; empty for columns that the loader adds.
         key: place among the columns that identify a row; None for others. A file without a key
             column is refused.
+        clean: what is done to its texts, in this order: names of `CLEANERS`.
     """
 
     name: str
     data_type: str
     spellings: tuple[Spelling, ...]
     key: int | None
+    clean: tuple[str, ...] = ()
 
     @property
     def arrow_type(self) -> pa.DataType:
@@ -81,12 +91,18 @@ class Dataset:
         table: name of the raw table, and of the trips table.
         first_month: first file month that can be loaded.
         columns: all columns of the raw table, in order.
+        expected_days: days from a month's first in which TLC publishes it, as a rule.
     """
 
     name: str
     table: str
     first_month: dt.date
     columns: tuple[Column, ...]
+    expected_days: int | None = None
+
+    def expected_by(self, month: dt.date) -> dt.date | None:
+        """Return the day by which TLC publishes a month, as a rule."""
+        return month + dt.timedelta(self.expected_days) if self.expected_days else None
 
     @property
     def file_columns(self) -> tuple[Column, ...]:
@@ -161,6 +177,7 @@ def _dataset(spec: dict[str, Any]) -> Dataset:
         table=spec["name"],
         first_month=first_month,
         columns=tuple(_column(column, first_month) for column in spec["columns"]),
+        expected_days=spec["config"].get("freshness", {}).get("warn_after", {}).get("count"),
     )
 
 
@@ -171,6 +188,7 @@ def _column(spec: dict[str, Any], first_month: dt.date = dt.date.min) -> Column:
         data_type=spec["data_type"],
         spellings=tuple(_spelling(found, first_month) for found in meta.get("spellings", ())),
         key=meta.get("key"),
+        clean=tuple(meta.get("clean", ())),
     )
 
 

@@ -42,11 +42,12 @@ def _versions() -> str:
 
 def _source(settings: Settings) -> str:
     month = http.REFERENCE_MONTHS[0]
-    dataset = next(iter(datasets()))
-    file = discover.open_source(settings.source).find(dataset, month)  # once: it is a diagnosis
+    source = discover.open_source(settings.source)
+    # Each is asked once, as this is a diagnosis; a copy need not have all datasets.
+    file = next(filter(None, (source.find(dataset, month) for dataset in datasets())), None)
     if file is None and http.is_http(settings.source):
         raise SourceError(
-            f"{month:%Y-%m} of {dataset} is not there, which TLC published long ago:"
+            f"{month:%Y-%m} of {', '.join(datasets())} is not there, which TLC published long ago:"
             " check the address"
         )
     return "reachable" if file else "a folder"

@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Iterable
 from dataclasses import replace
 
-from loader.datasets import get_dataset
+from loader.datasets import datasets, get_dataset
 from loader.errors import UsageError
 from loader.months import add_months, format_month, month_range
 from loader.settings import Settings
@@ -34,7 +34,8 @@ def is_due(state: MonthState) -> bool:
 def reason(state: MonthState) -> str:
     """Return why a month that the source was asked for is run, or left alone."""
     if state.published is None:
-        return "not yet published"
+        expected = get_dataset(state.dataset).expected_by(state.month)
+        return "not yet published" + (f", expected by {expected}" if expected else "")
     if state.state == State.NEW:
         return "new at the source"
     if state.state == State.CHANGED:
@@ -42,6 +43,22 @@ def reason(state: MonthState) -> str:
     if state.state == State.MERGED and state.landed:
         return f"unchanged since {state.landed.landed_at:%Y-%m-%d}"
     return IN_WORDS[state.state]
+
+
+def followed(warehouse: Warehouse) -> list[str]:
+    """List the datasets that a sync looks at when none is named.
+
+    These are the ones that the warehouse has months of. So a dataset that a new version of the
+    project knows begins when somebody asks for it, not with a sync that loads it unasked.
+
+    Args:
+        warehouse: the warehouse.
+
+    Returns:
+        The datasets; all when the warehouse is empty.
+    """
+    here = {dataset for dataset, _ in current_versions(warehouse)}
+    return [name for name in datasets() if name in here] or list(datasets())
 
 
 def window(

@@ -36,11 +36,34 @@ COLUMNS = {
     "request_source": _TEXT,
     **dict.fromkeys(MONEY, _DOUBLE),
 }
-OF_DATASET = {
-    "yellow": {"airport_fee": _DOUBLE},
-    "green": {"ehail_fee": _DOUBLE, "trip_type": _INT},
+_ZONES = {"pickup_location_id": _INT, "dropoff_location_id": _INT}
+COLUMNS_OF = {
+    "yellow": COLUMNS | {"airport_fee": _DOUBLE},
+    "green": COLUMNS | {"ehail_fee": _DOUBLE, "trip_type": _INT},
+    "fhv": {
+        **dict.fromkeys(("dispatching_base_num", "affiliated_base_num"), _TEXT),
+        **dict.fromkeys(("pickup_datetime", "dropoff_datetime"), _TIME),
+        **_ZONES,
+        "sr_flag": _INT,
+    },
+    "fhvhv": {
+        **dict.fromkeys(
+            ("hvfhs_license_num", "dispatching_base_num", "originating_base_num"), _TEXT
+        ),
+        **dict.fromkeys(("request_datetime", "on_scene_datetime"), _TIME),
+        **dict.fromkeys(("pickup_datetime", "dropoff_datetime"), _TIME),
+        **_ZONES,
+        "trip_miles": _DOUBLE,
+        "trip_time": _INT,
+        **dict.fromkeys(("base_passenger_fare", "tolls", "bcf", "sales_tax"), _DOUBLE),
+        **dict.fromkeys(("congestion_surcharge", "airport_fee", "cbd_congestion_fee"), _DOUBLE),
+        **dict.fromkeys(("tips", "driver_pay"), _DOUBLE),
+        **dict.fromkeys(("shared_request_flag", "shared_match_flag"), _TEXT),
+        **dict.fromkeys(("access_a_ride_flag", "wav_request_flag", "wav_match_flag"), _TEXT),
+    },
 }
 HEADERS = {
+    "affiliated_base_number": "affiliated_base_num",
     "vendorid": "vendor_id",
     "ratecodeid": "rate_code_id",
     "pulocationid": "pickup_location_id",
@@ -49,7 +72,7 @@ HEADERS = {
 
 
 def columns_of(dataset: str) -> dict[str, pa.DataType]:
-    return COLUMNS | OF_DATASET[dataset]
+    return COLUMNS_OF[dataset]
 
 
 def header(name: str) -> str:
@@ -64,18 +87,42 @@ def expected(path: Path, dataset: str) -> pa.Table:
     assert set(found) <= set(columns_of(dataset))
     return pa.table(
         {
-            name: found[name].cast(kind) if name in found else pa.nulls(len(file), kind)
+            name: _cleaned(name, found[name].cast(kind))
+            if name in found
+            else pa.nulls(len(file), kind)
             for name, kind in columns_of(dataset).items()
         }
     )
 
 
-KEY = [
+def _cleaned(name: str, values: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    """Base numbers are trimmed and in upper case; a blank flag is missing; nothing else changes."""
+    if name.endswith(("base_num", "license_num")):
+        return pa.array([v and v.strip(" ").upper() for v in values.to_pylist()], _TEXT)
+    if name.endswith("_flag") and name not in ("store_and_fwd_flag", "sr_flag"):
+        return pa.array([v if v and v.strip(" ") else None for v in values.to_pylist()], _TEXT)
+    return values
+
+
+_KEY_OF_TAXIS = [
     *("vendor_id", "pickup_datetime", "dropoff_datetime", "pickup_location_id"),
     *("dropoff_location_id", "fare_amount", "trip_distance"),
 ]
+KEYS = {
+    "yellow": _KEY_OF_TAXIS,
+    "green": _KEY_OF_TAXIS,
+    "fhv": [
+        *("dispatching_base_num", "affiliated_base_num", "pickup_datetime", "dropoff_datetime"),
+        *("pickup_location_id", "dropoff_location_id"),
+    ],
+    "fhvhv": [
+        *("hvfhs_license_num", "dispatching_base_num", "request_datetime", "pickup_datetime"),
+        *("dropoff_datetime", "pickup_location_id", "dropoff_location_id"),
+        *("base_passenger_fare", "trip_miles"),
+    ],
+}
 #: In this order rows with one key are numbered.
-TIE_BREAKERS = [
+_TIES_OF_TAXIS = [
     *("pickup_datetime", "dropoff_datetime", "fare_amount", "trip_distance", "total_amount"),
     *("payment_type", "passenger_count", "rate_code_id", "store_and_fwd_flag", "extra", "mta_tax"),
     *("tip_amount", "tolls_amount", "improvement_surcharge", "congestion_surcharge"),
@@ -83,13 +130,27 @@ TIE_BREAKERS = [
 ]
 
 
+TIE_BREAKERS = {
+    "yellow": _TIES_OF_TAXIS,
+    "green": _TIES_OF_TAXIS,
+    "fhv": ["pickup_datetime", "dropoff_datetime", "sr_flag"],
+    "fhvhv": [
+        *("request_datetime", "pickup_datetime", "dropoff_datetime", "base_passenger_fare"),
+        *("trip_miles", "originating_base_num", "on_scene_datetime", "trip_time", "tolls", "bcf"),
+        *("sales_tax", "congestion_surcharge", "airport_fee", "tips", "driver_pay"),
+        *("shared_request_flag", "shared_match_flag", "access_a_ride_flag", "wav_request_flag"),
+        *("wav_match_flag", "cbd_congestion_fee"),
+    ],
+}
+
+
 def ids_of(rows: pa.Table, dataset: str, month: str) -> list[str]:
     """Work out the ids of a month's rows, as `expected` reads them, by what is documented."""
     days = (dt.date.fromisoformat(f"{month}-01") - dt.date(1970, 1, 1)).days
     places = defaultdict(list)
-    for place, key in enumerate(key_texts(rows)):
+    for place, key in enumerate(key_texts(rows, dataset)):
         places["|".join((dataset, str(days), *key))].append(place)
-    ties = [rows[name] for name in TIE_BREAKERS if name in rows.column_names]
+    ties = [rows[name] for name in TIE_BREAKERS[dataset] if name in rows.column_names]
     ids = [""] * len(rows)
     for key, sharing in places.items():
         if len(sharing) > 1:
@@ -99,9 +160,9 @@ def ids_of(rows: pa.Table, dataset: str, month: str) -> list[str]:
     return ids
 
 
-def key_texts(rows: pa.Table) -> Iterator[tuple[str, ...]]:
+def key_texts(rows: pa.Table, dataset: str) -> Iterator[tuple[str, ...]]:
     """Write the key columns of rows, as `expected` reads them, as they stand in the key."""
-    return zip(*(map(_key_text, rows[name].to_pylist()) for name in KEY), strict=True)
+    return zip(*(map(_key_text, rows[name].to_pylist()) for name in KEYS[dataset]), strict=True)
 
 
 def _key_text(value: Any) -> str:
@@ -111,6 +172,8 @@ def _key_text(value: Any) -> str:
         return str((value - dt.datetime(1970, 1, 1)) // dt.timedelta(seconds=1))
     if isinstance(value, float):
         return str(math.floor(value * 100 + 0.5)) if abs(value) < 1e15 else "!"
+    if isinstance(value, str):
+        return '"' + value.replace('"', '""') + '"'
     return str(value)
 
 

@@ -3,9 +3,10 @@
 import datetime as dt
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from loader.datasets import Column, Dataset, get_dataset
+from loader.datasets import CLEANERS, Column, Dataset, get_dataset
 from loader.errors import FileRefusedError
 from loader.months import file_name, format_month
 
@@ -36,11 +37,13 @@ class Conformer:
         dataset: dataset of the file.
         month: file month.
         path: the Parquet file.
+        cleaned: values that the contract's `clean` changed, by column, as far as they were read.
     """
 
     dataset: str
     month: dt.date
     path: Path
+    cleaned: Counter[str] = field(default_factory=Counter, compare=False)
 
     @cached_property
     def contract(self) -> Dataset:
@@ -149,6 +152,7 @@ class Conformer:
             FileRefusedError: when a value doesn't fit the contract, or the file can't be read.
         """
         rows = 0
+        self.cleaned.clear()
         with self._reading(), self._open() as file:
             told = file.metadata.num_rows
             groups = range(file.metadata.num_row_groups)
@@ -211,9 +215,19 @@ class Conformer:
             raise self._refused(column.name, _first_line(error)) from error
         if pa.types.is_string(column.arrow_type):
             self._check_text(column, values)
+            values = self._clean(column, values)
         elif pa.types.is_timestamp(column.arrow_type):
             self._check_time(column, values)
         return values
+
+    def _clean(self, column: Column, values: pa.Array) -> pa.Array:
+        cleaned = values
+        for name in column.clean:
+            cleaned = CLEANERS[name](cleaned)
+        if column.clean:
+            changed = pc.invert(pc.fill_null(pc.equal(cleaned, values), False))
+            self.cleaned[column.name] += pc.sum(pc.and_(changed, values.is_valid())).as_py() or 0
+        return cleaned
 
     def _as_text(self, column: str, values: pa.Array) -> pa.Array:
         try:

@@ -119,6 +119,9 @@ def load_file(
                 warehouse.discard_unfinished(dataset, month)
             raise cause from error
     shared = target.shared_rows
+    cleaned = ", ".join(f"{name} {count}" for name, count in conformer.cleaned.items() if count)
+    if cleaned:
+        reporter.say(f"{label}  values cleaned as the contract says: {cleaned}")
     return FileVersion(
         dataset=dataset,
         file_month=month,
@@ -131,6 +134,7 @@ def load_file(
         file_rows=file.rows,
         landed_rows=file.rows,
         unknown_columns=",".join(conformer.unknown) or None,
+        cleaned_values=cleaned or None,
         shared_rows=None if shared is None else ",".join(map(str, shared)),
         landed_at=dt.datetime.now(dt.UTC).replace(tzinfo=None),
         load_id=load_id,

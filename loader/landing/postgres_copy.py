@@ -1,11 +1,8 @@
 """dlt's Postgres destination with one more kind of load job: TLC's own file, by binary COPY."""
 
-import datetime as dt
-import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from pathlib import Path
 from typing import Any, cast
 
 import dlt
@@ -49,7 +46,7 @@ class PostgresTarget:
             conformer: the month file and how it maps to its raw table.
             rows: rows of the file.
         """
-        self._conformer = conformer
+        self.conformer = conformer
         self._rows = rows
         self._copied = 0
         self._lock = threading.Lock()
@@ -80,7 +77,7 @@ class PostgresTarget:
         Returns:
             The id of the load package.
         """
-        pipeline.extract(file_reference(self._conformer, self._rows), schema=schema)
+        pipeline.extract(file_reference(self.conformer, self._rows), schema=schema)
         pipeline.normalize()
         with stage("copy") as self._stage:
             (load_id,) = pipeline.load().loads_ids
@@ -174,12 +171,7 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
             DatabaseTerminalException: when the file is refused, or when Postgres took another
                 number of rows than a part has.
         """
-        reference = json.loads(Path(self._file_path).read_text(encoding="utf-8"))
-        conformer = Conformer(
-            dataset=reference["dataset"],
-            month=dt.date.fromisoformat(reference["month"]),
-            path=Path(reference["path"]),
-        )
+        conformer = self._target.conformer
         keys = RepeatedKeys(conformer.contract)
         copying: set[Future[None]] = set()
         try:

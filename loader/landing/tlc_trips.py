@@ -102,28 +102,20 @@ def raw_schema(conformer: Conformer) -> dlt.Schema:
 def file_reference(conformer: Conformer, rows: int) -> DltResource:
     """Make the resource of one month file that the destination reads and conforms itself.
 
-    The reference is a line of JSON: dlt would rewrite an imported Parquet file whose columns it
-    would name otherwise.
+    It is a line of JSON, for dlt would rewrite an imported Parquet file whose columns it would
+    name otherwise.
 
     Args:
         conformer: the month file and how it maps to its raw table.
         rows: rows of the file, for dlt's trace.
 
     Returns:
-        A resource that yields what makes a `Conformer`.
+        A resource that yields the file's path.
     """
 
     def reference() -> Iterator[Any]:
         with NamedTemporaryFile("w", suffix=".jsonl", encoding="utf-8") as file:
-            file.write(
-                json.dumps(
-                    {
-                        "dataset": conformer.dataset,
-                        "month": conformer.month.isoformat(),
-                        "path": str(conformer.path.resolve()),
-                    }
-                )
-            )
+            file.write(json.dumps({"path": str(conformer.path.resolve())}))
             file.flush()
             yield dlt.mark.with_file_import(file.name, "jsonl", rows)
 

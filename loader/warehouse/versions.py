@@ -28,6 +28,7 @@ class FileVersion:
         load_id: dlt load package.
         loader_version: version of this package.
         unknown_columns: columns that the contract doesn't know, comma-separated; None if none.
+        cleaned_values: values that the contract's `clean` changed, by column; None if none.
         shared_rows: rows that may share their key, comma-separated; None if nobody looked.
         suspect: why it is not merged until it is accepted; None for any other.
         raw_dropped_at: when its raw rows were dropped (UTC); None while they are there.
@@ -53,6 +54,7 @@ class FileVersion:
     load_id: str
     loader_version: str
     unknown_columns: str | None = None
+    cleaned_values: str | None = None
     shared_rows: str | None = None
     suspect: str | None = None
     raw_dropped_at: dt.datetime | None = None

@@ -1,19 +1,20 @@
-{% macro row_key(dataset) -%}
-    {{ return(adapter.dispatch('row_key', 'nyc_tlc')(dataset)) }}
+{% macro row_key(dataset, relation=none) -%}
+    {{ return(adapter.dispatch('row_key', 'nyc_tlc')(dataset, relation)) }}
 {%- endmacro %}
 
-{% macro default__row_key(dataset) -%}
-    concat_ws('|', {{ row_key_parts(dataset) | join(', ') }})
+{% macro default__row_key(dataset, relation) -%}
+    concat_ws('|', {{ row_key_parts(dataset, relation) | join(', ') }})
 {%- endmacro %}
 
-{% macro bigquery__row_key(dataset) -%}
-    array_to_string([{{ row_key_parts(dataset) | join(', ') }}], '|')
+{% macro bigquery__row_key(dataset, relation) -%}
+    array_to_string([{{ row_key_parts(dataset, relation) | join(', ') }}], '|')
 {%- endmacro %}
 
-{% macro row_key_parts(dataset) %}
-    {%- set parts = ["'" ~ dataset ~ "'", key_text('file_month', 'date')] -%}
+{% macro row_key_parts(dataset, relation) %}
+    {%- set prefix = relation ~ '.' if relation else '' -%}
+    {%- set parts = ["'" ~ dataset ~ "'", key_text(prefix ~ 'file_month', 'date')] -%}
     {%- for column in numbered_columns(dataset, 'key') -%}
-        {%- do parts.append(key_text(column.name, column.data_type)) -%}
+        {%- do parts.append(key_text(prefix ~ column.name, column.data_type)) -%}
     {%- endfor -%}
     {{ return(parts) }}
 {% endmacro %}

@@ -70,7 +70,10 @@ def small_month(folder: Path, month: str = "2023-01", rows: int = 50, seed: int 
 # ---- 2: wrong usage ------------------------------------------------------------------------------
 
 WRONG = {
-    "unknown dataset": (("--dataset", "fhv", "--month", "2023-01"), "choose from green, yellow"),
+    "unknown dataset": (
+        ("--dataset", "fhw", "--month", "2023-01"),
+        "choose from fhv, fhvhv, green, yellow",
+    ),
     "dataset in capitals": (("--dataset", "Green", "--month", "2023-01"), "'Green'"),
     "dataset with SQL": (("--dataset", "green'; --", "--month", "2023-01"), "unknown dataset"),
     "month 13": ((*GREEN, "2023-13"), "'2023-13' is not a month"),
@@ -285,7 +288,7 @@ BAD_VARS = {
     "an empty list": ("{months: []}", "months is a list"),
     "a bad month in the list": ("{months: [2023-01, 2023-1]}", "'2023-1' is not a month"),
     "both": ("{month: 2023-01, months: [2023-01]}", "not both"),
-    "unknown dataset": ("{dataset: fhv, month: 2023-01}", "unknown dataset 'fhv'"),
+    "unknown dataset": ("{dataset: fhw, month: 2023-01}", "unknown dataset 'fhw'"),
     "unknown name": ("{mnoth: 2023-01}", "unknown name 'mnoth'"),
 }
 

@@ -19,7 +19,16 @@ import pytest
 from loader.months import file_name, next_month, parse_month
 from loader.sample import schema_of, write_month
 from tests.conftest import ALL_TESTS, DATA_DIR, DATA_TESTS, Workspace, succeeded
-from tests.exact import KEY, TIE_BREAKERS, assert_same, columns_of, expected, header, ids_of, stored
+from tests.exact import (
+    KEYS,
+    TIE_BREAKERS,
+    assert_same,
+    columns_of,
+    expected,
+    header,
+    ids_of,
+    stored,
+)
 
 
 def row_ids(workspace: Workspace, dataset: str, month: str) -> set[str]:
@@ -43,9 +52,11 @@ def ledger(workspace: Workspace, dataset: str, month: str) -> list[tuple]:
 BREAKS = {
     "green": ["2023-01", "2023-02", "2024-12", "2025-01", "2026-06"],
     "yellow": ["2018-06", "2018-07", "2023-01", "2023-02", "2025-01", "2026-06"],
+    "fhv": ["2015-01", "2018-12", "2020-07", "2023-02"],
+    "fhvhv": ["2019-02", "2020-10", "2023-02", "2025-01"],
 }
 REAL = [] if DATA_DIR is None else sorted(DATA_DIR.glob("trip-data/*_tripdata_*.parquet"))
-REAL_MONTHS = {(p.stem.split("_")[0], p.stem[-7:]): p for p in REAL if p.name[0] in "gy"}
+REAL_MONTHS = {(p.stem.split("_")[0], p.stem[-7:]): p for p in REAL}
 MONTHS = sorted({*REAL_MONTHS, *((d, m) for d, months in BREAKS.items() for m in months)})
 
 
@@ -411,13 +422,13 @@ LOW_AND_HIGH = {
 }
 
 
-@pytest.mark.parametrize("dataset", ["yellow", "green"])
+@pytest.mark.parametrize("dataset", ["yellow", "green", "fhv", "fhvhv"])
 def test_rows_with_one_key_are_numbered_by_their_other_columns(workspace, dataset):
     month = "2026-06"  # its files have every column
     path = generate(workspace.source, dataset, month, rows=1)
     file_schema = schema_of(dataset, parse_month(month))
     columns = {header(name): name for name in file_schema.names}
-    ties = [column for column in TIE_BREAKERS if column in columns_of(dataset)]
+    ties = [column for column in TIE_BREAKERS[dataset] if column in columns_of(dataset)]
     assert set(ties) <= set(columns)
     rows = []
     for place, decides in enumerate([*ties, None]):
@@ -427,7 +438,7 @@ def test_rows_with_one_key_are_numbered_by_their_other_columns(workspace, datase
         # The first that differs says the order, whatever those after it say.
         first = row | {c: low[c] for c in before} | {c: high[c] for c in after}
         second = row | {c: low[c] for c in ties} | ({decides: high[decides]} if decides else {})
-        missing = first | ({decides: None} if decides not in KEY else {})
+        missing = first | ({decides: None} if decides not in KEYS[dataset] else {})
         rows += [missing, second, first] if decides else [first, second, first]
     table = {name: [row.get(column) for row in rows] for column, name in columns.items()}
     pq.write_table(pa.table(table, file_schema), path)

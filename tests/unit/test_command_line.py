@@ -59,7 +59,7 @@ def test_the_console_script_is_the_same_program():
     assert (version.returncode, version.stdout) == (0, f"nyc-tlc {__version__}\n")
     wrong = start(NYC_TLC, "run", "--dataset", "gren", "--month", "2023-01")
     assert wrong.returncode == 2
-    assert wrong.stderr == "error: unknown dataset 'gren': choose from green, yellow\n"
+    assert wrong.stderr == "error: unknown dataset 'gren': choose from fhv, fhvhv, green, yellow\n"
 
 
 def test_without_the_environment_it_says_what_to_type():

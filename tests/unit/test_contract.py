@@ -32,19 +32,52 @@ from tests.conftest import DATA_DIR
 LAST = dt.date(2026, 12, 1)
 
 # The fixed interface (design, section 3).
-SHARED = [
+OF_TAXIS = [
     *("vendor_id", "pickup_datetime", "dropoff_datetime", "passenger_count", "trip_distance"),
     *("rate_code_id", "store_and_fwd_flag", "pickup_location_id", "dropoff_location_id"),
     *("payment_type", "fare_amount", "extra", "mta_tax", "tip_amount", "tolls_amount"),
     *("improvement_surcharge", "total_amount", "congestion_surcharge", "cbd_congestion_fee"),
     "request_source",
 ]
-OF_DATASET = {"yellow": ["airport_fee"], "green": ["ehail_fee", "trip_type"]}
-FIRST_MONTH = {"yellow": dt.date(2011, 1, 1), "green": dt.date(2014, 1, 1)}
-KEY = [
+COLUMNS = {
+    "yellow": [*OF_TAXIS, "airport_fee"],
+    "green": [*OF_TAXIS, "ehail_fee", "trip_type"],
+    "fhv": [
+        *("dispatching_base_num", "affiliated_base_num", "pickup_datetime", "dropoff_datetime"),
+        *("pickup_location_id", "dropoff_location_id", "sr_flag"),
+    ],
+    "fhvhv": [
+        *("hvfhs_license_num", "dispatching_base_num", "originating_base_num"),
+        *("request_datetime", "on_scene_datetime", "pickup_datetime", "dropoff_datetime"),
+        *("pickup_location_id", "dropoff_location_id", "trip_miles", "trip_time"),
+        *("base_passenger_fare", "tolls", "bcf", "sales_tax", "congestion_surcharge"),
+        *("airport_fee", "tips", "driver_pay", "cbd_congestion_fee", "shared_request_flag"),
+        *("shared_match_flag", "access_a_ride_flag", "wav_request_flag", "wav_match_flag"),
+    ],
+}
+FIRST_MONTH = {
+    "yellow": dt.date(2011, 1, 1),
+    "green": dt.date(2014, 1, 1),
+    "fhv": dt.date(2015, 1, 1),
+    "fhvhv": dt.date(2019, 2, 1),
+}
+KEY_OF_TAXIS = [
     *("vendor_id", "pickup_datetime", "dropoff_datetime", "pickup_location_id"),
     *("dropoff_location_id", "fare_amount", "trip_distance"),
 ]
+KEYS = {
+    "yellow": KEY_OF_TAXIS,
+    "green": KEY_OF_TAXIS,
+    "fhv": [
+        *("dispatching_base_num", "affiliated_base_num", "pickup_datetime", "dropoff_datetime"),
+        *("pickup_location_id", "dropoff_location_id"),
+    ],
+    "fhvhv": [
+        *("hvfhs_license_num", "dispatching_base_num", "request_datetime", "pickup_datetime"),
+        *("dropoff_datetime", "pickup_location_id", "dropoff_location_id"),
+        *("base_passenger_fare", "trip_miles"),
+    ],
+}
 
 
 def matched(table: Dataset, header: str, month: dt.date) -> list[Column]:
@@ -93,9 +126,9 @@ def test_every_published_file_maps_completely():
 def test_columns_and_keys_are_those_of_the_design(dataset):
     table = get_dataset(dataset)
     names = [column.name for column in table.file_columns]
-    assert sorted(names) == sorted(SHARED + OF_DATASET[dataset])
+    assert sorted(names) == sorted(COLUMNS[dataset])
     key = {column.key: column.name for column in table.file_columns if column.key}
-    assert [key[place] for place in sorted(key)] == KEY
+    assert [key[place] for place in sorted(key)] == KEYS[dataset]
     assert table.first_month == FIRST_MONTH[dataset]
     added = [column.name for column in table.columns if not column.spellings]
     assert added == ["_file_month", "_file_row", "_dlt_load_id"]

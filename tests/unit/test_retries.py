@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from loader.datasets import datasets
 from loader.errors import SourceError
 from loader.months import file_name
 from loader.sample import write_month
@@ -129,7 +130,7 @@ def test_a_download_that_breaks_is_reported(cdn, mirror, tmp_path):
 
 def test_doctor_asks_the_source_once_and_last(cdn, loader):
     publish(cdn)
-    reference = file_name("green", http.REFERENCE_MONTHS[0])
+    reference = file_name(next(iter(datasets())), http.REFERENCE_MONTHS[0])
     cdn.script(reference, [status(503)] * 9, method="HEAD")
     process = loader("doctor", "--source", cdn.url, "--target", "postgres")
     last, source = process.stdout.splitlines()[-2:]

@@ -43,7 +43,16 @@ def test_months_stand_in_one_table_oldest_first(tmp_path):
         "warned: 2 columns have values outside their range: trip_distance 1,234, fare_amount 5;"
         " 1 column has missing values: pickup_datetime 1; other: rows 7",
     ]
-    assert cells(march) == ["green 2024-03", "skipped", "", "", "", "", "", "not yet published"]
+    assert cells(march) == [
+        "green 2024-03",
+        "skipped",
+        "",
+        "",
+        "",
+        "",
+        "",
+        "not yet published, expected by 2024-07-09",
+    ]
 
 
 def test_what_kept_the_months_from_being_looked_at_is_told(tmp_path):

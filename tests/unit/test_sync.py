@@ -48,6 +48,12 @@ def test_an_empty_warehouse_is_filled_from_a_year_back():
     assert looked_at(FakeWarehouse(("yellow", "2024-01"))) == ("2023-03", "2024-03", 13)
 
 
+def test_a_sync_follows_the_datasets_that_the_warehouse_has():
+    warehouse = FakeWarehouse(("yellow", "2024-01"), ("green", "2024-01"), ("green", "2024-02"))
+    assert sync.followed(warehouse) == ["green", "yellow"]
+    assert sync.followed(FakeWarehouse()) == ["fhv", "fhvhv", "green", "yellow"]
+
+
 def test_the_window_opens_six_months_before_the_newest_merged_one():
     warehouse = FakeWarehouse(("green", "2019-05"), ("green", "2024-01"), ("yellow", "2022-01"))
     assert looked_at(warehouse) == ("2023-07", "2024-03", 9)
@@ -105,8 +111,18 @@ def a_state(
         (a_state("a", None, "a"), State.MERGED, False, "merged"),
         # A version landed and lost its rows before it was merged.
         (a_state("b", None, "a"), State.CHANGED, True, "changed at the source"),
-        (a_state(None, None, None), State.ABSENT, False, "not yet published"),
-        (a_state(None, "a", "a"), State.MERGED, False, "not yet published"),
+        (
+            a_state(None, None, None),
+            State.ABSENT,
+            False,
+            "not yet published, expected by 2024-08-08",
+        ),
+        (
+            a_state(None, "a", "a"),
+            State.MERGED,
+            False,
+            "not yet published, expected by 2024-08-08",
+        ),
     ],
 )
 def test_how_a_month_stands_and_whether_it_is_due(state, name, due, why):

@@ -33,7 +33,7 @@ def minutes_between(first: str, second: str) -> str:
     return f"({second} - {first})"
 
 
-def row_key(dataset: str) -> str:
+def row_key(dataset: str, relation: str = "") -> str:
     """An expression."""
     return f"'{dataset}'"
 

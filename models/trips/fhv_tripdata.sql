@@ -1,0 +1,9 @@
+select
+    -- of the first row of each key: the merge numbers the others
+    {{ row_id(row_key('fhv'), '1') }} as unique_row_id,
+    file_month,
+    file_row,
+    {{ contract_columns('fhv') | join(',\n    ') }}
+
+from {{ ref('stg_tlc__fhv_trips') }}
+where {{ is_version_to_merge('fhv') }}

@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 
+from loader.sample.early_yellow import LAYOUT_OF_2009, LAYOUT_OF_2010
 from loader.sample.layouts import (
     ALWAYS,
     AMOUNT,
@@ -26,6 +27,8 @@ _CODE: Dated[pa.DataType | None] = {
 YELLOW = Dataset(
     name="yellow",
     layouts={
+        since(2009, 1): LAYOUT_OF_2009,
+        since(2010, 1): LAYOUT_OF_2010,
         since(2011, 1): Layout(
             columns=(
                 Column("VendorID", ID),
@@ -62,6 +65,6 @@ YELLOW = Dataset(
                 congestion_surcharge={ALWAYS: {0: 1}, since(2019, 2): {0: 10, 250: 90}},
                 cbd_fee={0: 25, 75: 75},
             ).make,
-        )
+        ),
     },
 )

@@ -23,7 +23,11 @@ from loader.sample.row_group import RowGroup
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 DATA_DIR = Path(os.environ.get("TLC_TEST_DATA") or PROJECT_DIR.parent / "shared" / "data")
-REAL_FILES = [*DATA_DIR.glob("trip-data/*.parquet"), *DATA_DIR.glob("csv-mirror/*.parquet")]
+REAL_FILES = [
+    path
+    for folder in ("trip-data", "csv-mirror", "old-yellow")
+    for path in sorted((DATA_DIR / folder).glob("*.parquet"))
+]
 PUBLISHED = DATA_DIR / "facts" / "tlc_file_metadata_2009-2024.csv"
 
 ROWS = 20_000
@@ -51,6 +55,21 @@ GREEN_2023_02 = """
     mta_tax double, tip_amount double, tolls_amount double, ehail_fee double,
     improvement_surcharge double, total_amount double, payment_type int64, trip_type int64,
     congestion_surcharge double"""
+YELLOW_2009_01 = """
+    vendor_name string, Trip_Pickup_DateTime string, Trip_Dropoff_DateTime string,
+    Passenger_Count int64, Trip_Distance double, Start_Lon double, Start_Lat double,
+    Rate_Code double, store_and_forward double, End_Lon double, End_Lat double,
+    Payment_Type string, Fare_Amt double, surcharge double, mta_tax double, Tip_Amt double,
+    Tolls_Amt double, Total_Amt double"""
+YELLOW_2010_01 = """
+    vendor_id string, pickup_datetime string, dropoff_datetime string, passenger_count int64,
+    trip_distance double, pickup_longitude double, pickup_latitude double, rate_code string,
+    store_and_fwd_flag string, dropoff_longitude double, dropoff_latitude double,
+    payment_type string, fare_amount double, surcharge double, mta_tax double,
+    tip_amount double, tolls_amount double, total_amount double"""
+YELLOW_2010_02 = (
+    YELLOW_2010_01.replace("rate_code string", "rate_code int64") + ", __index_level_0__ int64"
+)
 YELLOW_2018_06 = """
     VendorID int64, tpep_pickup_datetime timestamp[us], tpep_dropoff_datetime timestamp[us],
     passenger_count int64, trip_distance double, RatecodeID int64, store_and_fwd_flag string,
@@ -105,6 +124,14 @@ SCHEMAS = {
     ("green", 2025, 1): GREEN_2023_02 + CBD,
     ("green", 2026, 5): GREEN_2023_02 + CBD,
     ("green", 2026, 6): GREEN_2023_02 + CBD + SOURCE,
+    ("yellow", 2009, 1): YELLOW_2009_01,
+    ("yellow", 2009, 12): YELLOW_2009_01,
+    ("yellow", 2010, 1): YELLOW_2010_01,
+    ("yellow", 2010, 2): YELLOW_2010_02,
+    ("yellow", 2010, 3): YELLOW_2010_02,
+    ("yellow", 2010, 4): YELLOW_2010_01,
+    ("yellow", 2010, 12): YELLOW_2010_01,
+    ("yellow", 2011, 1): YELLOW_2018_06,
     ("yellow", 2018, 6): YELLOW_2018_06,
     ("yellow", 2018, 7): YELLOW_2018_07,
     ("yellow", 2023, 1): YELLOW_2023_01,
@@ -193,8 +220,6 @@ def test_headers_of_all_published_files():
             files = list(csv.DictReader(facts))
     for file in files:
         month = dt.date(int(file["file_year"]), int(file["file_month"]), 1)
-        if file["file_record_type"] == "yellow" and month.year < 2011:
-            continue
         headers = file["file_column_names"].split(",")
         assert schema_of(file["file_record_type"], month).names == headers, file["file_name"]
 
@@ -594,6 +619,153 @@ def test_fhvhv_zones(fhvhv):
         assert share(pc.greater_equal(table[name], 264)) == close(unknown)
 
 
+# ---- yellow of 2009 and 2010 --------------------------------------------------------------------
+
+EARLY_NAMES = [
+    *("vendor", "pickup", "dropoff", "passengers", "distance", "pickup_lon", "pickup_lat", "rate"),
+    *("flag", "dropoff_lon", "dropoff_lat", "payment", "fare", "surcharge", "mta_tax", "tip"),
+    *("tolls", "total"),
+]
+
+
+def early_columns(table: pa.Table) -> pa.Table:
+    """Give the columns of both years the same names."""
+    table = table.drop_columns([name for name in table.column_names if name.startswith("__")])
+    return table.rename_columns(EARLY_NAMES)
+
+
+@pytest.fixture(
+    scope="module", params=[(2009, 1), (2009, 12), (2010, 1), (2010, 2), (2010, 7), (2010, 8)]
+)
+def early(request, tmp_path_factory) -> tuple[dt.date, pa.Table]:
+    month = dt.date(*request.param, 1)
+    return month, early_columns(make(tmp_path_factory.mktemp("sample"), "yellow", month))
+
+
+def test_early_times_are_text_and_whole_minutes_of_one_vendor(early):
+    month, table = early
+    for name in ("pickup", "dropoff"):
+        times = [
+            dt.datetime.strptime(text, "%Y-%m-%d %H:%M:%S") for text in table[name].to_pylist()
+        ]
+        for vendor, whole in (("VTS", 1), ("CMT", 1 / 60), ("DDS", 1 / 60)):
+            of_vendor = [
+                t for t, v in zip(times, table["vendor"].to_pylist(), strict=True) if v == vendor
+            ]
+            assert sum(t.second == 0 for t in of_vendor) / len(of_vendor) == pytest.approx(
+                whole, abs=0.015
+            )
+    assert all(text.startswith(f"{month:%Y-%m}") for text in table["pickup"].to_pylist())
+    backwards = share(pc.less(table["dropoff"], table["pickup"]))
+    assert backwards == close(0.0027 if month.year == 2009 else 0)
+
+
+def test_early_rows_repeat(early):
+    month, table = early
+    distinct = table.group_by(EARLY_NAMES).aggregate([]).num_rows
+    assert 1 - distinct / ROWS == close(0.0116 if month.year == 2010 else 0)
+    key = [name for name in EARLY_NAMES if name != "passengers"]
+    keys = table.select(key).group_by(key).aggregate([]).num_rows
+    assert (keys < distinct) == (month.year == 2009)
+
+
+#: From a month on, the payment types of VTS, CMT and DDS.
+SPELLINGS = {
+    dt.date(2009, 1, 1): ["CASH Credit", "Cash Credit No~Charge Dispute", "CASH CREDIT"],
+    dt.date(2010, 1, 1): ["CAS Cre", "Cas Cre No~ Dis", "CAS CRE"],
+    dt.date(2010, 2, 1): ["CSH CRD", "CAS CRE NA~ Dis", "CAS CRE"],
+    dt.date(2010, 8, 1): ["CSH CRD", "CSH CRD No~ Dis", "CSH CRD"],
+}
+
+
+def test_early_payment_types_are_spelled_by_vendor_and_month(early):
+    month, table = early
+    expected = SPELLINGS[max(first for first in SPELLINGS if first <= month)]
+    for vendor, spelled in zip(("VTS", "CMT", "DDS"), expected, strict=True):
+        payments = table["payment"].filter(pc.equal(table["vendor"], vendor))
+        found = {text.replace(" ", "~") for text in payments.unique().to_pylist()}
+        assert found == set(spelled.split())
+    for vendor, real in (("VTS", 0.652), ("CMT", 0.304), ("DDS", 0.044)):
+        assert share(pc.equal(table["vendor"], vendor)) == close(real)
+
+
+def test_early_codes(early):
+    month, table = early
+    rates = set(table["rate"].unique().to_pylist())
+    codes = {0, 1, 2, 3, 4, 5, 33}
+    if month.year == 2009:
+        assert rates == {None}
+    else:
+        assert rates == (codes if month == dt.date(2010, 2, 1) else {str(code) for code in codes})
+    flags = {
+        dt.date(2009, 1, 1): {None},
+        dt.date(2009, 12, 1): {None, 0.0, 1.0},
+        dt.date(2010, 8, 1): {None, "N", "Y"},
+    }.get(month, {None, "0", "1"})
+    assert set(table["flag"].unique().to_pylist()) == flags
+    assert set(table["vendor"].filter(table["flag"].is_valid()).unique().to_pylist()) <= {"CMT"}
+    assert count(pc.equal(table["passengers"], 208)) == 1
+
+
+def test_early_positions(early):
+    month, table = early
+    nowhere = pc.equal(table["pickup_lon"], 0)
+    assert share(nowhere) == close(0.0113 if month.year == 2009 else 0.0242)
+    for end in ("pickup", "dropoff"):
+        for axis, low, high in (("lon", -74.06, -73.90), ("lat", 40.68, 40.82)):
+            column = table[f"{end}_{axis}"]
+            assert pc.equal(column, 0).fill_null(False).equals(nowhere)
+            inside = column.filter(pc.invert(nowhere)).drop_null()
+            assert low < pc.min(inside).as_py() < pc.max(inside).as_py() < high
+            assert pc.round(inside, 6).equals(inside)
+    missing = table["dropoff_lon"].is_null()
+    assert count(missing) == (1 if month == dt.date(2010, 2, 1) else 0)
+    assert table["dropoff_lat"].is_null().equals(missing)
+
+
+def test_early_amounts(early):
+    month, table = early
+    taxes = set(table["mta_tax"].unique().to_pylist())
+    assert taxes == {
+        dt.date(2009, 1, 1): {None},
+        dt.date(2009, 12, 1): {0.0, 0.5},
+        dt.date(2010, 1, 1): {-1.0, -0.5, 0.0, 0.5},
+    }.get(month, {-0.5, 0.0, 0.5})
+    total = table["mta_tax"].fill_null(0)
+    for part in ("fare", "surcharge", "tip", "tolls"):
+        total = pc.add(total, table[part])
+    off = pc.greater(pc.abs(pc.subtract(table["total"], total)), 0.001)
+    # The total has fifty cents where the tax is minus one.
+    assert off.equals(pc.equal(table["mta_tax"], -1).fill_null(False))
+    assert (count(pc.less(table["fare"], 0)) > 0) == (month.year == 2010)
+    tips = pc.greater(table["tip"], 0)
+    cash = pc.match_substring_regex(table["payment"], "^(?i:ca?sh?)$")
+    assert count(pc.and_(tips, cash)) == 0
+    assert count(tips) > 4_000
+
+
+def test_early_index_is_the_row_number(tmp_path):
+    table = make(tmp_path, "yellow", dt.date(2010, 3, 1), 1_000)
+    assert table["__index_level_0__"].to_pylist() == list(range(1_000))
+
+
+# Without the folder of real files nothing is compared.
+def test_early_texts_are_those_of_the_real_months(tmp_path):
+    for path in (path for path in REAL_FILES if path.parent.name == "old-yellow"):
+        month = dt.date.fromisoformat(f"{path.stem[-7:]}-01")
+        real = early_columns(pq.read_table(path))
+        made = early_columns(make(tmp_path, "yellow", month))
+        for names in (["vendor", "payment"], ["rate"], ["vendor", "flag"], ["mta_tax"]):
+            found, possible = (
+                {
+                    tuple(row.values())
+                    for row in t.select(names).group_by(names).aggregate([]).to_pylist()
+                }
+                for t in (real, made)
+            )
+            assert found <= possible, path.name
+
+
 # ---- the made months beside the real ones -------------------------------------------------------
 
 
@@ -640,7 +812,7 @@ def test_shares_are_those_of_the_real_sample(tmp_path, dataset, shares):
 @pytest.mark.parametrize(
     ("dataset", "month", "first"),
     [
-        ("yellow", dt.date(2010, 12, 1), "2011-01"),
+        ("yellow", dt.date(2008, 12, 1), "2009-01"),
         ("green", dt.date(2013, 12, 1), "2014-01"),
         ("fhv", dt.date(2014, 12, 1), "2015-01"),
         ("fhvhv", dt.date(2019, 1, 1), "2019-02"),
@@ -691,7 +863,7 @@ def test_command_writes_months(run, tmp_path):
         (["--dataset", "red", "--month", "2023-01"], "green"),
         (["--dataset", "green", "--month", "2023-13"], "YYYY-MM"),
         (["--dataset", "green", "--month", "2023-02", "--to", "2023-01"], "before"),
-        (["--dataset", "yellow", "--month", "2009-01"], "2011-01"),
+        (["--dataset", "yellow", "--month", "2008-12"], "2009-01"),
     ],
 )
 def test_command_tells_mistakes_in_one_line(run, tmp_path, options, complaint):

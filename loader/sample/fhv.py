@@ -7,12 +7,13 @@ shares below say of 2015-2016 and of 2020-04 was counted in TLC's files; between
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from loader.sample.csv_copies import CsvCopy
+from loader.sample.declaration import Dataset
 from loader.sample.layouts import (
     ALWAYS,
     TEXT,
     TIME,
     Column,
-    Dataset,
     Dated,
     Layout,
     Trips,
@@ -234,4 +235,15 @@ FHV = Dataset(
             make=_make,
         )
     },
+    csv=CsvCopy(
+        line_end="\n",
+        headers={
+            ALWAYS: {},
+            since(2020, 1): {
+                "dropoff_datetime": "dropoff_datetime",
+                "pulocationid": "PULocationID",
+                "dolocationid": "DOLocationID",
+            },
+        },
+    ),
 )

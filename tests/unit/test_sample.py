@@ -2,8 +2,10 @@
 
 import csv
 import datetime as dt
+import gzip
 import math
 import os
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -645,16 +647,13 @@ def early(request, tmp_path_factory) -> tuple[dt.date, pa.Table]:
 def test_early_times_are_text_and_whole_minutes_of_one_vendor(early):
     month, table = early
     for name in ("pickup", "dropoff"):
-        times = [
-            dt.datetime.strptime(text, "%Y-%m-%d %H:%M:%S") for text in table[name].to_pylist()
-        ]
-        for vendor, whole in (("VTS", 1), ("CMT", 1 / 60), ("DDS", 1 / 60)):
-            of_vendor = [
-                t for t, v in zip(times, table["vendor"].to_pylist(), strict=True) if v == vendor
-            ]
-            assert sum(t.second == 0 for t in of_vendor) / len(of_vendor) == pytest.approx(
-                whole, abs=0.015
-            )
+        texts = table[name]
+        pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}$"
+        assert share(pc.match_substring_regex(texts, pattern)) == 1
+        whole = pc.ends_with(texts, ":00")
+        for vendor, minutes in (("VTS", 1), ("CMT", 1 / 60), ("DDS", 1 / 60)):
+            of_vendor = whole.filter(pc.equal(table["vendor"], vendor))
+            assert share(of_vendor) == pytest.approx(minutes, abs=0.015)
     assert all(text.startswith(f"{month:%Y-%m}") for text in table["pickup"].to_pylist())
     backwards = share(pc.less(table["dropoff"], table["pickup"]))
     assert backwards == close(0.0027 if month.year == 2009 else 0)
@@ -806,6 +805,155 @@ def test_shares_are_those_of_the_real_sample(tmp_path, dataset, shares):
         assert made == {name: pytest.approx(value, abs=0.035) for name, value in real.items()}
 
 
+# ---- CSV ----------------------------------------------------------------------------------------
+
+
+def read_csv(path: Path) -> list[list[str]]:
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", newline="", encoding="utf-8") as lines:
+        return list(csv.reader(lines))
+
+
+def columns_of(rows: list[list[str]]) -> list[tuple[str, ...]]:
+    return list(zip(*rows, strict=True))
+
+
+def make_csv(folder: Path, dataset: str, month: dt.date, rows: int = 3_000) -> list[list[str]]:
+    path = folder / f"{dataset}-{month}-{rows}.csv"
+    write_month(path, dataset, month, rows)
+    return read_csv(path)
+
+
+CSV_HEADERS = {
+    ("yellow", 2019, 1): """VendorID,tpep_pickup_datetime,tpep_dropoff_datetime,passenger_count,
+        trip_distance,RatecodeID,store_and_fwd_flag,PULocationID,DOLocationID,payment_type,
+        fare_amount,extra,mta_tax,tip_amount,tolls_amount,improvement_surcharge,total_amount,
+        congestion_surcharge""",
+    ("green", 2021, 7): """VendorID,lpep_pickup_datetime,lpep_dropoff_datetime,
+        store_and_fwd_flag,RatecodeID,PULocationID,DOLocationID,passenger_count,trip_distance,
+        fare_amount,extra,mta_tax,tip_amount,tolls_amount,ehail_fee,improvement_surcharge,
+        total_amount,payment_type,trip_type,congestion_surcharge""",
+    ("fhv", 2019, 12): """dispatching_base_num,pickup_datetime,dropOff_datetime,PUlocationID,
+        DOlocationID,SR_Flag,Affiliated_base_number""",
+    ("fhv", 2020, 1): """dispatching_base_num,pickup_datetime,dropoff_datetime,PULocationID,
+        DOLocationID,SR_Flag,Affiliated_base_number""",
+}
+CSV_HEADERS["yellow", 2021, 7] = CSV_HEADERS["yellow", 2019, 1]
+
+
+@pytest.mark.parametrize("key", CSV_HEADERS, ids=lambda k: f"{k[0]}-{k[1]}-{k[2]:02d}")
+def test_csv_headers_and_lines(tmp_path, key):
+    dataset, year, month = key
+    write_month(tmp_path / "file.csv", dataset, dt.date(year, month, 1), 10)
+    text = (tmp_path / "file.csv").read_bytes().decode()
+    end = "\n" if dataset == "fhv" else "\r\n"
+    assert text.count("\n") == 11
+    assert text.split(end)[0] == "".join(CSV_HEADERS[key].split())
+    assert text.endswith(end)
+    assert '"' not in text
+
+
+def shape(text: str) -> str:
+    """Describe how a value is written; of a number, whether it has a whole part, and decimals."""
+    number = re.fullmatch(r"-?([0-9]*)(\.[0-9]+)?", text)
+    if number is None:
+        return re.sub("[0-9]", "9", text)
+    whole, decimals = number.groups(default="")
+    return ("9" if whole else "") + re.sub("[0-9]", "9", decimals)
+
+
+# Without the folder of real files nothing is compared.
+def test_csv_values_are_written_as_in_the_real_copy(tmp_path):
+    for path in (DATA_DIR / "csv-mirror" / "green").glob("green_tripdata_2020-04.csv.gz"):
+        header, *real = read_csv(path)
+        made_header, *made = make_csv(tmp_path, "green", dt.date(2020, 4, 1), ROWS)
+        assert made_header == header
+        columns = zip(header, columns_of(real), columns_of(made), strict=True)
+        for name, theirs, ours in columns:
+            assert set(map(shape, set(ours))) <= set(map(shape, set(theirs))), name
+    for path in (DATA_DIR / "csv-mirror" / "fhv").glob("fhv_tripdata_2019-01.*.csv"):
+        real = path.read_bytes()
+        write_month(tmp_path / "fhv.csv", "fhv", dt.date(2019, 1, 1), 10)
+        made = (tmp_path / "fhv.csv").read_bytes()
+        assert made.splitlines(keepends=True)[0] == real.splitlines(keepends=True)[0]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "month"),
+    [
+        ("yellow", dt.date(2019, 7, 1)),
+        ("green", dt.date(2020, 4, 1)),
+        ("fhv", dt.date(2019, 6, 1)),
+        ("fhv", dt.date(2020, 7, 1)),
+    ],
+)
+def test_csv_has_the_trips_of_the_parquet_file(tmp_path, dataset, month):
+    parquet = make(tmp_path, dataset, month, 3_000)
+    header, *rows = make_csv(tmp_path, dataset, month)
+    texts = {name.lower(): column for name, column in zip(header, columns_of(rows), strict=True)}
+    changed = {"vendorid", "payment_type", "congestion_surcharge"}
+    for name, column in zip(parquet.column_names, parquet.columns, strict=True):
+        if name.lower() in changed or name == "airport_fee":
+            continue
+        read = {
+            "timestamp[us]": dt.datetime.fromisoformat,
+            "double": float,
+            "int64": int,
+            "null": str,
+            "string": str,
+        }[str(column.type)]
+        values = [read(text) if text else None for text in texts[name.lower()]]
+        assert values == column.to_pylist(), name
+
+
+@pytest.mark.parametrize("dataset", ["yellow", "green"])
+def test_csv_null_block_has_neither_vendor_nor_payment(tmp_path, dataset):
+    header, *rows = make_csv(tmp_path, dataset, dt.date(2021, 1, 1))
+    trips = [dict(zip(header, row, strict=True)) for row in rows]
+    block = [trip for trip in trips if trip["passenger_count"] == ""]
+    assert 100 < len(block) < 300
+    for trip in trips:
+        empty = {name for name, text in trip.items() if text == ""} - {"ehail_fee"}
+        expected = {"VendorID", "payment_type", "passenger_count", "RatecodeID"}
+        expected |= {"store_and_fwd_flag"}
+        if dataset == "green":
+            expected |= {"trip_type", "congestion_surcharge"}
+        assert empty == (expected if trip["passenger_count"] == "" else set())
+
+
+@pytest.mark.parametrize(("month", "empty"), [(1, 0.866), (2, 0)])
+def test_csv_of_2019_01_lacks_most_congestion_surcharges(tmp_path, month, empty):
+    header, *rows = make_csv(tmp_path, "yellow", dt.date(2019, month, 1))
+    place = header.index("congestion_surcharge")
+    assert sum(row[place] == "" for row in rows) / len(rows) == close(empty)
+
+
+def test_csv_is_written_in_row_groups_compressed_or_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "ROW_GROUP", 1_000)
+    month = dt.date(2020, 4, 1)
+    write_month(tmp_path / "a.csv", "green", month, 2_500)
+    write_month(tmp_path / "b.csv.gz", "green", month, 2_500)
+    rows = read_csv(tmp_path / "a.csv")
+    assert rows == read_csv(tmp_path / "b.csv.gz")
+    assert len(rows) == 2_501
+    assert [row[0] for row in rows].count("VendorID") == 1
+    assert (tmp_path / "b.csv.gz").stat().st_size < (tmp_path / "a.csv").stat().st_size / 2
+
+
+@pytest.mark.parametrize(
+    ("dataset", "month", "complaint"),
+    [
+        ("fhvhv", dt.date(2021, 6, 1), "no CSV copies"),
+        ("green", dt.date(2018, 12, 1), "2019-01 to 2021-07"),
+        ("yellow", dt.date(2021, 8, 1), "2019-01 to 2021-07"),
+    ],
+)
+def test_csv_refuses_what_was_never_copied(tmp_path, dataset, month, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        write_month(tmp_path / "file.csv", dataset, month, 10)
+    assert list(tmp_path.iterdir()) == []
+
+
 # ---- the command, and what is refused -----------------------------------------------------------
 
 
@@ -857,6 +1005,14 @@ def test_command_writes_months(run, tmp_path):
     assert all(pq.read_metadata(path).num_rows == 50 for path in folder.iterdir())
 
 
+def test_command_writes_csv(run, tmp_path):
+    options = ["--dataset", "fhv", "--month", "2020-01", "--rows", 50, "--format", "csv"]
+    assert run(*options, tmp_path).exit_code == 0
+    (path,) = tmp_path.iterdir()
+    assert path.name == "fhv_tripdata_2020-01.csv.gz"
+    assert len(read_csv(path)) == 51
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
@@ -864,6 +1020,7 @@ def test_command_writes_months(run, tmp_path):
         (["--dataset", "green", "--month", "2023-13"], "YYYY-MM"),
         (["--dataset", "green", "--month", "2023-02", "--to", "2023-01"], "before"),
         (["--dataset", "yellow", "--month", "2008-12"], "2009-01"),
+        (["--dataset", "fhvhv", "--month", "2021-06", "--format", "csv"], "CSV"),
     ],
 )
 def test_command_tells_mistakes_in_one_line(run, tmp_path, options, complaint):

@@ -1,5 +1,6 @@
 """The command: python -m loader.sample."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,13 @@ from loader.errors import LoaderError
 from loader.months import file_name, month_range, parse_month
 from loader.sample import write_month
 from loader.sample.datasets import get_dataset
+
+
+class Format(StrEnum):
+    """Format of the files."""
+
+    parquet = "parquet"
+    csv = "csv"
 
 
 def main(
@@ -21,13 +29,16 @@ def main(
         str | None, typer.Option(help="Last month, to make several.", metavar="YYYY-MM")
     ] = None,
     rows: Annotated[int, typer.Option(min=0, help="Rows in each file.")] = 20_000,
+    form: Annotated[
+        Format, typer.Option("--format", help="csv: like the frozen copies, 2019-01 to 2021-07.")
+    ] = Format.parquet,
     seed: Annotated[int, typer.Option(help="Another seed gives other trips.")] = 0,
 ) -> None:
     """Make month files that look like TLC's, quirks included, without the network.
 
-    The files are named as TLC's, so the folder can be a TLC_SOURCE. The same options always give
-    the same trips. A real month has about 60,000 rows (green), 2,000,000 (fhv), 3,500,000 (yellow)
-    or 20,000,000 (fhvhv).
+    Parquet files are named as TLC's, so the folder can be a TLC_SOURCE. The
+    same options always give the same trips. A real month has about 60,000 rows
+    (green), 2,000,000 (fhv), 3,500,000 (yellow) or 20,000,000 (fhvhv).
 
     Example: python -m loader.sample --dataset green --month 2023-01 --to 2023-02 /tmp/trip-data
     """
@@ -38,6 +49,8 @@ def main(
         folder.mkdir(parents=True, exist_ok=True)
         for each in months:
             path = folder / file_name(name, each)
+            if form is Format.csv:
+                path = path.with_suffix(".csv.gz")
             write_month(path, name, each, rows, seed)
             typer.echo(f"{path}: {rows} rows")
     except LoaderError as error:

@@ -5,10 +5,10 @@ import datetime as dt
 import pyarrow as pa
 
 from loader.errors import UsageError
+from loader.sample.declaration import Dataset
 from loader.sample.fhv import FHV
 from loader.sample.fhvhv import FHVHV
 from loader.sample.green import GREEN
-from loader.sample.layouts import Dataset
 from loader.sample.yellow import YELLOW
 
 DATASETS = {dataset.name: dataset for dataset in (FHV, FHVHV, GREEN, YELLOW)}

@@ -7,12 +7,13 @@ shares below say of 2015-2016 and of 2020-04 was counted in TLC's files; between
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from loader.sample.csv_copies import CsvCopy
+from loader.sample.declaration import Dataset
 from loader.sample.layouts import (
     ALWAYS,
     TEXT,
     TIME,
     Column,
-    Dataset,
     Dated,
     Layout,
     Trips,
@@ -20,7 +21,15 @@ from loader.sample.layouts import (
     since,
 )
 from loader.sample.row_group import RowGroup, blanked, remainder
-from loader.sample.trips import distances, durations, epoch, pickup_times, timestamps, zones
+from loader.sample.trips import (
+    distances,
+    durations,
+    epoch,
+    pickup_times,
+    sources,
+    timestamps,
+    zones,
+)
 
 # ---- The quirks and how often they happen -------------------------------------------------------
 
@@ -184,9 +193,7 @@ def _copies(group: RowGroup) -> tuple[pa.Array, pa.Array]:
     copied_share = repeated_share + at(group.month, OTHER_BASE)
     copied = pc.if_else(one_of_many, pc.greater(place, 0), pc.less(drawn, copied_share))
     repeated = pc.and_not(pc.less(drawn, repeated_share), one_of_many)
-    here = pc.subtract(group.numbers, group.numbers[0])
-    source = pc.cumulative_max(pc.if_else(copied, 0, here))
-    return pc.and_not(copied, repeated), source
+    return pc.and_not(copied, repeated), sources(group, copied)
 
 
 _ZONE: Dated[pa.DataType | None] = {
@@ -228,4 +235,15 @@ FHV = Dataset(
             make=_make,
         )
     },
+    csv=CsvCopy(
+        line_end="\n",
+        headers={
+            ALWAYS: {},
+            since(2020, 1): {
+                "dropoff_datetime": "dropoff_datetime",
+                "pulocationid": "PULocationID",
+                "dolocationid": "DOLocationID",
+            },
+        },
+    ),
 )

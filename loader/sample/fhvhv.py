@@ -7,6 +7,7 @@ when something changed are guesses.
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from loader.sample.declaration import Dataset
 from loader.sample.layouts import (
     ALWAYS,
     AMOUNT,
@@ -15,7 +16,6 @@ from loader.sample.layouts import (
     TEXT,
     TIME,
     Column,
-    Dataset,
     Dated,
     Layout,
     Trips,

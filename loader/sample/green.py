@@ -2,6 +2,8 @@
 
 import pyarrow as pa
 
+from loader.sample.csv_copies import CsvCopy
+from loader.sample.declaration import Dataset
 from loader.sample.layouts import (
     ALWAYS,
     AMOUNT,
@@ -10,7 +12,6 @@ from loader.sample.layouts import (
     TEXT,
     TIME,
     Column,
-    Dataset,
     Dated,
     Layout,
     since,
@@ -18,6 +19,16 @@ from loader.sample.layouts import (
 from loader.sample.metered import CONGESTION_SURCHARGE, REQUEST_SOURCE, Metered
 
 _CODE: Dated[pa.DataType | None] = {ALWAYS: pa.float64(), since(2023, 2): pa.int64()}
+
+_TRIPS = Metered(
+    reversals={ALWAYS: 0.003},
+    null_block=0.06,
+    null_block_payment=None,
+    popular_zones={74: 30, 75: 25, 41: 13, 166: 12, 95: 11, 82: 9},
+    congestion_surcharge={ALWAYS: {0: 1}, since(2019, 2): {0: 72, 275: 28}},
+    cbd_fee={0: 93, 75: 7},
+    null_block_has_surcharge_in_csv=False,
+)
 
 GREEN = Dataset(
     name="green",
@@ -54,14 +65,12 @@ GREEN = Dataset(
                 CBD_FEE,
                 REQUEST_SOURCE,
             ),
-            make=Metered(
-                reversals={ALWAYS: 0.003},
-                null_block=0.06,
-                null_block_payment=None,
-                popular_zones={74: 30, 75: 25, 41: 13, 166: 12, 95: 11, 82: 9},
-                congestion_surcharge={ALWAYS: {0: 1}, since(2019, 2): {0: 72, 275: 28}},
-                cbd_fee={0: 93, 75: 7},
-            ).make,
+            make=_TRIPS.make,
         )
     },
+    csv=CsvCopy(
+        line_end="\r\n",
+        two_decimals=("trip_distance",),
+        adjust=_TRIPS.as_in_csv,
+    ),
 )

@@ -7,8 +7,6 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from loader.errors import UsageError
-from loader.months import format_month
 from loader.sample.row_group import RowGroup
 
 T = TypeVar("T")
@@ -63,51 +61,31 @@ class Layout:
     columns: tuple[Column, ...]
     make: Callable[[RowGroup, set[str]], Trips]
 
-    def schema(self, month: dt.date) -> pa.Schema:
-        """Return the Arrow schema of a month's file."""
-        return pa.schema([(column.header, kind) for column, kind in self._present(month)])
-
-    def table(self, group: RowGroup) -> pa.Table:
-        """Make a row group as the file holds it."""
-        present = self._present(group.month)
-        filled = {column.name for column, kind in present if not pa.types.is_null(kind)}
-        trips = self.make(group, filled)
-        values = [
-            trips[column.name].cast(kind) if column.name in filled else pa.nulls(group.rows)
-            for column, kind in present
-        ]
-        return pa.table(values, schema=self.schema(group.month))
-
-    def _present(self, month: dt.date) -> list[tuple[Column, pa.DataType]]:
+    def present(self, month: dt.date) -> list[tuple[Column, pa.DataType]]:
+        """Return the columns that a month's file has, with their types."""
         types = [(column, at(month, column.types)) for column in self.columns]
         return [(column, kind) for column, kind in types if kind is not None]
 
+    def schema(self, month: dt.date) -> pa.Schema:
+        """Return the Arrow schema of a month's file."""
+        return pa.schema([(column.header, kind) for column, kind in self.present(month)])
 
-@dataclass(frozen=True)
-class Dataset:
-    """One declaration: all that is particular to a dataset of TLC's.
+    def trips(self, group: RowGroup) -> Trips:
+        """Make the columns of a row group, by name; values have the types that suit them best."""
+        present = self.present(group.month)
+        filled = {column.name for column, kind in present if not pa.types.is_null(kind)}
+        trips = self.make(group, filled)
+        empty = pa.nulls(group.rows)
+        return {
+            column.name: trips[column.name] if column.name in filled else empty
+            for column, _ in present
+        }
 
-    Attributes:
-        name: as in the names of its files.
-        layouts: the first one starts with the first published month.
-    """
-
-    name: str
-    layouts: Dated[Layout]
-
-    def layout(self, month: dt.date) -> Layout:
-        """Return the layout of a month.
-
-        Raises:
-            UsageError: when the month is before the first published one.
-        """
-        first = min(self.layouts)
-        if month < first:
-            raise UsageError(
-                f"{self.name} {format_month(month)}: the first month that can be made is"
-                f" {format_month(first)}"
-            )
-        return at(month, self.layouts)
+    def table(self, group: RowGroup) -> pa.Table:
+        """Make a row group as the Parquet file holds it."""
+        trips = self.trips(group)
+        values = [trips[column.name].cast(kind) for column, kind in self.present(group.month)]
+        return pa.table(values, schema=self.schema(group.month))
 
 
 # ---- Types that datasets share, as TLC changed them ---------------------------------------------

@@ -26,6 +26,7 @@ from loader.sample.trips import (
 UNKNOWN_PICKUP_ZONE = 0.003  # zones 264 and 265
 UNKNOWN_DROPOFF_ZONE = 0.01
 TOTAL_IS_OFF = 0.002  # total_amount is not the sum of its parts
+NO_SURCHARGE_IN_CSV: Dated[float] = {ALWAYS: 0.866, since(2019, 2): 0.0}
 
 #: First row number and step: fixed row numbers, so that small samples have these quirks too. A twin
 #: copies the row before it: twins are on odd rows, the other quirks on even ones.
@@ -94,6 +95,7 @@ class Metered:
         popular_zones: zones and weights.
         congestion_surcharge: cents and weights.
         cbd_fee: cents and weights.
+        null_block_has_surcharge_in_csv: congestion_surcharge isn't null there in the CSV copies.
     """
 
     reversals: Dated[float]
@@ -102,6 +104,7 @@ class Metered:
     popular_zones: dict[int, int]
     congestion_surcharge: Dated[dict[int, int]]
     cbd_fee: dict[int, int]
+    null_block_has_surcharge_in_csv: bool
 
     def make(self, group: RowGroup, filled: set[str]) -> Trips:
         """Make the trips of a row group: trips first, then the quirks that concern whole rows.
@@ -118,6 +121,25 @@ class Metered:
         trips |= _negated(trips, reversal)
         trips |= self._null_block(group, trips, reversal, repeat)
         return _as_published(trips)
+
+    def as_in_csv(self, group: RowGroup, trips: Trips) -> Trips:
+        """Change the values that are others in the frozen CSV copies.
+
+        Args:
+            group: the row group.
+            trips: as in the Parquet file.
+        """
+        block = trips["passenger_count"].is_null()
+        surcharge = trips["congestion_surcharge"]
+        if self.null_block_has_surcharge_in_csv:
+            drawn = group.pick("congestion", at(group.month, self.congestion_surcharge))
+            surcharge = pc.if_else(block, dollars(drawn), surcharge)
+        missing = group.chance("no surcharge in CSV", at(group.month, NO_SURCHARGE_IN_CSV))
+        return trips | {
+            "vendorid": blanked(trips["vendorid"], block),
+            "payment_type": blanked(trips["payment_type"], block),
+            "congestion_surcharge": blanked(surcharge, missing),
+        }
 
     def _trips(self, group: RowGroup) -> Trips:
         """Make what is known of a trip besides its amounts; hundredths of miles, seconds."""

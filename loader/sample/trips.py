@@ -58,6 +58,12 @@ def zones(
     return pc.if_else(group.chance(f"{name} is unknown", unknown_share), unknown, known)
 
 
+def sources(group: RowGroup, copied: pa.Array) -> pa.Array:
+    """Return the row that each row takes its values from: itself, or the last one not copied."""
+    here = pc.subtract(group.numbers, group.numbers[0])
+    return pc.cumulative_max(pc.if_else(copied, 0, here))
+
+
 def timestamps(seconds: pa.Array) -> pa.Array:
     """Return seconds since 1970 as timestamps."""
     return pc.cast(pc.multiply(seconds, 1_000_000), pa.timestamp("us"))

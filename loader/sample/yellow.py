@@ -2,6 +2,9 @@
 
 import pyarrow as pa
 
+from loader.sample.csv_copies import CsvCopy
+from loader.sample.declaration import Dataset
+from loader.sample.early_yellow import LAYOUT_OF_2009, LAYOUT_OF_2010
 from loader.sample.layouts import (
     ALWAYS,
     AMOUNT,
@@ -10,7 +13,6 @@ from loader.sample.layouts import (
     TEXT,
     TIME,
     Column,
-    Dataset,
     Dated,
     Layout,
     since,
@@ -23,9 +25,21 @@ _CODE: Dated[pa.DataType | None] = {
     since(2023, 2): pa.int64(),
 }
 
+_TRIPS = Metered(
+    reversals={ALWAYS: 0.001, since(2023, 1): 0.01, since(2025, 1): 0.04},
+    null_block=0.05,
+    null_block_payment=0,  # flex fare
+    popular_zones={237: 18, 236: 17, 161: 16, 132: 14, 162: 13, 186: 12, 138: 10},
+    congestion_surcharge={ALWAYS: {0: 1}, since(2019, 2): {0: 10, 250: 90}},
+    cbd_fee={0: 25, 75: 75},
+    null_block_has_surcharge_in_csv=True,
+)
+
 YELLOW = Dataset(
     name="yellow",
     layouts={
+        since(2009, 1): LAYOUT_OF_2009,
+        since(2010, 1): LAYOUT_OF_2010,
         since(2011, 1): Layout(
             columns=(
                 Column("VendorID", ID),
@@ -54,14 +68,13 @@ YELLOW = Dataset(
                 CBD_FEE,
                 REQUEST_SOURCE,
             ),
-            make=Metered(
-                reversals={ALWAYS: 0.001, since(2023, 1): 0.01, since(2025, 1): 0.04},
-                null_block=0.05,
-                null_block_payment=0,  # flex fare
-                popular_zones={237: 18, 236: 17, 161: 16, 132: 14, 162: 13, 186: 12, 138: 10},
-                congestion_surcharge={ALWAYS: {0: 1}, since(2019, 2): {0: 10, 250: 90}},
-                cbd_fee={0: 25, 75: 75},
-            ).make,
-        )
+            make=_TRIPS.make,
+        ),
     },
+    csv=CsvCopy(
+        line_end="\r\n",
+        without=("airport_fee",),
+        two_decimals=("trip_distance",),
+        adjust=_TRIPS.as_in_csv,
+    ),
 )

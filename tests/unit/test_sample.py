@@ -2,8 +2,10 @@
 
 import csv
 import datetime as dt
+import gzip
 import math
 import os
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,7 +25,11 @@ from loader.sample.row_group import RowGroup
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 DATA_DIR = Path(os.environ.get("TLC_TEST_DATA") or PROJECT_DIR.parent / "shared" / "data")
-REAL_FILES = [*DATA_DIR.glob("trip-data/*.parquet"), *DATA_DIR.glob("csv-mirror/*.parquet")]
+REAL_FILES = [
+    path
+    for folder in ("trip-data", "csv-mirror", "old-yellow")
+    for path in sorted((DATA_DIR / folder).glob("*.parquet"))
+]
 PUBLISHED = DATA_DIR / "facts" / "tlc_file_metadata_2009-2024.csv"
 
 ROWS = 20_000
@@ -51,6 +57,21 @@ GREEN_2023_02 = """
     mta_tax double, tip_amount double, tolls_amount double, ehail_fee double,
     improvement_surcharge double, total_amount double, payment_type int64, trip_type int64,
     congestion_surcharge double"""
+YELLOW_2009_01 = """
+    vendor_name string, Trip_Pickup_DateTime string, Trip_Dropoff_DateTime string,
+    Passenger_Count int64, Trip_Distance double, Start_Lon double, Start_Lat double,
+    Rate_Code double, store_and_forward double, End_Lon double, End_Lat double,
+    Payment_Type string, Fare_Amt double, surcharge double, mta_tax double, Tip_Amt double,
+    Tolls_Amt double, Total_Amt double"""
+YELLOW_2010_01 = """
+    vendor_id string, pickup_datetime string, dropoff_datetime string, passenger_count int64,
+    trip_distance double, pickup_longitude double, pickup_latitude double, rate_code string,
+    store_and_fwd_flag string, dropoff_longitude double, dropoff_latitude double,
+    payment_type string, fare_amount double, surcharge double, mta_tax double,
+    tip_amount double, tolls_amount double, total_amount double"""
+YELLOW_2010_02 = (
+    YELLOW_2010_01.replace("rate_code string", "rate_code int64") + ", __index_level_0__ int64"
+)
 YELLOW_2018_06 = """
     VendorID int64, tpep_pickup_datetime timestamp[us], tpep_dropoff_datetime timestamp[us],
     passenger_count int64, trip_distance double, RatecodeID int64, store_and_fwd_flag string,
@@ -105,6 +126,14 @@ SCHEMAS = {
     ("green", 2025, 1): GREEN_2023_02 + CBD,
     ("green", 2026, 5): GREEN_2023_02 + CBD,
     ("green", 2026, 6): GREEN_2023_02 + CBD + SOURCE,
+    ("yellow", 2009, 1): YELLOW_2009_01,
+    ("yellow", 2009, 12): YELLOW_2009_01,
+    ("yellow", 2010, 1): YELLOW_2010_01,
+    ("yellow", 2010, 2): YELLOW_2010_02,
+    ("yellow", 2010, 3): YELLOW_2010_02,
+    ("yellow", 2010, 4): YELLOW_2010_01,
+    ("yellow", 2010, 12): YELLOW_2010_01,
+    ("yellow", 2011, 1): YELLOW_2018_06,
     ("yellow", 2018, 6): YELLOW_2018_06,
     ("yellow", 2018, 7): YELLOW_2018_07,
     ("yellow", 2023, 1): YELLOW_2023_01,
@@ -193,8 +222,6 @@ def test_headers_of_all_published_files():
             files = list(csv.DictReader(facts))
     for file in files:
         month = dt.date(int(file["file_year"]), int(file["file_month"]), 1)
-        if file["file_record_type"] == "yellow" and month.year < 2011:
-            continue
         headers = file["file_column_names"].split(",")
         assert schema_of(file["file_record_type"], month).names == headers, file["file_name"]
 
@@ -594,6 +621,150 @@ def test_fhvhv_zones(fhvhv):
         assert share(pc.greater_equal(table[name], 264)) == close(unknown)
 
 
+# ---- yellow of 2009 and 2010 --------------------------------------------------------------------
+
+EARLY_NAMES = [
+    *("vendor", "pickup", "dropoff", "passengers", "distance", "pickup_lon", "pickup_lat", "rate"),
+    *("flag", "dropoff_lon", "dropoff_lat", "payment", "fare", "surcharge", "mta_tax", "tip"),
+    *("tolls", "total"),
+]
+
+
+def early_columns(table: pa.Table) -> pa.Table:
+    """Give the columns of both years the same names."""
+    table = table.drop_columns([name for name in table.column_names if name.startswith("__")])
+    return table.rename_columns(EARLY_NAMES)
+
+
+@pytest.fixture(
+    scope="module", params=[(2009, 1), (2009, 12), (2010, 1), (2010, 2), (2010, 7), (2010, 8)]
+)
+def early(request, tmp_path_factory) -> tuple[dt.date, pa.Table]:
+    month = dt.date(*request.param, 1)
+    return month, early_columns(make(tmp_path_factory.mktemp("sample"), "yellow", month))
+
+
+def test_early_times_are_text_and_whole_minutes_of_one_vendor(early):
+    month, table = early
+    for name in ("pickup", "dropoff"):
+        texts = table[name]
+        pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}$"
+        assert share(pc.match_substring_regex(texts, pattern)) == 1
+        whole = pc.ends_with(texts, ":00")
+        for vendor, minutes in (("VTS", 1), ("CMT", 1 / 60), ("DDS", 1 / 60)):
+            of_vendor = whole.filter(pc.equal(table["vendor"], vendor))
+            assert share(of_vendor) == pytest.approx(minutes, abs=0.015)
+    assert all(text.startswith(f"{month:%Y-%m}") for text in table["pickup"].to_pylist())
+    backwards = share(pc.less(table["dropoff"], table["pickup"]))
+    assert backwards == close(0.0027 if month.year == 2009 else 0)
+
+
+def test_early_rows_repeat(early):
+    month, table = early
+    distinct = table.group_by(EARLY_NAMES).aggregate([]).num_rows
+    assert 1 - distinct / ROWS == close(0.0116 if month.year == 2010 else 0)
+    key = [name for name in EARLY_NAMES if name != "passengers"]
+    keys = table.select(key).group_by(key).aggregate([]).num_rows
+    assert (keys < distinct) == (month.year == 2009)
+
+
+#: From a month on, the payment types of VTS, CMT and DDS.
+SPELLINGS = {
+    dt.date(2009, 1, 1): ["CASH Credit", "Cash Credit No~Charge Dispute", "CASH CREDIT"],
+    dt.date(2010, 1, 1): ["CAS Cre", "Cas Cre No~ Dis", "CAS CRE"],
+    dt.date(2010, 2, 1): ["CSH CRD", "CAS CRE NA~ Dis", "CAS CRE"],
+    dt.date(2010, 8, 1): ["CSH CRD", "CSH CRD No~ Dis", "CSH CRD"],
+}
+
+
+def test_early_payment_types_are_spelled_by_vendor_and_month(early):
+    month, table = early
+    expected = SPELLINGS[max(first for first in SPELLINGS if first <= month)]
+    for vendor, spelled in zip(("VTS", "CMT", "DDS"), expected, strict=True):
+        payments = table["payment"].filter(pc.equal(table["vendor"], vendor))
+        found = {text.replace(" ", "~") for text in payments.unique().to_pylist()}
+        assert found == set(spelled.split())
+    for vendor, real in (("VTS", 0.652), ("CMT", 0.304), ("DDS", 0.044)):
+        assert share(pc.equal(table["vendor"], vendor)) == close(real)
+
+
+def test_early_codes(early):
+    month, table = early
+    rates = set(table["rate"].unique().to_pylist())
+    codes = {0, 1, 2, 3, 4, 5, 33}
+    if month.year == 2009:
+        assert rates == {None}
+    else:
+        assert rates == (codes if month == dt.date(2010, 2, 1) else {str(code) for code in codes})
+    flags = {
+        dt.date(2009, 1, 1): {None},
+        dt.date(2009, 12, 1): {None, 0.0, 1.0},
+        dt.date(2010, 8, 1): {None, "N", "Y"},
+    }.get(month, {None, "0", "1"})
+    assert set(table["flag"].unique().to_pylist()) == flags
+    assert set(table["vendor"].filter(table["flag"].is_valid()).unique().to_pylist()) <= {"CMT"}
+    assert count(pc.equal(table["passengers"], 208)) == 1
+
+
+def test_early_positions(early):
+    month, table = early
+    nowhere = pc.equal(table["pickup_lon"], 0)
+    assert share(nowhere) == close(0.0113 if month.year == 2009 else 0.0242)
+    for end in ("pickup", "dropoff"):
+        for axis, low, high in (("lon", -74.06, -73.90), ("lat", 40.68, 40.82)):
+            column = table[f"{end}_{axis}"]
+            assert pc.equal(column, 0).fill_null(False).equals(nowhere)
+            inside = column.filter(pc.invert(nowhere)).drop_null()
+            assert low < pc.min(inside).as_py() < pc.max(inside).as_py() < high
+            assert pc.round(inside, 6).equals(inside)
+    missing = table["dropoff_lon"].is_null()
+    assert count(missing) == (1 if month == dt.date(2010, 2, 1) else 0)
+    assert table["dropoff_lat"].is_null().equals(missing)
+
+
+def test_early_amounts(early):
+    month, table = early
+    taxes = set(table["mta_tax"].unique().to_pylist())
+    assert taxes == {
+        dt.date(2009, 1, 1): {None},
+        dt.date(2009, 12, 1): {0.0, 0.5},
+        dt.date(2010, 1, 1): {-1.0, -0.5, 0.0, 0.5},
+    }.get(month, {-0.5, 0.0, 0.5})
+    total = table["mta_tax"].fill_null(0)
+    for part in ("fare", "surcharge", "tip", "tolls"):
+        total = pc.add(total, table[part])
+    off = pc.greater(pc.abs(pc.subtract(table["total"], total)), 0.001)
+    # The total has fifty cents where the tax is minus one.
+    assert off.equals(pc.equal(table["mta_tax"], -1).fill_null(False))
+    assert (count(pc.less(table["fare"], 0)) > 0) == (month.year == 2010)
+    tips = pc.greater(table["tip"], 0)
+    cash = pc.match_substring_regex(table["payment"], "^(?i:ca?sh?)$")
+    assert count(pc.and_(tips, cash)) == 0
+    assert count(tips) > 4_000
+
+
+def test_early_index_is_the_row_number(tmp_path):
+    table = make(tmp_path, "yellow", dt.date(2010, 3, 1), 1_000)
+    assert table["__index_level_0__"].to_pylist() == list(range(1_000))
+
+
+# Without the folder of real files nothing is compared.
+def test_early_texts_are_those_of_the_real_months(tmp_path):
+    for path in (path for path in REAL_FILES if path.parent.name == "old-yellow"):
+        month = dt.date.fromisoformat(f"{path.stem[-7:]}-01")
+        real = early_columns(pq.read_table(path))
+        made = early_columns(make(tmp_path, "yellow", month))
+        for names in (["vendor", "payment"], ["rate"], ["vendor", "flag"], ["mta_tax"]):
+            found, possible = (
+                {
+                    tuple(row.values())
+                    for row in t.select(names).group_by(names).aggregate([]).to_pylist()
+                }
+                for t in (real, made)
+            )
+            assert found <= possible, path.name
+
+
 # ---- the made months beside the real ones -------------------------------------------------------
 
 
@@ -634,13 +805,162 @@ def test_shares_are_those_of_the_real_sample(tmp_path, dataset, shares):
         assert made == {name: pytest.approx(value, abs=0.035) for name, value in real.items()}
 
 
+# ---- CSV ----------------------------------------------------------------------------------------
+
+
+def read_csv(path: Path) -> list[list[str]]:
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", newline="", encoding="utf-8") as lines:
+        return list(csv.reader(lines))
+
+
+def columns_of(rows: list[list[str]]) -> list[tuple[str, ...]]:
+    return list(zip(*rows, strict=True))
+
+
+def make_csv(folder: Path, dataset: str, month: dt.date, rows: int = 3_000) -> list[list[str]]:
+    path = folder / f"{dataset}-{month}-{rows}.csv"
+    write_month(path, dataset, month, rows)
+    return read_csv(path)
+
+
+CSV_HEADERS = {
+    ("yellow", 2019, 1): """VendorID,tpep_pickup_datetime,tpep_dropoff_datetime,passenger_count,
+        trip_distance,RatecodeID,store_and_fwd_flag,PULocationID,DOLocationID,payment_type,
+        fare_amount,extra,mta_tax,tip_amount,tolls_amount,improvement_surcharge,total_amount,
+        congestion_surcharge""",
+    ("green", 2021, 7): """VendorID,lpep_pickup_datetime,lpep_dropoff_datetime,
+        store_and_fwd_flag,RatecodeID,PULocationID,DOLocationID,passenger_count,trip_distance,
+        fare_amount,extra,mta_tax,tip_amount,tolls_amount,ehail_fee,improvement_surcharge,
+        total_amount,payment_type,trip_type,congestion_surcharge""",
+    ("fhv", 2019, 12): """dispatching_base_num,pickup_datetime,dropOff_datetime,PUlocationID,
+        DOlocationID,SR_Flag,Affiliated_base_number""",
+    ("fhv", 2020, 1): """dispatching_base_num,pickup_datetime,dropoff_datetime,PULocationID,
+        DOLocationID,SR_Flag,Affiliated_base_number""",
+}
+CSV_HEADERS["yellow", 2021, 7] = CSV_HEADERS["yellow", 2019, 1]
+
+
+@pytest.mark.parametrize("key", CSV_HEADERS, ids=lambda k: f"{k[0]}-{k[1]}-{k[2]:02d}")
+def test_csv_headers_and_lines(tmp_path, key):
+    dataset, year, month = key
+    write_month(tmp_path / "file.csv", dataset, dt.date(year, month, 1), 10)
+    text = (tmp_path / "file.csv").read_bytes().decode()
+    end = "\n" if dataset == "fhv" else "\r\n"
+    assert text.count("\n") == 11
+    assert text.split(end)[0] == "".join(CSV_HEADERS[key].split())
+    assert text.endswith(end)
+    assert '"' not in text
+
+
+def shape(text: str) -> str:
+    """Describe how a value is written; of a number, whether it has a whole part, and decimals."""
+    number = re.fullmatch(r"-?([0-9]*)(\.[0-9]+)?", text)
+    if number is None:
+        return re.sub("[0-9]", "9", text)
+    whole, decimals = number.groups(default="")
+    return ("9" if whole else "") + re.sub("[0-9]", "9", decimals)
+
+
+# Without the folder of real files nothing is compared.
+def test_csv_values_are_written_as_in_the_real_copy(tmp_path):
+    for path in (DATA_DIR / "csv-mirror" / "green").glob("green_tripdata_2020-04.csv.gz"):
+        header, *real = read_csv(path)
+        made_header, *made = make_csv(tmp_path, "green", dt.date(2020, 4, 1), ROWS)
+        assert made_header == header
+        columns = zip(header, columns_of(real), columns_of(made), strict=True)
+        for name, theirs, ours in columns:
+            assert set(map(shape, set(ours))) <= set(map(shape, set(theirs))), name
+    for path in (DATA_DIR / "csv-mirror" / "fhv").glob("fhv_tripdata_2019-01.*.csv"):
+        real = path.read_bytes()
+        write_month(tmp_path / "fhv.csv", "fhv", dt.date(2019, 1, 1), 10)
+        made = (tmp_path / "fhv.csv").read_bytes()
+        assert made.splitlines(keepends=True)[0] == real.splitlines(keepends=True)[0]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "month"),
+    [
+        ("yellow", dt.date(2019, 7, 1)),
+        ("green", dt.date(2020, 4, 1)),
+        ("fhv", dt.date(2019, 6, 1)),
+        ("fhv", dt.date(2020, 7, 1)),
+    ],
+)
+def test_csv_has_the_trips_of_the_parquet_file(tmp_path, dataset, month):
+    parquet = make(tmp_path, dataset, month, 3_000)
+    header, *rows = make_csv(tmp_path, dataset, month)
+    texts = {name.lower(): column for name, column in zip(header, columns_of(rows), strict=True)}
+    changed = {"vendorid", "payment_type", "congestion_surcharge"}
+    for name, column in zip(parquet.column_names, parquet.columns, strict=True):
+        if name.lower() in changed or name == "airport_fee":
+            continue
+        read = {
+            "timestamp[us]": dt.datetime.fromisoformat,
+            "double": float,
+            "int64": int,
+            "null": str,
+            "string": str,
+        }[str(column.type)]
+        values = [read(text) if text else None for text in texts[name.lower()]]
+        assert values == column.to_pylist(), name
+
+
+@pytest.mark.parametrize("dataset", ["yellow", "green"])
+def test_csv_null_block_has_neither_vendor_nor_payment(tmp_path, dataset):
+    header, *rows = make_csv(tmp_path, dataset, dt.date(2021, 1, 1))
+    trips = [dict(zip(header, row, strict=True)) for row in rows]
+    block = [trip for trip in trips if trip["passenger_count"] == ""]
+    assert 100 < len(block) < 300
+    for trip in trips:
+        empty = {name for name, text in trip.items() if text == ""} - {"ehail_fee"}
+        expected = {"VendorID", "payment_type", "passenger_count", "RatecodeID"}
+        expected |= {"store_and_fwd_flag"}
+        if dataset == "green":
+            expected |= {"trip_type", "congestion_surcharge"}
+        assert empty == (expected if trip["passenger_count"] == "" else set())
+
+
+@pytest.mark.parametrize(("month", "empty"), [(1, 0.866), (2, 0)])
+def test_csv_of_2019_01_lacks_most_congestion_surcharges(tmp_path, month, empty):
+    header, *rows = make_csv(tmp_path, "yellow", dt.date(2019, month, 1))
+    place = header.index("congestion_surcharge")
+    assert sum(row[place] == "" for row in rows) / len(rows) == close(empty)
+
+
+def test_csv_is_written_in_row_groups_compressed_or_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "ROW_GROUP", 1_000)
+    month = dt.date(2020, 4, 1)
+    write_month(tmp_path / "a.csv", "green", month, 2_500)
+    write_month(tmp_path / "b.csv.gz", "green", month, 2_500)
+    rows = read_csv(tmp_path / "a.csv")
+    assert rows == read_csv(tmp_path / "b.csv.gz")
+    assert len(rows) == 2_501
+    assert [row[0] for row in rows].count("VendorID") == 1
+    assert (tmp_path / "b.csv.gz").stat().st_size < (tmp_path / "a.csv").stat().st_size / 2
+
+
+@pytest.mark.parametrize(
+    ("dataset", "month", "complaint"),
+    [
+        ("fhvhv", dt.date(2021, 6, 1), "no CSV copies"),
+        ("green", dt.date(2018, 12, 1), "2019-01 to 2021-07"),
+        ("yellow", dt.date(2021, 8, 1), "2019-01 to 2021-07"),
+    ],
+)
+def test_csv_refuses_what_was_never_copied(tmp_path, dataset, month, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        write_month(tmp_path / "file.csv", dataset, month, 10)
+    assert list(tmp_path.iterdir()) == []
+
+
 # ---- the command, and what is refused -----------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("dataset", "month", "first"),
     [
-        ("yellow", dt.date(2010, 12, 1), "2011-01"),
+        ("yellow", dt.date(2008, 12, 1), "2009-01"),
         ("green", dt.date(2013, 12, 1), "2014-01"),
         ("fhv", dt.date(2014, 12, 1), "2015-01"),
         ("fhvhv", dt.date(2019, 1, 1), "2019-02"),
@@ -685,13 +1005,22 @@ def test_command_writes_months(run, tmp_path):
     assert all(pq.read_metadata(path).num_rows == 50 for path in folder.iterdir())
 
 
+def test_command_writes_csv(run, tmp_path):
+    options = ["--dataset", "fhv", "--month", "2020-01", "--rows", 50, "--format", "csv"]
+    assert run(*options, tmp_path).exit_code == 0
+    (path,) = tmp_path.iterdir()
+    assert path.name == "fhv_tripdata_2020-01.csv.gz"
+    assert len(read_csv(path)) == 51
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
         (["--dataset", "red", "--month", "2023-01"], "green"),
         (["--dataset", "green", "--month", "2023-13"], "YYYY-MM"),
         (["--dataset", "green", "--month", "2023-02", "--to", "2023-01"], "before"),
-        (["--dataset", "yellow", "--month", "2009-01"], "2011-01"),
+        (["--dataset", "yellow", "--month", "2008-12"], "2009-01"),
+        (["--dataset", "fhvhv", "--month", "2021-06", "--format", "csv"], "CSV"),
     ],
 )
 def test_command_tells_mistakes_in_one_line(run, tmp_path, options, complaint):

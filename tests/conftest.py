@@ -1,5 +1,6 @@
 """What tests share: one throwaway Postgres a session, schemas and folders of its own a test."""
 
+import functools
 import itertools
 import os
 import shutil
@@ -203,6 +204,21 @@ def server() -> Iterator[Path]:
         local_server.stop(local_dir)
         shutil.rmtree(local_server.socket_dir(local_dir), ignore_errors=True)
         shutil.rmtree(local_dir)
+
+
+@pytest.fixture(scope="session")
+def new_database() -> Callable[..., Any]:
+    """Makes empty databases of Google's own SQL engine; `executes=True` for more than analysis."""
+    try:
+        from tests.googlesql.engine import Engine
+        from tests.googlesql.scripts import Database
+    except ImportError as error:
+        reason = f"Google's SQL engine is missing, so no statement is analyzed: {error}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    engine = Engine(PROJECT_DIR / ".local" / "googlesql")
+    return functools.partial(Database, engine, "p")
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ import pytest
 from loader.embedded import local_server
 from loader.settings import PROJECT_DIR
 from tests import forks
+from tests.emulator.rig import PROJECT
 
 _DATA = Path(os.environ.get("TLC_TEST_DATA") or PROJECT_DIR.parent / "shared" / "data")
 #: The folder of real files (trip-data/, republished/, facts/), for parametrized tests, which are
@@ -218,7 +219,7 @@ def new_database() -> Callable[..., Any]:
             pytest.fail(reason)
         pytest.skip(reason)
     engine = Engine(PROJECT_DIR / ".local" / "googlesql")
-    return functools.partial(Database, engine, "p")
+    return functools.partial(Database, engine, PROJECT)
 
 
 @pytest.fixture(scope="session")

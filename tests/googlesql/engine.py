@@ -7,7 +7,7 @@ It has BigQuery's parser and analyzer, and a reference implementation that execu
 import ctypes
 import datetime as dt
 import fcntl
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -80,12 +80,12 @@ class Names:
     Attributes:
         tables: by name, which is one word.
         variables: of the script: type and value by name.
-        parameters: of the query: name, type and value; without a name they are positional.
+        parameters: of the query: likewise.
     """
 
     tables: Mapping[str, Table] = field(default_factory=dict)
     variables: Mapping[str, tuple[TypeProto, ValueProto]] = field(default_factory=dict)
-    parameters: Iterable[tuple[str | None, TypeProto, ValueProto]] = ()
+    parameters: Mapping[str, tuple[TypeProto, ValueProto]] = field(default_factory=dict)
 
     def catalog(self) -> SimpleCatalogProto:
         catalog = SimpleCatalogProto(name="bigquery")
@@ -111,12 +111,8 @@ class Names:
             error_message_mode=options_pb2.ERROR_MESSAGE_ONE_LINE,
             prune_unused_columns=False,
         )
-        for name, kind, _ in self.parameters:
-            if name:
-                options.query_parameters.add(name=name, type=kind)
-            else:
-                options.parameter_mode = options_pb2.PARAMETER_POSITIONAL
-                options.positional_query_parameters.append(kind)
+        for name, (kind, _) in self.parameters.items():
+            options.query_parameters.add(name=name, type=kind)
         return options
 
 
@@ -208,7 +204,7 @@ def _with_rows(kind: type[Message], sql: str, names: Names) -> Any:
             cells = data.row.add(cell=row).cell
             if table.has_places:
                 cells.add(int64_value=place)
-    for name, _, value in names.parameters:
+    for name, (_, value) in names.parameters.items():
         request.params.add(name=name, value=value)
     return request
 

@@ -48,14 +48,17 @@ class Jobs:
             ]
             table.rows = list(map(list, zip(*values, strict=True)))
 
+    def run(self, database: Database, job: dict[str, Any]) -> list[tuple]:
+        """Run a query."""
+        return database.run(job["sql"], _parameters_of(job), job["dataset"])
 
-def parameters_of(job: dict[str, Any]) -> list[tuple[str | None, TypeProto, ValueProto]]:
-    """Return a query's parameters as the engine takes them."""
-    found = []
-    for parameter in job["parameters"]:
-        name = parameter["parameterType"]["type"]
-        kind, text = type_of(name), parameter["parameterValue"].get("value")
-        found.append((parameter.get("name"), kind, value_of(kind, text and _parsed(name, text))))
+
+def _parameters_of(job: dict[str, Any]) -> dict[str, tuple[TypeProto, ValueProto]]:
+    found = {}
+    for place, parameter in enumerate(job["parameters"], 1):
+        name, text = parameter["parameterType"]["type"], parameter["parameterValue"].get("value")
+        value = value_of(type_of(name), text and _parsed(name, text))
+        found[parameter.get("name") or f"p{place}"] = type_of(name), value
     return found
 
 
@@ -76,7 +79,7 @@ def refused(jobs: Jobs, database: Database) -> list[str]:
             continue
         before = set(database.tables)
         try:
-            database.run(job["sql"], parameters_of(job), job["dataset"])
+            jobs.run(database, job)
         except Refused as error:
             node = _NODE.search(job["sql"])
             found.append(f"{node[1] if node else 'the loader, dlt or a test'}: {error}")

@@ -5,7 +5,7 @@ variables, IF, RAISE, transactions, and the rules of BigQuery that are not of it
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from google.protobuf.message import Message
@@ -17,6 +17,7 @@ from tests.googlesql.engine import Engine, Names, Row, Table, python_of, type_of
 
 _TEMPORARY = 2  # ResolvedCreateStatementEnums.CREATE_TEMP
 _IF_NOT_EXISTS = 3  # ResolvedCreateStatementEnums.CREATE_IF_NOT_EXISTS
+_DML = {f"ast_{kind}_statement_node": kind for kind in ("insert", "update", "delete")}
 _TABLE_NAMES = {"target_path", "name", "path"}  # of a statement, in the parse tree
 #: Of every dataset; the columns that anybody asks for.
 _INFORMATION_SCHEMA = {
@@ -53,14 +54,14 @@ class Database:
     def run(
         self,
         script: str,
-        parameters: Sequence[tuple[str | None, TypeProto, ValueProto]] = (),
+        parameters: Mapping[str, tuple[TypeProto, ValueProto]] | None = None,
         dataset: str | None = None,
     ) -> list[tuple]:
         """Run a script.
 
         Args:
             script: one statement or more.
-            parameters: of the query.
+            parameters: of the query: type and value by name; of positional ones, p1 is the first.
             dataset: of names that have none.
 
         Returns:
@@ -70,7 +71,7 @@ class Database:
             Refused: when BigQuery wouldn't take it, with the statement.
             Raised: when the script raises; an open transaction is rolled back.
         """
-        self._parameters, self._dataset = parameters, dataset
+        self._parameters, self._dataset = parameters or {}, dataset
         self._variables: dict[str, tuple[TypeProto, ValueProto]] = {}
         self._before: dict[str, Table] | None = None  # of an open transaction
         self._temporary: set[str] = set()
@@ -136,15 +137,17 @@ class Database:
             if self.executes:
                 raise Raised(value.string_value)
         elif kind == "ast_begin_statement_node":
-            self._analyze(text)
             self._before = {name: copy.copy(table) for name, table in self.tables.items()}
         elif kind == "ast_commit_statement_node":
-            self._analyze(text)
             if self._before is None:
                 raise Refused("no transaction is open")
             self._before = None
+        elif kind == "ast_query_statement_node" and self.executes:
+            self._last = self._query(text)
+        elif kind in _DML and self.executes:
+            self._modify(_DML[kind], text)
         else:
-            self._run_sql(node, script, text)
+            self._define(node, script, text)
 
     def _declare(self, node: Message, script: bytes) -> None:
         kind, value = None, ValueProto()
@@ -157,7 +160,8 @@ class Database:
 
     # ---- Statements ----------------------------------------------------------------------------
 
-    def _run_sql(self, node: Message, script: bytes, text: str) -> None:
+    def _define(self, node: Message, script: bytes, text: str) -> None:
+        """Analyze a statement; when it is DDL, do it."""
         resolved_kind, resolved = self._analyze(text)
         kind = resolved_kind.removeprefix("resolved_").removesuffix("_stmt_node")
         is_temporary = (
@@ -172,12 +176,8 @@ class Database:
         ):
             raise Refused("DDL of a permanent table within a transaction")
         match kind:
-            case "query":
-                if self.executes:
-                    self._last = self._query(text)
-            case "insert" | "update" | "delete":
-                if self.executes:
-                    self._modify(kind, text)
+            case "query" | "insert" | "update" | "delete":
+                pass
             case "merge":
                 # The engine executes no MERGE: dbt's into the ledger finds no row to merge.
                 rows = _text(node.table_expression, script)
@@ -265,8 +265,15 @@ class Database:
         last part as the alias that it has without one.
         """
         script = text.encode()
-        edits, used = [], []
-        for path, alias in _table_names(self._parse(text)):
+        (statement,) = self._parse(text).statement_list
+        # The engine executes no positional parameters.
+        edits = [
+            (*_range(node), f"@p{node.position}")
+            for node in _nodes(statement)
+            if node.DESCRIPTOR.name == "ASTParameterExprProto" and node.position
+        ]
+        used = []
+        for path, alias in _table_names(statement):
             parts = [part for name in path.names for part in name.id_string.split(".")]
             name = self._full_name(parts)
             if "INFORMATION_SCHEMA" in parts:
@@ -296,9 +303,8 @@ class Database:
         return ".".join(parts if has_project else [self._project, *parts])
 
 
-def _table_names(statements: Message) -> Iterator[tuple[Message, bool]]:
+def _table_names(any_statement: Message) -> Iterator[tuple[Message, bool]]:
     """Find the names of tables in a statement: path, and whether it should get an alias."""
-    (any_statement,) = statements.statement_list
     kind, statement = _unwrapped(any_statement)
     has_alias = "alias" not in statement.DESCRIPTOR.fields_by_name or statement.HasField("alias")
     for base in _bases(statement) if kind != "ast_create_schema_statement_node" else ():

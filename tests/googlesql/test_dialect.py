@@ -78,9 +78,9 @@ ANSWERED = {
     "create temp table t as select 1 as a; insert into t (a) values (2), (3), (4);"
     " update t set a = s.b from (select 4 as b, 2 as c) as s where t.a = s.c;"
     " delete from t where a = 3; select a from t order by a": [(1,), (4,), (4,)],
-    "create table d.t (a int64, b string); insert into `p.d.t` (b, a) values ('x', 1);"
+    "create table d.t (a int64, b string); insert into `local.d.t` (b, a) values ('x', 1);"
     " create view d.v as select t.a + 1 as a from d.t; delete from d.t where t.a = 2;"
-    " select v.a, c.b from `p`.d.v inner join p.d.t as c on c.a + 1 = v.a": [(2, "x")],
+    " select v.a, c.b from `local`.d.v inner join local.d.t as c on c.a + 1 = v.a": [(2, "x")],
     "declare a, b int64 default 2; if a = b then set a = 3; else set a = 4; end if; select a, b": [
         (3, 2)
     ],

@@ -341,7 +341,7 @@ def test_what_is_missing_is_said_in_one_line(on_bigquery):
 
 
 def test_google_accepts_every_statement(on_bigquery, rig, new_database):
-    """All SQL that the tests above sent, and that of dbt's tests, by Google's own analyzer."""
+    """Stays the last: it analyzes what the tests above sent, and what dbt's own tests send."""
     database = new_database()
     from tests.googlesql import jobs
 

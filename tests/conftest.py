@@ -1,5 +1,6 @@
 """What tests share: one throwaway Postgres a session, schemas and folders of its own a test."""
 
+import functools
 import itertools
 import os
 import shutil
@@ -17,6 +18,7 @@ import pytest
 from loader.embedded import local_server
 from loader.settings import PROJECT_DIR
 from tests import forks
+from tests.emulator.rig import PROJECT
 
 _DATA = Path(os.environ.get("TLC_TEST_DATA") or PROJECT_DIR.parent / "shared" / "data")
 #: The folder of real files (trip-data/, republished/, facts/), for parametrized tests, which are
@@ -203,6 +205,21 @@ def server() -> Iterator[Path]:
         local_server.stop(local_dir)
         shutil.rmtree(local_server.socket_dir(local_dir), ignore_errors=True)
         shutil.rmtree(local_dir)
+
+
+@pytest.fixture(scope="session")
+def new_database() -> Callable[..., Any]:
+    """Makes empty databases of Google's own SQL engine; `executes=True` for more than analysis."""
+    try:
+        from tests.googlesql.engine import Engine
+        from tests.googlesql.scripts import Database
+    except ImportError as error:
+        reason = f"Google's SQL engine is missing, so no statement is analyzed: {error}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    engine = Engine(PROJECT_DIR / ".local" / "googlesql")
+    return functools.partial(Database, engine, PROJECT)
 
 
 @pytest.fixture(scope="session")

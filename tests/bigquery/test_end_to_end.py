@@ -338,3 +338,13 @@ def test_what_is_missing_is_said_in_one_line(on_bigquery):
     process = on_bigquery.loader("status", TLC_BUCKET="s3://somewhere")
     assert process.returncode == 2
     assert process.stderr.count("\n") == 1
+
+
+def test_google_accepts_every_statement(on_bigquery, rig, new_database):
+    """Stays the last: it analyzes what the tests above sent, and what dbt's own tests send."""
+    database = new_database()
+    from tests.googlesql import jobs
+
+    succeeded(on_bigquery.dbt("test", DBT_EXCLUDE_RESOURCE_TYPES=""))
+    refused = jobs.refused(jobs.Jobs(rig.jobs), database)
+    assert not refused, "\n\n".join(refused)

@@ -47,11 +47,13 @@ class Rig:
         bigquery_url: of the BigQuery emulator.
         storage_url: of the Cloud Storage emulator.
         env: what a client needs in its environment to reach both, and nothing of Google's.
+        jobs: folder of what the BigQuery emulator ran, in order (see `serve_bigquery.py`).
     """
 
     bigquery_url: str
     storage_url: str
     env: dict[str, str]
+    jobs: Path
 
 
 def missing() -> str | None:
@@ -151,6 +153,7 @@ def _start(emulators: Path, data: Path, servers: ExitStack) -> Rig:
             [
                 str(emulators / "bin" / "python"),
                 str(_LAUNCHER),
+                str(data / "jobs"),
                 "--host=127.0.0.1",
                 f"--port={_port(bigquery)}",
                 f"--grpc-port={_port(grpc)}",
@@ -179,6 +182,7 @@ def _start(emulators: Path, data: Path, servers: ExitStack) -> Rig:
             "NO_PROXY": "127.0.0.1",
             "no_proxy": "127.0.0.1",
         },
+        jobs=data / "jobs",
     )
 
 

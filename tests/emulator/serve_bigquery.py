@@ -4,13 +4,21 @@ It runs in the emulator's own environment (group `emulator` of pyproject.toml), 
 project's: no client is patched, and what the tests run is the code that talks to the real service.
 """
 
+import itertools
+import json
 import sys
+import threading
+from pathlib import Path
 
 from local_bigquery import cli
 from local_bigquery.engine import database
-from local_bigquery.jobs import query
+from local_bigquery.jobs import query, runner
 from local_bigquery.sql import script
+from pyarrow import parquet
 from sqlglot import exp
+
+#: Loads of more rows are recorded in part: nobody runs them again.
+_MOST_ROWS = 5_000
 
 
 def report_ctas_target() -> None:
@@ -74,9 +82,55 @@ def keep_tables_in_memory() -> None:
     database.projects = lambda: sorted(database._attached)
 
 
+def record_jobs(folder: Path) -> None:
+    """Write each job to `jobs.jsonl`, for tests that ask Google's own engine (tests/zetasql).
+
+    A query is written as text with its parameters, and the error that it ended with; a load as the
+    table, and the file of its content after the load.
+    """
+    folder.mkdir()
+    jobs, lock = (folder / "jobs.jsonl").open("a"), threading.Lock()
+    execute, load, numbers = query.execute, runner.HANDLERS["load"], itertools.count(1)
+
+    def record(**job):
+        with lock:
+            print(json.dumps(job), file=jobs, flush=True)
+
+    def execute_recorded(cur, project_id, job_id, config, *args, **kwargs):
+        error = None
+        try:
+            return execute(cur, project_id, job_id, config, *args, **kwargs)
+        except Exception as raised:
+            error = str(raised)
+            raise
+        finally:
+            default = config.defaultDataset
+            record(
+                sql=config.query,
+                parameters=[parameter.dump() for parameter in config.queryParameters or []],
+                dataset=default and default.datasetId,
+                error=error,
+            )
+
+    def load_recorded(cur, config, upload):
+        statistics = load(cur, config, upload)
+        table = config.destinationTable
+        names = (table.projectId, table.datasetId, table.tableId)
+        rows = f"select * from {database.quote(*names)} limit {_MOST_ROWS}"
+        file = folder / f"{next(numbers)}.parquet"
+        # DuckDB's own writer takes -0.0 and 0.0 for the same entry of a dictionary.
+        parquet.write_table(cur.sql(rows).to_arrow_table(), file, use_dictionary=False)
+        record(table=".".join(names), file=file.name)
+        return statistics
+
+    query.execute = execute_recorded
+    runner.HANDLERS["load"] = load_recorded
+
+
 if __name__ == "__main__":
     forget_pandas()
     keep_tables_in_memory()
     report_ctas_target()
     set_from_struct()
-    cli.main(sys.argv[1:])
+    record_jobs(Path(sys.argv[1]))
+    cli.main(sys.argv[2:])

@@ -37,7 +37,7 @@ from tests.cdn import Cdn, stall
 from tests.conftest import Workspace, clean_env
 from tests.exact import assert_same, expected, landed, stored
 
-DATASETS = ("yellow", "green")
+DATASETS = ("yellow", "green", "fhv", "fhvhv")
 STOCKED, NEW = ("2023-01", "2023-02"), "2023-03"
 ROWS = 1_500
 Key = tuple[str, str]

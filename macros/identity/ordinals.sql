@@ -1,35 +1,44 @@
-{#- The models give each row the id of ordinal 1. A few rows of a month share a key, and thus an id:
-    the later ones are given theirs when the month is built. Numbering in the model would sort the
-    whole month by its text, or read it three times. -#}
+{#- The models give each row the id of ordinal 1. Rows that share a key share that id, and are numbered
+    when the month is built. Few do in most months: then the loader says which to look at, and these
+    alone are numbered, after the month is built. Else a window numbers all rows as they are built. -#}
+{% macro numbered_rows(dataset, model_sql) %}
+    select
+        {%- for column in model.columns %}
+        {%- if column == 'unique_row_id' %}
+        case
+            when ordinal = 1 then unique_row_id
+            else {{ row_id(row_key(dataset), 'ordinal') }}
+        end as unique_row_id
+        {%- else %}
+        {{ adapter.quote(column) }}
+        {%- endif %}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from (
+        select
+            model.*,
+            {{ ordinal(dataset) }} as ordinal
+        from ({{ model_sql }}) as model
+    ) as numbered
+{% endmacro %}
+
+
 {% macro number_repeated_keys(built, dataset, version) %}
     {{ return(adapter.dispatch('number_repeated_keys', 'nyc_tlc')(built, dataset, version)) }}
 {% endmacro %}
 
-{#- The loader says which rows to look at, if the version was landed by one that does. Else they are
-    found by their id, in ten times the time: its hash is sorted in less than the id.
-    Their places are kept in a table that doesn't outlive the transaction; no temporary one, which
+{#- The rows' places are kept in a table that doesn't outlive the transaction; no temporary one, which
     parallel workers can't make. -#}
 {% macro default__number_repeated_keys(built, dataset, version) %}
-    {%- set shared = built.incorporate(path={'identifier': built.identifier ~ '_shared'}) -%}
-    {%- call statement('shared') -%}
-        create table {{ shared }} as
+    {%- set repeated = built.incorporate(path={'identifier': built.identifier ~ '_repeated'}) -%}
+    {%- call statement('repeated') -%}
+        create table {{ repeated }} as
         select ctid as place
         from {{ built }}
-        where
-            {%- if version.names_repeated_rows %}
-            file_row in (
-                select cast(unnest(string_to_array(shared_rows, ',')) as integer)
-                from {{ source('tlc_raw', 'month_files') }}
-                where load_id = '{{ version.load_id }}'
-            )
-            {%- else %}
-            uuid_hash_extended(unique_row_id, 0) in (
-                select uuid_hash_extended(unique_row_id, 0)
-                from {{ built }}
-                group by 1
-                having count(*) > 1
-            )
-            {%- endif %}
+        where file_row in (
+            select cast(unnest(string_to_array(shared_rows, ',')) as integer)
+            from {{ source('tlc_raw', 'month_files') }}
+            where load_id = '{{ version.load_id }}'
+        )
     {%- endcall -%}
     {%- call statement('number') -%}
         -- a few rows, found by their place
@@ -41,11 +50,11 @@
                 ctid as place,
                 {{ ordinal(dataset) }} as ordinal
             from {{ built }}
-            where ctid = any(array(select shared.place from {{ shared }} as shared))
+            where ctid = any(array(select repeated.place from {{ repeated }} as repeated))
         ) as numbered
         where trips.ctid = numbered.place and numbered.ordinal > 1;
         set local enable_nestloop = off;
-        drop table {{ shared }}
+        drop table {{ repeated }}
     {%- endcall -%}
 {% endmacro %}
 

@@ -85,14 +85,17 @@
 
     {#- The month is built beside the table, in the same transaction as all that follows: nothing
         of it is left when the transaction ends early. -#}
-    {%- call statement('build') -%}
-        create table {{ built }} as
+    {%- set rows_sql -%}
         select
             {%- for column in model.columns %}
             {{ adapter.quote(column) }}{{ ',' if not loop.last }}
             {%- endfor %}
         from ({{ model_sql }}) as model
         where file_month = date '{{ month }}'
+    {%- endset -%}
+    {%- call statement('build') -%}
+        create table {{ built }} as
+        {{ rows_sql if version.names_repeated_rows else numbered_rows(dataset, rows_sql) }}
     {%- endcall -%}
     {%- set rows = load_result('build').response.rows_affected -%}
     {%- if rows != version.landed_rows -%}
@@ -102,7 +105,9 @@
             ~ " --month " ~ month[:7]
         ) }}
     {%- endif -%}
-    {%- do number_repeated_keys(built, dataset, version) -%}
+    {%- if version.names_repeated_rows -%}
+        {%- do number_repeated_keys(built, dataset, version) -%}
+    {%- endif -%}
     {%- do create_indexes(built) -%}
     {%- set unchanged, before = compare_versions(built, partition) -%}
 

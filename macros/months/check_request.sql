@@ -34,6 +34,6 @@
         | selectattr('dataset', 'in', datasets) | selectattr('has_raw_rows') | rejectattr('is_merged')
         | rejectattr('suspect') | list -%}
     {%- if not (months or to_merge or flags.FULL_REFRESH) and flags.WHICH != 'test' -%}
-        {%- do log("every landed month of " ~ datasets | join(' and ') ~ " is merged: nothing to do", info=true) -%}
+        {%- do log("every landed month of " ~ datasets | join(', ') ~ " is merged: nothing to do", info=true) -%}
     {%- endif -%}
 {% endmacro %}

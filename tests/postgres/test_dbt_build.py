@@ -32,7 +32,7 @@ def test_a_month_that_is_merged_and_dropped_is_nothing_to_do_and_can_be_tested(w
 
     for options, said in (
         (month, "green 2023-01: merged already, and its raw rows are dropped: nothing to do"),
-        ((), "every landed month of green and yellow is merged: nothing to do"),
+        ((), "every landed month of fhv, fhvhv, green, yellow is merged: nothing to do"),
     ):
         assert said in succeeded(workspace.dbt("build", *options, **ALL_TESTS)).stdout
     assert scans(workspace) == before

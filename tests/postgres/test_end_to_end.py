@@ -7,6 +7,7 @@ import json
 import math
 import random
 import uuid
+from collections import Counter
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
@@ -134,7 +135,7 @@ for options in json.loads(sys.argv[1]):
 def history(new_workspace, files) -> Workspace:
     """All of MONTHS and ODD, landed and then merged by one build a dataset."""
     workspace = new_workspace()
-    for dataset in ("yellow", "green"):
+    for dataset in BREAKS:
         months = [month for d, month in MONTHS if d == dataset]
         months += [ODD] if dataset == "green" else []
         loads = [
@@ -167,14 +168,15 @@ def test_the_warehouse_counts_and_adds_up_as_the_file_does(history, files, datas
     kinds = columns_of(dataset)
     money = [name for name, kind in kinds.items() if kind == pa.float64()]
     times = ["pickup_datetime", "dropoff_datetime"]
+    wanted_of_server = [
+        "count(*)",
+        *(f"count(*) - count({name})" for name in kinds),
+        *(f"coalesce(sum({name}::numeric), 0)" for name in money),
+        *(f"min({name}), max({name})" for name in times),
+    ]
     ((rows, *values),) = history.query(
-        "select count(*),"
-        + ",".join(f"count(*) - count({name})" for name in kinds)
-        + ","
-        + ",".join(f"coalesce(sum({name}::numeric), 0)" for name in money)
-        + ","
-        + ",".join(f"min({name}), max({name})" for name in times)
-        + f" from {history.tlc}.{dataset}_tripdata where file_month = '{month}-01'"
+        f"select {', '.join(wanted_of_server)}"
+        f" from {history.tlc}.{dataset}_tripdata where file_month = '{month}-01'"
     )
     assert rows == wanted.num_rows
     nulls = dict(zip(kinds, values, strict=False))
@@ -184,6 +186,36 @@ def test_the_warehouse_counts_and_adds_up_as_the_file_does(history, files, datas
         assert float(total) == pytest.approx(in_file, rel=0, abs=0.005), name
     extremes = [pc.min_max(wanted[name]).as_py() for name in times]
     assert values[-4:] == [extreme[end] for extreme in extremes for end in ("min", "max")]
+
+
+def test_app_trips_describe_each_trip_once_and_flag_what_is_odd(history, files):
+    """Compare the mart's counts with the files."""
+    for dataset, month in [key for key in MONTHS if key[0].startswith("fhv")]:
+        wanted = expected(files / file_name(dataset, parse_month(month)), dataset).to_pylist()
+        keys = Counter(tuple(row[name] for name in KEYS[dataset]) for row in wanted)
+        zones = [{row["pickup_location_id"], row["dropoff_location_id"]} for row in wanted]
+        requests = [row.get("request_datetime") or row["pickup_datetime"] for row in wanted]
+        negative = [(row.get("base_passenger_fare") or 0) < 0 for row in wanted]
+        negative_pay = [(row.get("driver_pay") or 0) < 0 for row in wanted]
+        companies = {"HV0002": "Juno", "HV0003": "Uber", "HV0004": "Via", "HV0005": "Lyft"}
+        ((*counts,),) = history.query(
+            "select count(*), count(distinct unique_row_id), sum(is_repeat::int),"
+            " sum(is_unknown_zone::int), sum(is_pickup_before_request::int),"
+            " sum(is_negative_amount::int),"
+            " coalesce(sum((company = any(%s))::int) filter (where hvfhs_license_num > ''), 0)"
+            f" from {history.prefix}tlc_marts.app_trips"
+            f" where dataset = '{dataset}' and file_month = '{month}-01'",
+            list(companies.values()),
+        )
+        assert counts == [
+            len(wanted),
+            len(wanted),
+            len(wanted) - len(keys),
+            sum(bool(found & {264, 265, None}) for found in zones),
+            sum(row["pickup_datetime"] < at for row, at in zip(wanted, requests, strict=True)),
+            sum(map(max, negative, negative_pay)),
+            sum(row.get("hvfhs_license_num") in companies for row in wanted),
+        ], (dataset, month)
 
 
 def test_whole_months_have_the_rows_that_tlc_counts(history):

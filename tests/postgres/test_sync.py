@@ -24,7 +24,7 @@ def test_nothing_published_is_nothing_new(in_process, workspace):
 def test_all_datasets_are_looked_at_and_the_window_may_be_given(in_process, workspace):
     options = ("--since", "2023-11", "--to", "2024-01", "--source", workspace.source)
     code, stdout, _ = in_process("sync", *options, TLC_TODAY="2024-03-10")
-    assert (code, stdout) == (0, "nothing new: 6 months looked at, 6 not yet published\n")
+    assert (code, stdout) == (0, "nothing new: 12 months looked at, 12 not yet published\n")
 
 
 def test_a_blocked_source_is_told_as_such_and_not_asked_on(in_process, cdn, tmp_path):

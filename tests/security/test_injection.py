@@ -264,7 +264,7 @@ def test_whatever_vars_hold_only_months_and_datasets_get_through(variables):
         assert "--vars: " in str(refused)
         return
     assert set(variables) <= {"month", "months", "dataset"}
-    assert set(asked_for) <= {"yellow", "green"}
+    assert set(asked_for) <= {"fhv", "fhvhv", "green", "yellow"}
     asked = variables.get("months") or [variables.get("month")]
     assert months == sorted({f"{month}-01" for month in asked if month is not None})
     for month in months:
@@ -276,7 +276,7 @@ def test_vars_that_are_right_get_through():
     found = macros({"dataset": "green", "months": ["2023-02", "2023-01", "2023-02"]})
     assert found["requested_months"]() == ["2023-01-01", "2023-02-01"]
     assert found["requested_datasets"]() == ["green"]
-    assert macros({})["requested_datasets"]() == ["green", "yellow"]
+    assert macros({})["requested_datasets"]() == ["fhv", "fhvhv", "green", "yellow"]
 
 
 @pytest.mark.parametrize("prefix", ['x"; drop schema public cascade; --', "x\n"])

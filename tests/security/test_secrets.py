@@ -88,6 +88,8 @@ def test_a_password_and_a_token_are_nowhere(workspace_with_password, cdn):
     workspace = workspace_with_password
     path = cdn.folder / "green_tripdata_2023-01.parquet"
     write_month(path, "green", dt.date(2023, 1, 1), 40)
+    # What doctor looks for.
+    write_month(cdn.folder / "fhv_tripdata_2023-01.parquet", "fhv", dt.date(2023, 1, 1), 1)
     source = secret_source(cdn)
     said = []
 

@@ -96,7 +96,7 @@
     {%- if lost -%}
         {{ exceptions.raise_compiler_error(
             "--full-refresh: the raw rows of " ~ dataset ~ " are dropped for " ~ lost | join(', ')
-            ~ "; land these months again with --keep-raw, or leave --full-refresh out"
+            ~ "; land these months again, with nyc-tlc run … --force --keep-raw, or leave --full-refresh out"
         ) }}
     {%- endif -%}
     {{ return(chosen) }}

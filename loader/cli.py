@@ -71,7 +71,7 @@ AllowEmptyOption = Annotated[
     bool, typer.Option("--allow-empty", help="take a file with zero rows, which is refused")
 ]
 ForceOption = Annotated[
-    bool, typer.Option("--force", help="land and merge anew, even what is unchanged")
+    bool, typer.Option("--force", help="land and merge again, even what is unchanged")
 ]
 SummaryOption = Annotated[
     Path | None,
@@ -231,7 +231,7 @@ def sync(
     summary: SummaryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find what is newly published or published anew, and run it: what a schedule calls.
+    """Find what is newly published or republished, and run it: what a schedule calls.
 
     One request a month, one after the other. Months are run oldest first, as `run` does them; that
     some are not published yet is normal, and that there is nothing new, too.
@@ -338,7 +338,7 @@ def available(
     target: TargetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show which months the source has, and how each stands in the warehouse.
+    """Show which months the source has, and the state of each in the warehouse.
 
     One request a month. TLC publishes about two months after a month ends.
     """
@@ -392,8 +392,8 @@ def mirror(
 ) -> None:
     """Copy published files, byte for byte, to a folder or a bucket.
 
-    Several at once, each verified. What is there unchanged is left alone; what was published anew
-    is replaced; a run that was cut off goes on. DEST then serves as --source.
+    Several at once, each verified. An unchanged copy is left alone, and a republished file replaces
+    its copy; run again to resume. DEST then serves as --source.
     """
     months = _months(dataset, month, to)
     settings = load_settings(None, source)

@@ -26,7 +26,7 @@ def printable(text: str) -> str:
 
 
 class LoaderError(Exception):
-    """A failure told to the user in one line: what is wrong, where, and what to do."""
+    """A failure, reported in one line: what is wrong, where, and what to do."""
 
     exit_code = 1
 

@@ -3,7 +3,7 @@
 The command works in a thread of its own, so that the main thread can take a signal whatever the
 work waits for: the source, a lock, a query, or dlt, which makes an error of its own of a
 KeyboardInterrupt. Nothing is unwound: a command may be killed at any moment and leaves nothing
-half-done, so all there is to do is to tell the user, dbt, and who waits for a lock.
+half-done, so all that is left is to inform the user, dbt, and whoever waits for a lock.
 """
 
 import logging
@@ -25,7 +25,7 @@ def run(command: Callable[[], None]) -> None:
     Args:
         command: what to run, in another thread. A second signal kills it.
     """
-    # nohup and a shell's & make a process ignore signals, which it then goes on ignoring.
+    # nohup and a shell's & make a process ignore signals, which stays so.
     caught = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, _stop) for number in caught}
     try:
@@ -41,7 +41,7 @@ def at_stop(do: Callable[[], None]) -> Iterator[None]:
     """Have something done should the command be stopped meanwhile.
 
     Args:
-        do: what to do, in the main thread, while the work still goes on in others. What was
+        do: what to do, in the main thread, while other threads still work. What was
             registered first is done first.
     """
     _at_stop.append(do)

@@ -24,14 +24,14 @@ class Stage:
         self._bar = (bars, bars.add_task(label, total=total, figures="")) if bars else None
 
     def set(self, done: int, figures: str | None = None) -> None:
-        """Tell how much is done so far, in the stage's unit; `figures` says it in other words."""
+        """Set how much is done so far, in the stage's unit; `figures` shows it in other words."""
         self.done = done
         if self._bar:
             bars, task = self._bar
             bars.update(task, completed=done, figures=figures or _amount(done, self.unit))
 
     def add(self, amount: int) -> None:
-        """Tell that more is done."""
+        """Count more as done."""
         self.set(self.done + amount)
 
     def close(self) -> None:
@@ -46,7 +46,7 @@ StageMaker = Callable[[str], AbstractContextManager[Stage]]
 
 
 class Reporter:
-    """Says what goes on, on standard error, so that standard output stays for results.
+    """Reports progress on standard error; standard output is for results.
 
     Stages may run side by side, in several threads: a terminal shows all their bars at once.
     """
@@ -100,7 +100,7 @@ class Reporter:
             total: how much there is to do, if known.
 
         Yields:
-            The stage, to be told of progress.
+            The stage, which counts progress.
         """
         started = time.monotonic()
         with self._bar(f"{label}  {name}", unit, total) as stage:
@@ -181,14 +181,14 @@ def how_far(
         done: those that are done.
         what: what that means: done, landed, mirrored.
     """
-    told = []
+    parts = []
     if len(asked) > 1:
         names = f" ({name_months(done)})" if done else ""
-        told.append(f"{len(done)} of {len(asked)} months {what}{names}")
+        parts.append(f"{len(done)} of {len(asked)} months {what}{names}")
     if rest := [one for one in asked if one not in done]:
-        told.append(f"{name_months(rest)} not {what}, nothing half-done")
-        told.append("run the same command again to go on")
-    return f"stopped: {'; '.join(told) or what}"
+        parts.append(f"{name_months(rest)} not {what}, nothing half-done")
+        parts.append("run the same command again to go on")
+    return f"stopped: {'; '.join(parts) or what}"
 
 
 def _minutes(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""How a month stands, at the source and in the warehouse; and what a run did for it."""
+"""The state of a month, at the source and in the warehouse; and what a run did for it."""
 
 import datetime as dt
 from collections.abc import Collection
@@ -17,7 +17,7 @@ Warnings = dict[str, dict[str, int]]
 
 
 class State(StrEnum):
-    """How a month stands."""
+    """The state of a month."""
 
     ABSENT = "absent"
     NEW = "new"
@@ -48,14 +48,14 @@ class MonthState:
 
     @property
     def here(self) -> State:
-        """How the month stands in the warehouse: absent, landed, suspect or merged."""
+        """The state in the warehouse: absent, landed, suspect or merged."""
         if self.landed and (self.merged is None or self.merged.sha256 != self.landed.sha256):
             return State.SUSPECT if self.landed.suspect else State.LANDED
         return State.MERGED if self.merged else State.ABSENT
 
     @property
     def state(self) -> State:
-        """How the month stands, held against the source if that has it."""
+        """The state, compared with the source if that has the month."""
         if self.published is None:
             return self.here
         if self.here == State.ABSENT:
@@ -120,7 +120,7 @@ def current_versions(warehouse: Warehouse) -> dict[Month, FileVersion]:
 def read_states(
     warehouse: Warehouse, months: Collection[Month] | None = None
 ) -> dict[Month, MonthState]:
-    """Read how months stand in the warehouse.
+    """Read the states of months in the warehouse.
 
     Args:
         warehouse: the warehouse.
@@ -141,7 +141,7 @@ def read_states(
 
 
 def read_state(warehouse: Warehouse, dataset: str, month: dt.date) -> MonthState:
-    """Read how one month stands in the warehouse. Hold the month's lock.
+    """Read the state of one month in the warehouse. Hold the month's lock.
 
     Args:
         warehouse: the warehouse.

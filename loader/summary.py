@@ -19,7 +19,7 @@ _ALIGNED = "|:--|:--|--:|--:|--:|--:|--:|:--|"
 
 @dataclass
 class Summary:
-    """What there is to tell of a command.
+    """What a command did.
 
     Attributes:
         states: months that were looked at.

@@ -110,7 +110,7 @@ def compare(settings: Settings, warehouse: Warehouse, months: Iterable[Month]) -
         months: the months to look at.
 
     Returns:
-        How each one stands, in the same order.
+        Their states, in the same order.
 
     Raises:
         SourceError: when the source fails or blocks us; it is not asked any further.

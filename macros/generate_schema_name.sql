@@ -1,6 +1,6 @@
 {% macro generate_schema_name(custom_schema_name, node) -%}
     {%- set prefix = env_var('TLC_SCHEMA_PREFIX', '') -%}
-    {#- It goes into every statement, and dbt doesn't escape the names that it quotes. -#}
+    {#- The prefix is part of every statement, and dbt doesn't escape the names that it quotes. -#}
     {%- if not modules.re.fullmatch('[a-z][a-z0-9_]{0,20}|', prefix) -%}
         {{ exceptions.raise_compiler_error(
             "TLC_SCHEMA_PREFIX: use at most 21 lower-case letters, digits and _, a letter first"

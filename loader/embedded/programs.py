@@ -55,7 +55,7 @@ def _first_error(log: Path, offset: int) -> str:
     with log.open(errors="replace") as lines:
         lines.seek(offset)
         said = [line.strip() for line in lines if line.strip()]
-    # Clients that knock while it recovers are told off as FATAL too.
+    # During recovery, connection attempts also log FATAL.
     errors = [
         line
         for line in said

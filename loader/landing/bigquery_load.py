@@ -47,7 +47,7 @@ class BigQueryTarget:
         Args:
             pipeline: the dlt pipeline.
             schema: the raw tables.
-            stage: begins a stage, to be told of rows.
+            stage: begins a stage, which counts rows.
 
         Returns:
             The id of the load package.

@@ -1,4 +1,4 @@
-"""Conform: a month file's batches, cast and named by the contract. Nothing is changed unseen."""
+"""Conforms a month file: casts and names its batches by the contract. Refuses lossy casts."""
 
 import datetime as dt
 import json
@@ -59,7 +59,7 @@ class Conformer:
 
     @cached_property
     def mapping(self) -> dict[str, int]:
-        """Where in the file each contract column stands, for those that it has.
+        """Index in the file of each contract column that it has.
 
         Raises:
             FileRefusedError: when two columns of the file are one of the contract, or when a key
@@ -154,19 +154,20 @@ class Conformer:
         rows = 0
         self.cleaned.clear()
         with self._reading(), self._open() as file:
-            told = file.metadata.num_rows
+            in_footer = file.metadata.num_rows
             groups = range(file.metadata.num_row_groups)
-            if sum(file.metadata.row_group(group).num_rows for group in groups) != told:
+            if sum(file.metadata.row_group(group).num_rows for group in groups) != in_footer:
                 raise FileRefusedError(
-                    f"{self._label}: the footer says {told} rows, and its row groups another"
+                    f"{self._label}: the footer says {in_footer} rows, and its row groups another"
                     " number; get the file again"
                 )
             for batch in file.iter_batches(batch_size=BATCH_ROWS):
                 yield self._conform(batch, rows + 1)
                 rows += batch.num_rows
-            if rows != told:
+            if rows != in_footer:
                 raise FileRefusedError(
-                    f"{self._label}: {rows} rows where the footer says {told}; get the file again"
+                    f"{self._label}: {rows} rows where the footer says {in_footer};"
+                    " get the file again"
                 )
 
     @property

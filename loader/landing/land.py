@@ -34,7 +34,7 @@ def fetch_month(
 
     Args:
         settings: the settings.
-        state: how the month stands in the warehouse.
+        state: the month's state in the warehouse.
         reporter: where to show progress.
         allow_empty: accept a file with zero rows too.
 
@@ -74,7 +74,7 @@ def land_month(
     Args:
         settings: the settings.
         warehouse: the warehouse.
-        state: how the month stands in the warehouse.
+        state: the month's state in the warehouse.
         file: the month file; None when the source has the version that landed.
         reporter: where to show progress.
 

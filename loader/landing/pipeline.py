@@ -55,7 +55,7 @@ class _Target(Protocol):
         Args:
             pipeline: the dlt pipeline.
             schema: the raw tables.
-            stage: begins a stage, to be told of rows.
+            stage: begins a stage, which counts rows.
 
         Returns:
             The id of the load package.
@@ -115,7 +115,7 @@ def load_file(
         except (PipelineStepFailed, DatabaseException) as error:
             cause = _cause(error, label)
             if isinstance(cause, FileRefusedError):
-                # Nobody will ever want what was copied of it.
+                # What was copied of a refused file is of no use.
                 warehouse.discard_unfinished(dataset, month)
             raise cause from error
     shared = target.shared_rows
@@ -212,5 +212,5 @@ _POINTER = re.compile(r"\^|LINE [0-9]+: .*")
 def _last_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reasons = [line for line in lines if _REASON.fullmatch(line)]
-    told = reasons or [line for line in lines if not _POINTER.fullmatch(line)]
-    return told[-1] if told else type(error).__name__
+    found = reasons or [line for line in lines if not _POINTER.fullmatch(line)]
+    return found[-1] if found else type(error).__name__

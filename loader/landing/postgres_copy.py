@@ -72,7 +72,7 @@ class PostgresTarget:
         Args:
             pipeline: the dlt pipeline.
             schema: the raw tables.
-            stage: begins a stage, to be told of rows.
+            stage: begins a stage, which counts rows.
 
         Returns:
             The id of the load package.
@@ -138,7 +138,7 @@ class PostgresCopyClient(PostgresClient):
         statements = super()._get_table_update_sql(table_name, new_columns, generate_alter)
         names = {column["name"] for column in new_columns}
         if not generate_alter and names.issuperset(PARTITION_KEY):
-            # A part of a month is a partition: it appears and goes as a whole, without dead rows.
+            # A part of a month is a partition: attached and dropped as a whole, without dead rows.
             statements[0] += f" partition by range ({', '.join(PARTITION_KEY)})"
         return statements
 
@@ -288,7 +288,7 @@ class _CopyStream:
         encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
         yield encoder.write_header()
         while batches:
-            batch = batches.pop(0)  # its memory goes when it is copied
+            batch = batches.pop(0)  # its memory is freed when it is copied
             for first in range(0, batch.num_rows, _ENCODED_ROWS):
                 yield encoder.write_batch(batch.slice(first, _ENCODED_ROWS))
             on_rows(batch.num_rows)

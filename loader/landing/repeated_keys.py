@@ -1,9 +1,8 @@
-"""Rows of a file that may share their key, found as the file is read.
+"""Rows of a file that may share their key, found while the file is read.
 
-A few rows of a month share all seven key columns, and the merge numbers them. To find them, the
-warehouse would sort the ids of the whole month; here it takes a tenth of the work. The merge needs
-no more than a hint: what it is told too much does no harm, and what it isn't told makes two rows
-share an id, which the unique index refuses.
+A few rows of a month share all key columns, and the merge numbers them. To find them, the warehouse
+would sort the ids of the whole month; here it takes a tenth of the time. The list is a hint: false
+positives are harmless, and a row that is missing fails the unique index.
 """
 
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import pyarrow.compute as pc
 
 from loader.datasets import Column, Dataset
 
-#: More than that in a month is no hint any more: the merge looks for itself.
+#: Beyond this there is no list, and the merge numbers all rows.
 MAX_SHARED_ROWS = 100_000
 #: The hashes are sorted in slices, so that no second copy of them all is in memory.
 _SLICE_BITS = 3

@@ -1,4 +1,4 @@
-"""Brings month files here, whole and checked: streamed, resumable, never half a file accepted."""
+"""Downloads month files: streamed, resumed and checked. Half a file is never accepted."""
 
 import datetime as dt
 import hashlib
@@ -20,7 +20,7 @@ from loader.source.http import bad_status, describe, is_http, request
 from loader.source.published import PublishedFile, redact
 from loader.source.retries import TransientError, patiently
 
-#: Of a transfer, which goes on where it broke off: two minutes, if no attempt brings anything.
+#: Of a transfer, which resumes where it broke off: two minutes, if no attempt brings anything.
 ATTEMPTS = 8
 #: What a broken connection loses at most.
 CHUNK_BYTES = 64 * 1024
@@ -61,11 +61,11 @@ def fetch(
 ) -> LocalFile:
     """Bring a month file here and check it.
 
-    A file in a folder is read in place. A download that was broken off goes on where it stopped;
+    A file in a folder is read in place. A download that was broken off is resumed;
     a file that is here already, in the same version, is used without a request.
 
     Args:
-        file: what `find` told of it.
+        file: as `find` returned it.
         folder: where downloads go; created when missing.
         progress: called with the number of bytes that are here so far.
         allow_empty: take a file with zero rows too.
@@ -129,7 +129,7 @@ class _Part:
             self._etag_path.write_text(etag)
 
     def size_of(self, file: PublishedFile) -> int:
-        """Return how many bytes of this very version are here; what is of another goes."""
+        """Return how many bytes of this version are here; delete those of another."""
         with suppress(FileNotFoundError):
             size = self.path.stat().st_size
             if self._etag_path.read_text() == file.etag and size <= file.size:
@@ -213,8 +213,8 @@ class _HttpTransfer(_Transfer):
         self.part.begin(self.file.etag)
 
     def _check_continues(self, response: requests.Response, start: int) -> None:
-        told = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        fits = told and (int(told[1]), int(told[2])) == (start, self.file.size)
+        found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        fits = found and (int(found[1]), int(found[2])) == (start, self.file.size)
         if not fits or response.headers.get("ETag", self.file.etag) != self.file.etag:
             raise self._no_continuation()
 
@@ -322,7 +322,7 @@ def _check_parquet(path: Path, file: PublishedFile, allow_empty: bool) -> int:
     if rows == 0 and not allow_empty:
         raise FileRefusedError(
             f"{file.label}: an empty file, zero rows ({source}); run again when TLC has"
-            " published it anew, or with --allow-empty if the month is to be empty"
+            " republished it, or with --allow-empty if the month is to be empty"
         )
     return rows
 

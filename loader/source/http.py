@@ -16,7 +16,7 @@ from loader.months import file_name
 from loader.source.published import PublishedFile, label_of, redact
 from loader.source.retries import TransientError
 
-#: Months that TLC has published for certain: they tell "not published" from "blocked".
+#: Months that TLC has published for certain: they distinguish "not published" from "blocked".
 REFERENCE_MONTHS = (dt.date(2023, 1, 1), dt.date(2022, 1, 1))
 
 CONNECT_SECONDS = 10.0
@@ -148,7 +148,7 @@ def describe(response: requests.Response, dataset: str, month: dt.date, url: str
         The file's description.
 
     Raises:
-        SourceError: when the answer tells no length, without which no download can be checked.
+        SourceError: when the answer has no length, without which no download can be checked.
     """
     length = response.headers.get("Content-Length", "")
     if not _LENGTH.fullmatch(length):
@@ -202,7 +202,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _etag(text: str) -> str | None:
-    # It goes to files, to the warehouse and back to the server. One that can't be told is none.
+    # It is stored, and sent back to the server: treat a malformed one as missing.
     return text if text and text.isascii() and text.isprintable() and len(text) < 1000 else None
 
 

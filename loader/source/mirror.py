@@ -266,7 +266,7 @@ def _note_name(name: str) -> str:
 
 
 def _signal(size: int, etag: str | None, last_modified: dt.datetime | None) -> str | None:
-    """Write a version's cheap signal as text; None when there is nothing to tell versions by."""
+    """Return what distinguishes a version, as text; None when the source gives nothing."""
     mark = etag or (last_modified.isoformat() if last_modified else None)
     return f"{size} bytes, {mark}" if mark else None
 
@@ -277,7 +277,7 @@ def _look(path: Path) -> str:
 
 
 def _same_bytes(file: LocalFile, found: object_store.StoredObject, url: str) -> bool:
-    """Compare with the store's own checksum, or with the bytes read back if it tells none."""
+    """Compare with the store's own checksum, or with the bytes read back if it has none."""
     if found.md5:
         with file.path.open("rb") as opened:
             return hashlib.file_digest(opened, "md5").hexdigest() == found.md5

@@ -37,7 +37,7 @@ class StoredObject:
         size: bytes.
         version: changes with every write: the generation on gs, the ETag on s3.
         last_modified: naive UTC, if known.
-        md5: of its bytes, in hex, where the store tells it.
+        md5: of its bytes, in hex, where the store has it.
     """
 
     size: int
@@ -58,7 +58,7 @@ def open_filesystem(url: str) -> "AbstractFileSystem":
         url: gs://bucket/… or s3://bucket/…
 
     Returns:
-        fsspec's filesystem; it keeps no listings, so that it tells what is there now.
+        fsspec's filesystem; it caches no listings, so that it reports what is there now.
 
     Raises:
         UsageError: when the store's package is not installed.

@@ -32,10 +32,10 @@ from loader.progress import Reporter
 from loader.settings import Settings
 from loader.warehouse.versions import FileVersion
 
-# We read counts, not tables: the faster way to read those is not missed.
+# Only counts are read here, which gain nothing from the faster API.
 warnings.filterwarnings("ignore", message="Cannot create BigQuery Storage client")
 
-#: A lock outlives its run by this at most, should the run be killed. What others wait for is short.
+#: How long a lock outlives a killed run. A turn is what others wait for, so its lease is short.
 _LEASE_HOURS = 6
 _TURN_LEASE_HOURS = 1
 #: How long to sleep between two looks at whether another machine's turn has ended.
@@ -99,7 +99,7 @@ class BigQueryWarehouse:
         """Describe the connection.
 
         Args:
-            work: what the user must be allowed to do; Google tells rights only by refusing.
+            work: what the user must be allowed to do; Google reports rights only by refusing.
 
         Raises:
             WarehouseError: when the project doesn't answer, or a right is missing.
@@ -120,7 +120,7 @@ class BigQueryWarehouse:
         """Let one run at a time build in this warehouse: dbt is not made for two. The next waits.
 
         BigQuery aborts one of two merges, for both write the ledger; and dbt drops a seed before it
-        loads it anew.
+        loads it again.
 
         Args:
             reporter: where to say that it waits.

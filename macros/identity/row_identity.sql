@@ -29,7 +29,7 @@
 {%- endmacro %}
 
 {#- Two arguments of concat_ws, which leaves out the one that is NULL: the number itself, whose text
-    it makes faster than a cast does, or the sign that stands for a value without a number. -#}
+    it makes faster than a cast does, or a marker for NULL or out of range. -#}
 {% macro postgres__key_text(column, type) -%}
     {%- if type == 'integer' -%}
         {{ column }}, case when {{ column }} is null then '~' end

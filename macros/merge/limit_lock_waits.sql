@@ -1,4 +1,4 @@
-{#- Whoever asks for a table that something waits for, waits behind it: so no wait is for ever. -#}
+{#- Readers queue behind DDL that waits for a table, so the wait is limited. -#}
 {% macro limit_lock_waits() -%}
     {{ return(adapter.dispatch('limit_lock_waits', 'nyc_tlc')()) }}
 {%- endmacro %}

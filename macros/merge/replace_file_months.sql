@@ -65,9 +65,8 @@
     {%- call statement('lock') -%}
         select pg_advisory_xact_lock(hashtextextended('{{ partition }}', 0))
     {%- endcall -%}
-    {#- Nobody has analyzed rows that landed seconds ago: two sides of millions of rows are joined by
-        hash, and millions of groups found by sorting, whatever the planner thinks of their number.
-        Handing rows to the process that writes them is worth it, as the others make the ids. -#}
+    {#- The raw rows have no statistics yet: force hash joins and sorted grouping. Parallel workers
+        compute the ids, so handing their rows to the process that writes costs nothing. -#}
     {%- call statement('plan') -%}
         set local enable_nestloop = off;
         set local enable_mergejoin = off;
@@ -206,7 +205,7 @@
         {{ return((0, 0)) }}
     {%- endif -%}
     {%- set before = adapter.get_columns_in_relation(partition) | map(attribute='name') | list -%}
-    {#- Where a row stands in its file is no part of it; a column that is new says nothing of change. -#}
+    {#- The position in the file is not part of a row; a new column is not a change of the old rows. -#}
     {%- set columns = [] -%}
     {%- for column in model.columns if column in before and column != 'file_row' -%}
         {%- do columns.append(adapter.quote(column)) -%}
@@ -231,7 +230,7 @@
     {%- set ledger, month_files = ref('file_ledger'), source('tlc_raw', 'month_files') -%}
     {%- set is_this_month -%} dataset = '{{ dataset }}' and file_month = date '{{ version.file_month }}' {%- endset -%}
     {%- if version.is_merged -%}
-        -- The same version, built anew: what it changed when it came stays on record.
+        -- The same version, built again: the counts of its first merge are kept.
         update {{ ledger }}
         set
             table_rows = {{ rows }},

@@ -57,7 +57,7 @@
 
     {%- set versions = [] -%}
     {%- for row in run_query(query).rows -%}
-        {#- Whoever loads need not be trusted with what the builder may do: it goes into statements. -#}
+        {#- The value is put into statements, and the user who loads may have fewer rights than the one who builds. -#}
         {%- if not modules.re.fullmatch('[0-9]+[.][0-9]+', row['load_id']) -%}
             {{ exceptions.raise_compiler_error(month_files ~ ": load_id is not one of dlt's; land the month again") }}
         {%- endif -%}
@@ -82,7 +82,7 @@
     {%- for version in landed
         if version.dataset == dataset and dataset in requested_datasets() and not version.suspect -%}
         {%- if months -%}
-            {#- A month asked for by name is built anew even if it is merged. -#}
+            {#- A month requested by name is built again even if it is merged. -#}
             {%- set is_chosen = version.file_month in months and version.has_raw_rows -%}
         {%- elif should_full_refresh() -%}
             {%- set is_chosen = true -%}

@@ -83,7 +83,7 @@ THEIRS ?= 13
 PEERS := .local/bench/venv
 bench: install $(PEERS)/installed
 	@$(IN_VENV) python -m benchmarks --rows $(ROWS) --months $(MONTHS) --theirs $(THEIRS) \
-		--repeats $(REPEATS) --peers $(PEERS)/bin/python
+		--repeats $(REPEATS) --peers $(PEERS)/bin/python --dataset $(or $(DATASET),yellow)
 
 # The constraints list every package that is compared.
 $(PEERS)/installed: benchmarks/constraints.txt $(BIN)/python

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import fcntl
+import json
 import shutil
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +17,7 @@ from benchmarks import report
 from benchmarks.check import check_month
 from benchmarks.limit import Limit, compiled_row_id
 from benchmarks.mirror import measure_mirror
+from benchmarks.other_datasets import measure_dataset
 from benchmarks.ours import Ours
 from benchmarks.peers import measure_peers
 from benchmarks.reference_flow import ReferenceFlow
@@ -40,6 +42,9 @@ def main(
     repeats: Annotated[int, typer.Option(min=1, help="Repeats of the first month.")] = 3,
     peers: Annotated[Path | None, typer.Option(help="Python of the peers' environment.")] = None,
     folder: Annotated[Path, typer.Option(help="Where files and result go.")] = report.FOLDER,
+    dataset: Annotated[
+        str, typer.Option(help="Another than yellow: ours and the limit alone, month by month.")
+    ] = "yellow",
 ) -> None:
     """Measure ours, the replaced flow and the limit on the same generated months.
 
@@ -57,6 +62,10 @@ def main(
             sys.exit(f"error: another run works in {folder}; wait for it to end")
         try:
             with throwaway_server(folder) as server:
+                if dataset != "yellow":
+                    found = measure_dataset(server, folder / "files", dataset, rows, repeats)
+                    print(json.dumps(found, indent=2))
+                    return
                 result = measure(
                     server, folder / "files", rows, months, min(theirs, months), repeats, peers
                 )

@@ -4,8 +4,6 @@ from pathlib import Path
 
 from benchmarks.server import BenchmarkError, Server
 
-_ID = "{{ row_id(row_key('yellow'), '1') }}"
-
 
 class Limit:
     """A binary file of ready-made rows, and the three things that Postgres can do with it."""
@@ -61,12 +59,13 @@ class Limit:
         return {name: round(measured.seconds, 4) for name, measured in seconds.items()}
 
 
-def compiled_row_id(server: Server, source: Path) -> str:
+def compiled_row_id(server: Server, source: Path, dataset: str = "yellow") -> str:
     """Have dbt compile the project's own row id, so that the limit computes the same.
 
     Args:
         server: the server, with something landed.
         source: the folder of month files.
+        dataset: dataset of the rows.
 
     Returns:
         The SQL expression over the columns of the trips.
@@ -74,8 +73,9 @@ def compiled_row_id(server: Server, source: Path) -> str:
     Raises:
         BenchmarkError: when dbt doesn't give it.
     """
+    sql = f"{{{{ row_id(row_key('{dataset}'), '1') }}}}"
     process = server.timed_project(
-        *("-m", "dbt.cli.main", "--quiet", "--no-use-colors", "compile", "--inline", _ID),
+        *("-m", "dbt.cli.main", "--quiet", "--no-use-colors", "compile", "--inline", sql),
         source=source,
     )
     if "md5" not in process.output:

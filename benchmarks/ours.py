@@ -27,15 +27,17 @@ _STAGE = re.compile(r"^\S+ \S+  (\w+) +\S+ \w+ +([\d,.]+) s", re.MULTILINE)
 class Ours:
     """The project's commands on the run's server."""
 
-    def __init__(self, server: Server, source: Path) -> None:
+    def __init__(self, server: Server, source: Path, dataset: str = "yellow") -> None:
         """Take note of where.
 
         Args:
             server: the server.
             source: the folder of month files.
+            dataset: dataset of the months.
         """
         self._server = server
         self._source = source
+        self._dataset = dataset
 
     def load(self, month: dt.date, prefix: str) -> dict[str, Any]:
         """Land a month.
@@ -48,7 +50,7 @@ class Ours:
             Figures of the process, `inside` (seconds of the command once Python has started: from
             the file on disk to committed rows) and of its stages.
         """
-        measured = self._process(prefix, "-c", _LOADER, "load", *_month(month))
+        measured = self._process(prefix, "-c", _LOADER, "load", *self._month(month))
         inside = float(measured.output.split("inside")[-1])
         return measured.figures | {"inside": round(inside, 3), "stages": _stages(measured)}
 
@@ -62,7 +64,7 @@ class Ours:
         Returns:
             Figures of the process, and seconds of dbt's nodes.
         """
-        variables = json.dumps({"dataset": "yellow", "month": format_month(month)})
+        variables = json.dumps({"dataset": self._dataset, "month": format_month(month)})
         measured = self._process(
             prefix, *("-m", "dbt.cli.main", "--no-use-colors", "build", "--vars", variables)
         )
@@ -80,14 +82,17 @@ class Ours:
             Figures of the process, seconds of its stages and of dbt's nodes, size of the month.
         """
         to = ("--to", format_month(last)) if last else ()
-        measured = self._process(prefix, "-m", "loader", "run", *_month(first), *to, "--json")
+        measured = self._process(prefix, "-m", "loader", "run", *self._month(first), *to, "--json")
         changed = any(done["changed"] for done in json.loads(measured.output))
         return measured.figures | {
             "changed": changed,
             "stages": _stages(measured),
             "nodes": self._nodes() if changed else {},
-            "size_mb": self._server.size_mb(f"{prefix}tlc.yellow_tripdata_{first:%Y_%m}"),
+            "size_mb": self._server.size_mb(f"{prefix}tlc.{self._dataset}_tripdata_{first:%Y_%m}"),
         }
+
+    def _month(self, month: dt.date) -> tuple[str, ...]:
+        return ("--dataset", self._dataset, "--month", format_month(month))
 
     def _process(self, prefix: str, *arguments: str) -> Measured:
         return self._server.timed_project(*arguments, prefix=prefix, source=self._source)
@@ -98,13 +103,9 @@ class Ours:
         seconds: dict[str, float] = {}
         for result in results["results"]:
             kind, _, name = result["unique_id"].split(".")[:3]
-            key = name if name == "yellow_tripdata" else f"{kind}s"
+            key = name if name == f"{self._dataset}_tripdata" else f"{kind}s"
             seconds[key] = seconds.get(key, 0) + result["execution_time"]
         return {name: round(value, 2) for name, value in seconds.items()}
-
-
-def _month(month: dt.date) -> tuple[str, ...]:
-    return ("--dataset", "yellow", "--month", format_month(month))
 
 
 def _stages(measured: Measured) -> dict[str, float]:

@@ -79,3 +79,22 @@ def test_the_server_and_the_files_are_gone(folder):
 def test_the_plot_has_a_dot_for_each_month(result):
     plot = months_svg(result["months"], result["replaced_flow"], ROWS)
     assert len(ElementTree.fromstring(plot).findall("{*}circle")) == 4
+
+
+def test_another_dataset_is_held_against_the_limit(tmp_path):
+    command = [sys.executable, "-m", "benchmarks", "--folder", str(tmp_path), "--dataset", "fhv"]
+    done = succeeded(
+        subprocess.run(
+            [*command, "--rows", str(ROWS), "--months", "1", "--repeats", "1"],
+            cwd=PROJECT_DIR,
+            env=clean_env(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    )
+    months = json.loads(done.stdout)
+    assert [month["month"] for month in months] == ["2019-03", "2018-12"]
+    for month in months:
+        assert month["rows"] == ROWS
+        assert min(month["seconds"], month["limit_seconds"], month["bytes_a_row"]) > 0

@@ -3,7 +3,7 @@
 import signal
 import sys
 
-# Ctrl-C while Python still reads the program: it ends, and shows no trace of that.
+# Ctrl-C while Python still imports the program ends it without a stack trace.
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 

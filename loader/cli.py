@@ -88,9 +88,9 @@ def _program(
 ) -> None:
     """Load New York's taxi trips from TLC's monthly files into a warehouse.
 
-    `nyc-tlc run --dataset green --month 2023-01` does a month end to end: it lands the file,
-    merges it with dbt, tests it, and reports the counts. Run it again, and it finds that nothing
-    has changed.
+    `nyc-tlc run --dataset green --month 2023-01` loads a month end to end: it lands the file,
+    merges it with dbt, tests it, and reports the counts. When you run it again, it finds that
+    nothing has changed.
 
     Settings come from the environment or .env: see docs/settings.md. Exit codes: 0 done or nothing
     to do, 2 wrong usage, 3 not published, 4 source fails, 5 file refused, 6 warehouse fails,
@@ -124,7 +124,7 @@ def _reporting(settings: Settings) -> Iterator[Reporter]:
 
 
 def _months(dataset: str, month: str, to: str | None) -> list[dt.date]:
-    """Check the options that say what to load; nothing else reads them."""
+    """Check the options that name the dataset and its months."""
     get_dataset(dataset)
     first = parse_month(month)
     months = month_range(first, parse_month(to) if to else first)
@@ -189,7 +189,7 @@ def run(
     summary: SummaryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Do months end to end: land, merge, test, reconcile, clean up.
+    """Load months end to end: land, merge, test, reconcile, clean up.
 
     Exit code 0 means that the ledger reconciles: the file's rows, the landed rows and the table's
     rows are the same number, for every month asked for. A month that fails doesn't stop the others;
@@ -233,20 +233,21 @@ def sync(
 ) -> None:
     """Find what is newly published or republished, and run it: what a schedule calls.
 
-    One request a month, one after the other. Months are run oldest first, as `run` does them; that
-    some are not published yet is normal, and that there is nothing new, too.
+    It asks the source for each month with one request, one after the other, and runs months oldest
+    first. It is normal that some are not published yet, or that nothing is new.
     """
     asked = get_dataset(dataset).name if dataset else None
     first, last = (parse_month(text) if text else None for text in (since, to))
     with summarizing(summary) as told, _session(target, source) as context:
-        settings, warehouse, reporter = context.settings, context.warehouse, context.reporter
-        names = [asked] if asked else followed(warehouse)
+        settings, reporter = context.settings, context.reporter
+        states = read_states(context.warehouse)
+        names = [asked] if asked else followed(states)
         months = [
             (name, month)
             for name in names
-            for month in window(warehouse, name, settings.today, first, last)
+            for month in window(states, name, settings.today, first, last)
         ]
-        told.states = compare(settings, warehouse, months)
+        told.states = compare(settings, states, months)
         due = [one for one in told.states if is_due(one) or (force and one.published)]
         for one in due:
             forced = "" if is_due(one) else ", forced"
@@ -266,7 +267,7 @@ def _run(
     options: RunOptions,
     told: Summary,
 ) -> None:
-    """Do months, and note each one as it ends, for the summary and for who stops the command."""
+    """Run months, and record each one, for the summary and for the message after a stop."""
 
     def lines() -> list[str]:
         failed = [f"error: {one.error}" for one in told.done if one.error]
@@ -347,7 +348,11 @@ def available(
         last = parse_month(to) if to else context.settings.today.replace(day=1)
         first = parse_month(month) if month else last.replace(year=max(last.year - 1, 1))
         months = month_range(max(first, first_month), last)
-        states = compare(context.settings, context.warehouse, [(dataset, one) for one in months])
+        states = compare(
+            context.settings,
+            read_states(context.warehouse),
+            [(dataset, one) for one in months],
+        )
     rows: list[dict[str, Any]] = [
         {
             "dataset": state.dataset,
@@ -412,7 +417,7 @@ def mirror(
 
 
 def _place(source_url: str | None) -> str:
-    """Name the place that a version came from: TLC's CDN, or a folder's or bucket's address."""
+    """Return where a version came from: TLC's CDN, or a folder's or bucket's address."""
     place = (source_url or "").rpartition("/")[0]
     return "TLC" if place == TLC_CDN else place
 
@@ -476,7 +481,7 @@ def postgres_psql(arguments: Annotated[list[str] | None, typer.Argument()] = Non
     settings = load_settings("local")
     local_server.start(settings.local_dir)
     command = local_server.psql_command(settings.local_dir) + (arguments or [])
-    os.execv(command[0], command)  # noqa: S606 - psql takes our place, terminal and all
+    os.execv(command[0], command)  # noqa: S606 - psql replaces this process
 
 
 @postgres_app.command("env")
@@ -517,7 +522,7 @@ def run_dlt(arguments: PassedOn = None) -> None:
 
 def _become(program: str, arguments: list[str] | None) -> None:
     script = Path(sysconfig.get_path("scripts")) / program
-    # It takes our place: terminal, signals and exit code are its own.
+    # It replaces this process: terminal, signals and exit code are its own.
     os.execv(script, [program, *(arguments or [])])  # noqa: S606
 
 

@@ -1,13 +1,12 @@
-"""What a dataset is, by its declaration: models/sources/<dataset>.yml, which dbt reads too."""
+"""Reads the declarations of the datasets: models/sources/<dataset>.yml, which dbt reads too."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import yaml
 
 from loader.errors import UsageError
@@ -16,7 +15,7 @@ from loader.settings import PROJECT_DIR, require_checkout
 
 SOURCES_DIR = PROJECT_DIR / "models" / "sources"
 
-#: Types of the declarations, as Arrow has them: the loader casts to these.
+#: The Arrow type for each type of the declarations.
 ARROW_TYPES: dict[str, pa.DataType] = {
     "integer": pa.int32(),
     "bigint": pa.int64(),
@@ -24,13 +23,6 @@ ARROW_TYPES: dict[str, pa.DataType] = {
     "text": pa.string(),
     "timestamp": pa.timestamp("us"),
     "date": pa.date32(),
-}
-
-#: What a declaration may have done to texts.
-CLEANERS: dict[str, Callable[[pa.Array], pa.Array]] = {
-    "trim": lambda texts: pc.utf8_trim(texts, " "),
-    "upper": pc.utf8_upper,
-    "blank_to_null": lambda texts: pc.if_else(pc.equal(pc.utf8_trim(texts, " "), ""), None, texts),
 }
 
 
@@ -63,7 +55,7 @@ class Column:
         spellings: TLC's names for it; empty for columns that the loader adds.
         key: place among the columns that identify a row; None for others. A file without a key
             column is refused.
-        clean: what is done to its texts, in this order: names of `CLEANERS`.
+        clean: how its texts are cleaned, in this order: names of `conform.CLEANERS`.
     """
 
     name: str
@@ -127,7 +119,7 @@ def datasets() -> dict[str, Dataset]:
 
 
 def get_dataset(name: str) -> Dataset:
-    """Look a dataset up.
+    """Return a dataset by name.
 
     Args:
         name: what the user typed.

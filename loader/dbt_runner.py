@@ -139,7 +139,7 @@ class DbtRunner:
     def _build(self, dataset: str, month: str) -> BuildResult:
         self.start()
         process: Any = self._process  # its pipes are there
-        with suppress(BrokenPipeError):  # it has ended, and so has its answer
+        with suppress(BrokenPipeError):  # it has ended: there is no answer to read
             process.stdin.write(json.dumps({"dataset": dataset, "month": month}) + "\n")
             process.stdin.flush()
         answer = process.stdout.readline()

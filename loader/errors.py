@@ -1,6 +1,6 @@
 """The ways a command can fail. Each has an exit code of its own, which scripts may rely on."""
 
-#: What is wrong, and to do, when a table can't be had in TLC_LOCK_SECONDS.
+#: The message when a table can't be locked within TLC_LOCK_SECONDS.
 TABLE_IN_USE = (
     "a query or an open transaction of somebody else has held the table for too long; nothing was"
     " changed: end it or wait for it, then run again (TLC_LOCK_SECONDS says how long to wait)"
@@ -8,7 +8,7 @@ TABLE_IN_USE = (
 
 
 def printable(text: str) -> str:
-    """Make one line of a text that may hold anything, for a terminal or a log.
+    """Escape a text that may hold anything, so that it is one line for a terminal or a log.
 
     Names, values and answers come from files and servers: a line break in them could pass for a
     message of ours, and an escape sequence is a command to the terminal.

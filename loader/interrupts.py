@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a command says how far it came, and ends at once.
+"""Ctrl-C and SIGTERM: a command reports what is done, and ends at once.
 
 The command works in a thread of its own, so that the main thread can take a signal whatever the
 work waits for: the source, a lock, a query, or dlt, which makes an error of its own of a
@@ -38,7 +38,7 @@ def run(command: Callable[[], None]) -> None:
 
 @contextmanager
 def at_stop(do: Callable[[], None]) -> Iterator[None]:
-    """Have something done should the command be stopped meanwhile.
+    """Call a function if the command is stopped inside this block.
 
     Args:
         do: what to do, in the main thread, while other threads still work. What was

@@ -1,4 +1,4 @@
-"""The log file: all that happened, stack traces included, and no secret."""
+"""The log file: everything that happens, with stack traces and without secrets."""
 
 import logging
 import os
@@ -68,7 +68,7 @@ class _Formatter(logging.Formatter):
 
 
 def _secrets(settings: Settings) -> set[str]:
-    """List what may not be shown, in each form that a library may show it in."""
+    """List the texts that must not be shown, in each form in which a library may show them."""
     found = {os.environ.get("BIGQUERY_ACCESS_TOKEN", "")}
     if settings.target == "postgres":
         found.add(os.environ.get("PGPASSWORD", ""))
@@ -79,5 +79,5 @@ def _secrets(settings: Settings) -> set[str]:
         found |= {user, *user.split(":", 1)} if at else set()
         found |= {query, *(value for _, value in parse_qsl(query))}
     found |= {unquote(secret) for secret in found}
-    # Shorter ones are words of other texts too.
+    # Shorter ones also occur in other texts.
     return {secret for secret in found if len(secret) > 3}

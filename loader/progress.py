@@ -20,11 +20,11 @@ class Stage:
         """Begin a stage; use `Reporter.stage`."""
         self.done = 0
         self.unit = unit
-        self.note = ""  #: what to say of the stage besides, when it has ended
+        self.note = ""  #: shown beside the figures when the stage has ended
         self._bar = (bars, bars.add_task(label, total=total, figures="")) if bars else None
 
     def set(self, done: int, figures: str | None = None) -> None:
-        """Set how much is done so far, in the stage's unit; `figures` shows it in other words."""
+        """Set how much is done so far, in the stage's unit; `figures` is shown instead if given."""
         self.done = done
         if self._bar:
             bars, task = self._bar
@@ -73,7 +73,7 @@ class Reporter:
         self.console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
     def if_stopped(self, how_far: Callable[[], Sequence[str]]) -> None:
-        """Set what to say should the command be stopped.
+        """Set the message for when the command is stopped.
 
         Args:
             how_far: returns the lines.
@@ -81,7 +81,7 @@ class Reporter:
         self._how_far = how_far
 
     def stop(self) -> None:
-        """Say how far the command came, as the last thing that is shown."""
+        """Report what is done, and show nothing after that."""
         with self._lock:
             self._stopped = True
             if self._bars:
@@ -174,7 +174,7 @@ class Reporter:
 def how_far(
     asked: Sequence[tuple[str, dt.date]], done: Collection[tuple[str, dt.date]], what: str = "done"
 ) -> str:
-    """Say how far a command came that was stopped.
+    """Return how much a stopped command has done, as a line.
 
     Args:
         asked: datasets and file months that it was going to do.

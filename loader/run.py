@@ -1,4 +1,4 @@
-"""Months end to end: landed, merged and tested by dbt, reconciled, cleaned up after."""
+"""Runs months end to end: land, merge and test with dbt, reconcile, clean up."""
 
 import threading
 import time
@@ -20,13 +20,13 @@ from loader.warehouse.base import Warehouse
 from loader.warehouse.connect import connect_warehouse
 from loader.warehouse.versions import FileVersion
 
-#: What a month comes through; in each there is one month at a time.
+#: The stages of a month; one month at a time is in each.
 _STAGES = ("download", "land", "merge")
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How to do months.
+    """Options of a run.
 
     Attributes:
         keep_raw: keep the raw rows after the merge.
@@ -46,19 +46,19 @@ class RunOptions:
 def run_months(
     settings: Settings, months: Sequence[Month], reporter: Reporter, options: RunOptions
 ) -> Iterator[MonthRun]:
-    """Do months end to end. One that fails doesn't stop the others.
+    """Run months end to end. One that fails doesn't stop the others.
 
     Network, loader and database work at the same time: while a month is merged, the next one lands
     and the one after that is downloaded.
 
     Args:
         settings: the settings.
-        months: the months, in the order in which to do them.
+        months: the months, in the order in which to run them.
         reporter: where to show progress.
-        options: how to do them.
+        options: the options.
 
     Yields:
-        What was done, one record a month, in their order.
+        One record a month, in their order.
     """
     places = [_Place()]
     for _ in months:
@@ -72,7 +72,7 @@ def run_months(
         run = _Run(settings, reporter, options, dbt)
         for done in threads.map(run.month, months, places[1:]):
             yield done
-            count_month()  # now that it is noted: the command may be stopped at any moment
+            count_month()  # after it is recorded: the command may be stopped at any moment
 
 
 class _Place:
@@ -93,7 +93,7 @@ class _Place:
         self._left[name].set()
 
     def leave(self) -> None:
-        """Let the others by, in their order, whatever stage the month has come to."""
+        """Pass the stages that are left, so that the months behind can go on."""
         for name in _STAGES:
             with self.stage(name):
                 pass
@@ -101,7 +101,7 @@ class _Place:
 
 @dataclass(frozen=True)
 class _Run:
-    """The way of one month."""
+    """Runs one month."""
 
     settings: Settings
     reporter: Reporter
@@ -109,10 +109,10 @@ class _Run:
     dbt: DbtRunner
 
     def month(self, month: Month, place: _Place) -> MonthRun:
-        """Do a month; a failure is reported in what is returned."""
+        """Run a month; a failure is in the record that is returned."""
         started = time.monotonic()
         try:
-            # A connection of its own: the months beside it have theirs.
+            # A connection of its own: other months run at the same time.
             with closing(connect_warehouse(self.settings)) as warehouse:
                 done = self._month(warehouse, month, place)
         except LoaderError as error:
@@ -151,9 +151,9 @@ class _Run:
                     merged, warnings = self._merge(warehouse, landed, drops_raw)
                 else:
                     merged = _reconcile(warehouse, landed, is_counted=False)
-        if not self.options.keep_files:
-            # Whoever downloaded it: an earlier run may have been stopped before this.
-            download.discard(self.settings.local_dir / "downloads", *month)
+            if not self.options.keep_files:
+                # Also what an earlier run downloaded, which was stopped before this line.
+                download.discard(self.settings.local_dir / "downloads", *month)
         return MonthRun(
             *month,
             "merged" if is_merged else "nothing to do",

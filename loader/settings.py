@@ -86,7 +86,7 @@ def export_settings() -> None:
     """
     require_checkout()
     load_dotenv(PROJECT_DIR / ".env")
-    # In full: what reads it may be somewhere else.
+    # Absolute: dbt and dlt read it in another directory.
     os.environ["TLC_LOCAL_DIR"] = str(local_directory())
     for name, path in {
         "DBT_PROJECT_DIR": PROJECT_DIR,

@@ -1,7 +1,7 @@
 """Compares the source with the warehouse, and lists the months to run."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from loader.datasets import datasets, get_dataset
@@ -9,8 +9,7 @@ from loader.errors import UsageError
 from loader.months import add_months, format_month, month_range
 from loader.settings import Settings
 from loader.source import discover
-from loader.state import Month, MonthState, State, current_versions, read_states
-from loader.warehouse.base import Warehouse
+from loader.state import Month, MonthState, State
 
 #: TLC republishes months, mostly recent ones: a sync looks so far back for changed files.
 MONTHS_BACK = 6
@@ -45,24 +44,24 @@ def reason(state: MonthState) -> str:
     return IN_WORDS[state.state]
 
 
-def followed(warehouse: Warehouse) -> list[str]:
+def followed(states: Collection[Month]) -> list[str]:
     """List the datasets that a sync looks at when none is named.
 
-    These are the ones that the warehouse has months of. So a dataset that a new version of the
-    project knows begins when somebody asks for it, not with a sync that loads it unasked.
+    These are the ones that the warehouse has months of. A dataset that is new in this version of
+    the project is loaded when somebody asks for it, not by the next scheduled sync.
 
     Args:
-        warehouse: the warehouse.
+        states: the months in the warehouse.
 
     Returns:
         The datasets; all when the warehouse is empty.
     """
-    here = {dataset for dataset, _ in current_versions(warehouse)}
+    here = {dataset for dataset, _ in states}
     return [name for name in datasets() if name in here] or list(datasets())
 
 
 def window(
-    warehouse: Warehouse,
+    states: Mapping[Month, MonthState],
     dataset: str,
     today: dt.date,
     since: dt.date | None = None,
@@ -71,9 +70,9 @@ def window(
     """List the months that a sync looks at.
 
     Args:
-        warehouse: the warehouse.
+        states: the months in the warehouse.
         dataset: dataset to sync.
-        today: the date it is.
+        today: today's date.
         since: first month; default six months before the newest merged one, and a year back when
             there is none.
         to: last month; default the month of today.
@@ -86,7 +85,7 @@ def window(
     """
     last = to or today.replace(day=1)
     if since is None:
-        merged = [month for name, month in current_versions(warehouse) if name == dataset]
+        merged = [one.month for one in states.values() if one.dataset == dataset and one.merged]
         since = (
             add_months(max(merged), -MONTHS_BACK)
             if merged
@@ -101,12 +100,14 @@ def window(
     return month_range(first, last)
 
 
-def compare(settings: Settings, warehouse: Warehouse, months: Iterable[Month]) -> list[MonthState]:
+def compare(
+    settings: Settings, states: Mapping[Month, MonthState], months: list[Month]
+) -> list[MonthState]:
     """Ask the source for months, one after the other, and compare with the warehouse.
 
     Args:
         settings: the settings, with the source.
-        warehouse: the warehouse.
+        states: the months in the warehouse.
         months: the months to look at.
 
     Returns:
@@ -114,10 +115,11 @@ def compare(settings: Settings, warehouse: Warehouse, months: Iterable[Month]) -
 
     Raises:
         SourceError: when the source fails or blocks us; it is not asked any further.
-        WarehouseError: when the warehouse fails.
     """
-    states = read_states(warehouse, list(months)).values()
     return [
-        replace(state, published=discover.find(settings.source, state.dataset, state.month))
-        for state in states
+        replace(
+            states.get(month) or MonthState(*month, landed=None, merged=None),
+            published=discover.find(settings.source, *month),
+        )
+        for month in months
     ]

@@ -2,7 +2,7 @@
     {{ return(adapter.dispatch('minutes_between', 'nyc_tlc')(first, second)) }}
 {%- endmacro %}
 
-{#- dbt.datediff counts the minutes that the clock shows: 10:00:59 to 10:01:01 is one to it. -#}
+{#- dbt.datediff counts boundaries of minutes: it returns 1 for 10:00:59 to 10:01:01. -#}
 {% macro default__minutes_between(first, second) -%}
     date_part('epoch', {{ second }} - {{ first }}) / 60
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{#- The trips of several datasets, one below the other; a column that a dataset lacks is NULL. -#}
+{#- A column that a dataset lacks is NULL. -#}
 {% macro union_datasets(datasets) %}
     {%- set types = {} -%}
     {%- for dataset in datasets -%}

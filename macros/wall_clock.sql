@@ -6,7 +6,7 @@
     {{ column }}
 {%- endmacro %}
 
-{#- dlt lands times as TIMESTAMP there, the wall clock's figures marked as UTC: the mark comes off. -#}
+{#- dlt lands wall clock times as TIMESTAMP, as if they were UTC. -#}
 {% macro bigquery__wall_clock(column) -%}
     datetime({{ column }}, 'UTC')
 {%- endmacro %}

@@ -87,7 +87,7 @@ def expected(path: Path, dataset: str) -> pa.Table:
     assert set(found) <= set(columns_of(dataset))
     return pa.table(
         {
-            name: _cleaned(name, found[name].cast(kind))
+            name: cleaned(name, found[name].cast(kind))
             if name in found
             else pa.nulls(len(file), kind)
             for name, kind in columns_of(dataset).items()
@@ -95,7 +95,7 @@ def expected(path: Path, dataset: str) -> pa.Table:
     )
 
 
-def _cleaned(name: str, values: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+def cleaned(name: str, values: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
     """Base numbers are trimmed and in upper case; a blank flag is missing; nothing else changes."""
     if name.endswith(("base_num", "license_num")):
         return pa.array([v and v.strip(" ").upper() for v in values.to_pylist()], _TEXT)

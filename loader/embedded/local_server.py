@@ -71,12 +71,12 @@ def socket_dir(local_dir: Path) -> Path:
         The folder, which may not exist yet.
     """
     digest = hashlib.md5(str(local_dir).encode(), usedforsecurity=False).hexdigest()
-    # S108: `_claim_socket_dir` refuses a folder that somebody else put there.
+    # S108: `claim_socket_dir` refuses a folder that somebody else put there.
     return Path("/tmp") / f"nyc_tlc-{digest[:12]}"  # noqa: S108
 
 
 def connection_env(local_dir: Path) -> dict[str, str]:
-    """Give the libpq variables that lead to the server.
+    """Return the libpq variables of the server.
 
     Args:
         local_dir: the settings' local_dir.
@@ -94,7 +94,7 @@ def connection_env(local_dir: Path) -> dict[str, str]:
 
 
 def psql_command(local_dir: Path) -> list[str]:
-    """Give the command line of the wheel's psql, connected to the server.
+    """Return the command line of the wheel's psql, connected to the server.
 
     Args:
         local_dir: the settings' local_dir.
@@ -227,7 +227,7 @@ def _create(local_dir: Path, user: pwd.struct_passwd) -> None:
         "--encoding=UTF8",
         "--locale=C",
         "--no-data-checksums",
-        "--auth=reject",  # `_access_rules` says who may connect
+        "--auth=reject",  # `access_rules` says who may connect
         "--no-instructions",
     )
     single_user = ["--single", "-D", str(new), "-c", "exit_on_error=on", "postgres"]

@@ -14,7 +14,7 @@ _CAPABILITIES = {"dac_read_search": 1 << 2, "dac_override": 1 << 1}  # bits of C
 
 
 def server_user(data_dir: Path) -> pwd.struct_passwd:
-    """Decide who runs the server: we do, or for root, whom Postgres refuses, the data's owner."""
+    """Return the user who runs the server: ours, or the data's owner if we are root."""
     us = os.geteuid()
     owner = data_dir.stat().st_uid if data_dir.exists() else us
     try:

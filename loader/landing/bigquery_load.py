@@ -29,7 +29,7 @@ class BigQueryTarget:
         self._rows = rows
         self._bucket = warehouse.bucket
         self.destination: Destination[Any, Any] = dlt.destinations.bigquery(
-            credentials=cast(Any, warehouse.token),  # whose type dlt takes too narrowly
+            credentials=cast(Any, warehouse.token),  # dlt declares a narrower type than it takes
             project_id=warehouse.project,
             location=warehouse.location,
         )
@@ -42,16 +42,7 @@ class BigQueryTarget:
             )
 
     def load(self, pipeline: dlt.Pipeline, schema: dlt.Schema, stage: StageMaker) -> str:
-        """Write the file again, conformed, and have BigQuery load it.
-
-        Args:
-            pipeline: the dlt pipeline.
-            schema: the raw tables.
-            stage: begins a stage, which counts rows.
-
-        Returns:
-            The id of the load package.
-        """
+        """Write the file again, conformed, and have BigQuery load it: see `_Target`."""
         with stage("conform") as conform:
             pipeline.extract(conformed_batches(self._conformer, conform.add), schema=schema)
             pipeline.normalize()

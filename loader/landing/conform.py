@@ -1,10 +1,10 @@
-"""Conforms a month file: casts and names its batches by the contract. Refuses lossy casts."""
+"""Conforms a month file to the contract: names, types, cleaned texts. Refuses lossy casts."""
 
 import datetime as dt
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from loader.datasets import CLEANERS, Column, Dataset, get_dataset
+from loader.datasets import Column, Dataset, get_dataset
 from loader.errors import FileRefusedError
 from loader.months import file_name, format_month
 
@@ -28,10 +28,17 @@ _FIRST_TIME, _LAST_TIME = -62_135_596_800_000_000, 253_402_300_799_999_999
 #: Columns that every table of Postgres has already.
 _SYSTEM_COLUMNS = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}
 
+#: The steps that a declaration may name in `clean`.
+CLEANERS: dict[str, Callable[[pa.Array], pa.Array]] = {
+    "trim": lambda texts: pc.utf8_trim(texts, " "),
+    "upper": pc.utf8_upper,
+    "blank_to_null": lambda texts: pc.if_else(pc.equal(pc.utf8_trim(texts, " "), ""), None, texts),
+}
+
 
 @dataclass(frozen=True)
 class Conformer:
-    """How one month file maps to its raw table.
+    """The mapping of one month file to its raw table.
 
     Attributes:
         dataset: dataset of the file.
@@ -47,7 +54,7 @@ class Conformer:
 
     @cached_property
     def contract(self) -> Dataset:
-        """What files of the dataset hold."""
+        """The declaration of the dataset."""
         return get_dataset(self.dataset)
 
     @cached_property
@@ -260,7 +267,7 @@ class Conformer:
 
 
 def _castable(source: pa.DataType, target: pa.DataType) -> bool:
-    """Tell whether a cast can be right at all; the values are checked by the cast itself."""
+    """Return whether the types may be cast; the cast itself checks the values."""
     if pa.types.is_dictionary(source):
         source = source.value_type
     if pa.types.is_null(source):
@@ -274,7 +281,7 @@ def _castable(source: pa.DataType, target: pa.DataType) -> bool:
 
 
 def _as_text(values: pa.Array) -> pa.Array:
-    """Write values of any type as text; what is no text of its own is written as JSON."""
+    """Cast values of any type to text; those without a cast are written as JSON."""
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     try:
@@ -290,7 +297,7 @@ def _as_text(values: pa.Array) -> pa.Array:
 
 def _python_values(values: pa.Array) -> list[Any]:
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        values = values.cast(pa.large_binary())  # it is not UTF-8, or we weren't here
+        values = values.cast(pa.large_binary())  # not UTF-8: that is why the cast failed
     return values.to_pylist()
 
 

@@ -50,12 +50,12 @@ class _Target(Protocol):
     shared_rows: list[int] | None
 
     def load(self, pipeline: dlt.Pipeline, schema: dlt.Schema, stage: StageMaker) -> str:
-        """Load the file in the way that is fastest here.
+        """Load the file in the way that is fastest for the warehouse.
 
         Args:
             pipeline: the dlt pipeline.
             schema: the raw tables.
-            stage: begins a stage, which counts rows.
+            stage: begins a stage of the progress, which counts rows.
 
         Returns:
             The id of the load package.
@@ -101,14 +101,14 @@ def load_file(
             staging=target.staging,
             dataset_name=settings.raw_schema,
         )
-        # What an earlier run left half done is landed again from its file, if it is asked for.
+        # A package that a killed run left: its month is landed again from its file.
         pipeline.abort_packages()
         schema = raw_schema(conformer)
         try:
             _create_raw_tables(pipeline, schema, warehouse)
             warehouse.discard_unfinished(dataset, month)
             load_id = create_load_id()
-            if file.rows:  # dlt makes no package of nothing
+            if file.rows:  # dlt makes no load package without rows
                 load_id = target.load(
                     pipeline, schema, lambda name: reporter.stage(label, name, "rows", file.rows)
                 )

@@ -25,7 +25,7 @@ from loader.progress import Stage, StageMaker
 from loader.warehouse.postgres import PostgresWarehouse
 from loader.warehouse.postgres_parts import PARTITION_KEY, Part
 
-#: COPYs at once: one for each core of a small machine.
+#: COPYs at once: one a core of a small machine.
 _COPIES = 2
 #: Rows of a part. Up to three parts are in memory: two that are copied, and the next.
 PART_ROWS = 262_144
@@ -36,7 +36,7 @@ _ENCODED_ROWS = 16_384
 class PostgresTarget:
     """One month file on its way into a database."""
 
-    staging: Destination[Any, Any] | None = None  # it is copied straight from here
+    staging: Destination[Any, Any] | None = None  # COPY needs no files in between
 
     def __init__(self, warehouse: PostgresWarehouse, conformer: Conformer, rows: int) -> None:
         """Make dlt's destination, with the connection that the warehouse has.
@@ -67,16 +67,7 @@ class PostgresTarget:
         )
 
     def load(self, pipeline: dlt.Pipeline, schema: dlt.Schema, stage: StageMaker) -> str:
-        """Copy the file.
-
-        Args:
-            pipeline: the dlt pipeline.
-            schema: the raw tables.
-            stage: begins a stage, which counts rows.
-
-        Returns:
-            The id of the load package.
-        """
+        """Copy the file with binary COPY: see `_Target`."""
         pipeline.extract(file_reference(self.conformer, self._rows), schema=schema)
         pipeline.normalize()
         with stage("copy") as self._stage:

@@ -33,7 +33,7 @@ class RepeatedKeys:
         self._hashes = [np.empty(0, np.uint64)]  # a file may have no rows
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Take note of the next rows of the file.
+        """Add the next rows of the file.
 
         Args:
             batch: the rows, conformed.
@@ -74,7 +74,7 @@ def _key_number(column: Column, values: pa.Array) -> np.ndarray:
     """Turn key values into integers: equal wherever their texts are (macros/identity)."""
     if pa.types.is_floating(column.arrow_type):
         numbers = values.to_numpy(zero_copy_only=False)
-        # Not a number, infinite, huge or missing: one and the same here.
+        # NaN, infinite, huge and missing values are one value here: a hint may name too many.
         numbers = np.where(np.abs(numbers) < 1e15, numbers, 0)
         return np.floor(numbers * 100 + 0.5).astype(np.int64)
     if pa.types.is_string(column.arrow_type):

@@ -59,7 +59,7 @@ def fetch(
     *,
     allow_empty: bool = False,
 ) -> LocalFile:
-    """Bring a month file here and check it.
+    """Download a month file and check it.
 
     A file in a folder is read in place. A download that was broken off is resumed;
     a file that is here already, in the same version, is used without a request.
@@ -138,7 +138,7 @@ class _Part:
         return 0
 
     def discard(self) -> None:
-        # The bytes go first: without their ETag they are nothing, the other way they'd be trusted.
+        # The bytes go first: bytes beside a stale ETag would be taken for that version.
         self.path.unlink(missing_ok=True)
         self._etag_path.unlink(missing_ok=True)
 
@@ -155,7 +155,7 @@ def _download(
     rows = _check_parquet(part.path, file, allow_empty)
     sha256 = _sha256(part.path)
     path = folder / file.name
-    # The stamp first: killed in between, the next run takes the complete partial, asking nothing.
+    # The stamp first: after a kill in between, the next run uses the complete partial file.
     _stamp_path(path).write_bytes(_stamp(sha256, served.etag))
     part.path.replace(path)
     part.discard()
@@ -163,7 +163,7 @@ def _download(
 
 
 class _Transfer(ABC):
-    """Fills a partial download, in as many attempts as it takes."""
+    """Fills a partial download, with retries."""
 
     def __init__(
         self, file: PublishedFile, part: _Part, progress: Callable[[int], None] | None
@@ -173,13 +173,13 @@ class _Transfer(ABC):
         self.progress = progress or (lambda done: None)
 
     def run(self) -> PublishedFile:
-        """Return the version whose bytes are all here."""
+        """Download all bytes; return the version that they are of."""
         patiently(self._attempt, ATTEMPTS)
         return self.file
 
     @abstractmethod
     def _attempt(self) -> None:
-        """Go on from what is here; all is here when this returns."""
+        """Resume, and return when the file is complete."""
 
     def _require_whole(self, done: int, cause: Exception | None = None) -> None:
         if done != self.file.size:
@@ -257,7 +257,7 @@ class _BucketTransfer(_Transfer):
             raise SourceError(f"{label}: {error}") from error
         if now is None:
             raise SourceError(f"{label}: {url} was removed while it was read; run again later")
-        # The pieces came one by one: they are of one version if it still is the same.
+        # The pieces are of one version if the object has not changed meanwhile.
         if (now.size, now.version) != (self.file.size, self.file.etag):
             self.part.discard()
             self.file = replace(

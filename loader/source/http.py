@@ -21,8 +21,7 @@ REFERENCE_MONTHS = (dt.date(2023, 1, 1), dt.date(2022, 1, 1))
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
-#: Answers that may get better by themselves. They are waited for half a minute, or as long as the
-#: server says.
+#: Answers that are retried, for half a minute or as long as the server asks for.
 TRANSIENT = (429, 500, 502, 503, 504)
 ATTEMPTS = 6
 #: A source that never answered is more likely misspelled than down: it gets 3 to 5 seconds.
@@ -59,10 +58,9 @@ class HttpSource:
             return None
         if response.status_code != 403:
             raise bad_status(response, url, label)
-        # TLC's storage says 403 for a missing file, and for a client it doesn't want.
-        # The reference is asked each time: a throttle may set in between two months of a range.
-        # Who tries again asks for both: had the block been lifted between the two, the month's 403
-        # would be taken for "not published".
+        # TLC's storage answers 403 for a missing file, and for a client that it blocks. A file that
+        # is published for certain distinguishes them. It is asked for each time, and again with
+        # each retry: a block may begin or end between two requests.
         reference = next(known for known in REFERENCE_MONTHS if known != month)
         known_url, known_label = self._url(dataset, reference), label_of(dataset, reference)
         if request("HEAD", known_url, known_label).status_code != 200:
@@ -82,7 +80,7 @@ class HttpSource:
 
 
 def is_http(address: str) -> bool:
-    """Tell web addresses from paths."""
+    """Return whether an address is a web address, not a path."""
     return address.lower().startswith(("http://", "https://"))
 
 
@@ -169,7 +167,7 @@ def describe(response: requests.Response, dataset: str, month: dt.date, url: str
 
 
 def bad_status(response: requests.Response, url: str, label: str) -> SourceError:
-    """Make the error for an answer that is no use."""
+    """Return the error for an HTTP status that is no success."""
     return SourceError(f"{_bad_status(response, url, label)}; {_LATER}")
 
 
@@ -187,14 +185,14 @@ def _retry_after(response: requests.Response) -> float | None:
 @cache
 def _session() -> requests.Session:
     session = requests.Session()
-    # TLC has been seen to block requests' own name.
+    # TLC has been seen to block the default User-Agent of requests.
     session.headers["User-Agent"] = f"nyc_tlc/{__version__}"
     session.headers["Accept-Encoding"] = "identity"  # lengths are those of the file
     return session
 
 
 def _reason(error: BaseException) -> str:
-    """Find the system's own words; those of requests may repeat the address, password too."""
+    """Return the system's message; that of requests may repeat the address with its password."""
     cause = error
     while deeper := cause.__cause__ or cause.__context__:
         cause = deeper

@@ -105,10 +105,10 @@ def mirror_months(
 
 class _Destination(Protocol):
     def version(self, name: str) -> str | None:
-        """Tell how a file looks now; None when it is not there."""
+        """Return the version of a file; None when it is not there."""
 
     def put(self, file: LocalFile) -> str | None:
-        """Copy a file, all or nothing, and verify it; return how it looks then."""
+        """Copy a file, all or nothing, and verify it; return the version of the copy."""
 
     def read_note(self, name: str) -> str | None:
         """Return a note's text; None when there is none."""

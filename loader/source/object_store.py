@@ -25,7 +25,7 @@ _PACKAGES = {
     "s3": ("s3fs", "pip install s3fs, of the same version as fsspec"),
 }
 
-#: An address with a user or password in it, which messages would show, is none.
+#: Addresses with a user or a password don't match: messages would show them.
 _ADDRESS = re.compile(r"(gs|s3)://[a-z0-9][a-z0-9._-]*(/[^@]*)?")
 
 
@@ -47,7 +47,7 @@ class StoredObject:
 
 
 def is_bucket(address: str) -> bool:
-    """Tell addresses in an object store from paths and web addresses."""
+    """Return whether an address is one of an object store, not a path or a web address."""
     return _ADDRESS.fullmatch(address) is not None
 
 
@@ -167,7 +167,7 @@ def _connect(scheme: str, token: str | None) -> "AbstractFileSystem":
 
 
 def _require_bucket(fs: "AbstractFileSystem", url: str) -> None:
-    """Tell a missing object from a missing bucket, as far as we may know."""
+    """Raise when it is the bucket that is missing, not an object in it."""
     bucket = url.partition("://")[2].partition("/")[0]
     try:
         fs.info(bucket)
@@ -185,7 +185,7 @@ def _errors_in_one_line(url: str) -> Iterator[None]:
     except (UsageError, SourceError):
         raise
     except Exception as error:
-        # gcsfs 2025.12 stumbles (AttributeError) when it clears up after an upload that failed.
+        # gcsfs 2025.12 raises AttributeError while it cleans up after a failed upload.
         shown = error.__context__ if isinstance(error, AttributeError) else error
         shown = shown or error
         reason = " ".join(str(shown).split())[:300]

@@ -1,4 +1,4 @@
-"""Retries: what may pass by itself is tried again, and each wait is reported as it begins."""
+"""Retries of errors that may pass by themselves; each wait is reported when it begins."""
 
 import logging
 from collections.abc import Callable
@@ -47,7 +47,7 @@ class TransientError(SourceError):
 
 
 def patiently(do: Callable[[], _Result], attempts: int = 0) -> _Result:
-    """Do something, and do it again while it fails in a way that may pass.
+    """Call a function, again while it fails in a way that may pass.
 
     Args:
         do: raises a TransientError when trying again may help.

@@ -53,7 +53,7 @@ class Warehouse(Protocol):
         """Read the ledger: every merged version, the newest of a month last."""
 
     def has_raw_rows(self, dataset: str, month: dt.date) -> bool:
-        """Tell whether a month's landed rows are still there."""
+        """Return whether a month's landed rows are still there."""
 
     def table_rows(self, dataset: str, month: dt.date) -> int:
         """Count a month's rows in the trips table."""

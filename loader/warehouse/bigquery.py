@@ -40,7 +40,7 @@ _LEASE_HOURS = 6
 _TURN_LEASE_HOURS = 1
 #: How long to sleep between two looks at whether another machine's turn has ended.
 _TURN_SECONDS = (5, 15)
-#: Of two transactions that change one table, BigQuery aborts one, which has then done nothing.
+#: BigQuery aborts one of two transactions that change a table; that one has changed nothing.
 _ABORTED = "due to concurrent update"
 _ABORTED_ATTEMPTS = 8
 _ABORTED_MAX_SECONDS = 30
@@ -298,7 +298,7 @@ class BigQueryWarehouse:
         return [FileVersion.of_row(row) for row in rows]
 
     def has_raw_rows(self, dataset: str, month: dt.date) -> bool:
-        """Tell whether a month's landed rows are still there."""
+        """Return whether a month's landed rows are still there."""
         rows = self._query_if_there(
             f"select 1 from {self._raw_table(dataset)} where _file_month = @month limit 1",
             month=month,
@@ -363,5 +363,5 @@ def _parameter_type(name: str, value: Any) -> str:
 
 
 def _naive(value: Any) -> Any:
-    """Take the zone off a time: all times of ours are UTC, and naive elsewhere."""
+    """Remove the zone of a time: the loader's own times are naive UTC."""
     return value.replace(tzinfo=None) if isinstance(value, dt.datetime) else value

@@ -216,7 +216,7 @@ class PostgresWarehouse:
         return [FileVersion.of_row(row) for row in self._rows(query)]
 
     def has_raw_rows(self, dataset: str, month: dt.date) -> bool:
-        """Tell whether a month's landed rows are still there."""
+        """Return whether a month's landed rows are still there."""
         return bool(self._parts(dataset, month, attached=True))
 
     def table_rows(self, dataset: str, month: dt.date) -> int:

@@ -66,7 +66,7 @@
         select pg_advisory_xact_lock(hashtextextended('{{ partition }}', 0))
     {%- endcall -%}
     {#- The raw rows have no statistics yet: force hash joins and sorted grouping. Parallel workers
-        compute the ids, so handing their rows to the process that writes costs nothing. -#}
+        compute the ids, which is worth passing their rows to the process that writes. -#}
     {%- call statement('plan') -%}
         set local enable_nestloop = off;
         set local enable_mergejoin = off;

@@ -1,6 +1,6 @@
 {% macro landed_versions() %}
     {%- set ledger, month_files = ref('file_ledger'), source('tlc_raw', 'month_files') -%}
-    {#- Parsing asks no questions of the warehouse. -#}
+    {#- dbt parses without a connection. -#}
     {%- if not execute -%}{{ return([]) }}{%- endif -%}
 
     {%- if load_relation(month_files) is none -%}
@@ -10,7 +10,7 @@
         ) }}
     {%- endif -%}
     {%- set has_ledger = load_relation(ledger) is not none -%}
-    {#- A table that an earlier version of the loader made lacks some columns before the next load. -#}
+    {#- A table of an earlier version of the loader lacks columns until the next load. -#}
     {%- set columns = adapter.get_columns_in_relation(month_files) | map(attribute='name') | list -%}
     {%- set nothing = "cast(null as " ~ dbt.type_string() ~ ")" -%}
     {%- set query -%}

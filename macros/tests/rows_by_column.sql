@@ -8,7 +8,7 @@ trips as (
     select * from {{ model }}
     where
         {{ is_tested_month(dataset_of(model)) }}
-        -- adding up is what takes time: only rows that break a condition are added
+        -- the sums below take time: only rows that break a condition get there
         and (
             {%- for condition in conditions.values() %}
             {{ condition }}{{ ' or' if not loop.last }}
@@ -55,9 +55,9 @@ select * from validation_errors
 {% endmacro %}
 
 
-{#- dbt's own `test` reports how many rows a test returns. Those by rows_by_column return few, which are
-    reported, too: to people by the log, to programs by the message in run_results.json. dbt allows
-    tests no other materialization than `test`, so this takes its place. -#}
+{#- dbt's own `test` counts the rows that a test returns. A test by rows_by_column returns a row a column;
+    its counts are summed, logged, and put into the message in run_results.json. This replaces dbt's
+    `test`, as dbt allows no other materialization for tests. -#}
 {% materialization test, default %}
     {%- if should_store_failures() or not config.get('meta', {}).get('is_by_column') -%}
         {{ return(dbt.materialization_test_default()) }}

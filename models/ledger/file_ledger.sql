@@ -5,7 +5,7 @@
     )
 }}
 
--- No row comes from here: the merge writes them (macros/merge). This is the table's shape.
+-- The table's columns; its rows come from the merge (macros/merge).
 select
     cast(null as {{ dbt.type_string() }}) as dataset,
     cast(null as date) as file_month,

@@ -58,17 +58,12 @@ described as (
         trips.driver_pay,
 
         -- flags: each is true or false, and none takes a row away
-        coalesce(
-            trips.pickup_datetime < cast(trips.file_month as {{ type_datetime() }})
-            or trips.pickup_datetime >= {{ dbt.dateadd('month', 1, 'trips.file_month') }},
-            true
-        ) as is_outside_file_month,
+        {{ is_outside_file_month('trips') }} as is_outside_file_month,
         coalesce(trips.pickup_datetime < trips.request_datetime, false) as is_pickup_before_request,
         coalesce(trips.dropoff_datetime < trips.pickup_datetime, false) as is_dropoff_before_pickup,
         coalesce(trips.base_passenger_fare < 0, false)
         or coalesce(trips.driver_pay < 0, false) as is_negative_amount,
-        coalesce(trips.pickup_location_id in (264, 265), true)
-        or coalesce(trips.dropoff_location_id in (264, 265), true) as is_unknown_zone,
+        {{ is_unknown_zone('trips') }} as is_unknown_zone,
         -- the first row of a key has the id of ordinal 1
         case trips.dataset
             {%- for dataset in datasets %}

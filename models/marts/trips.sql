@@ -54,11 +54,7 @@ described as (
         trips.cbd_congestion_fee,
 
         -- flags: each is true or false, and none takes a row away
-        coalesce(
-            trips.pickup_datetime < cast(trips.file_month as {{ type_datetime() }})
-            or trips.pickup_datetime >= {{ dbt.dateadd('month', 1, 'trips.file_month') }},
-            true
-        ) as is_outside_file_month,
+        {{ is_outside_file_month('trips') }} as is_outside_file_month,
         coalesce(trips.fare_amount < 0, false)
         or coalesce(trips.total_amount < 0, false) as is_reversal,
         trips.passenger_count is null
@@ -67,8 +63,7 @@ described as (
         coalesce(trips.dropoff_datetime < trips.pickup_datetime, false) as is_dropoff_before_pickup,
         -- `not <=`, since NaN is above 1000 on Postgres and below it on BigQuery
         coalesce(not trips.trip_distance <= 1000, false) as is_over_1000_miles,
-        coalesce(trips.pickup_location_id in (264, 265), true)
-        or coalesce(trips.dropoff_location_id in (264, 265), true) as is_unknown_zone
+        {{ is_unknown_zone('trips') }} as is_unknown_zone
 
     from trips
     -- The seeds' codes are unique, by an index and by a test: no join adds a row or takes one away.

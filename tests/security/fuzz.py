@@ -33,7 +33,8 @@ from loader.settings import PROJECT_DIR, Settings
 from loader.state import read_state
 from loader.warehouse.connect import connect_warehouse
 from loader.warehouse.postgres import PostgresWarehouse
-from tests.security.mutants import DATASET, MONTH, Mutant, mutant
+from tests import exact
+from tests.security.mutants import MONTHS, Mutant, good_table, mutant
 
 SECONDS = 60
 MEMORY_BYTES = 4 << 30
@@ -42,45 +43,24 @@ FRESH_EVERY = 100
 
 # ---- What a landed file should look like, told without the loader --------------------------------
 
-_INT, _DOUBLE, _TEXT, _TIME = pa.int32(), pa.float64(), pa.string(), pa.timestamp("us")
-#: By TLC's name in small letters: the name in the raw table, and the type.
-_COLUMNS = {
-    "vendorid": ("vendor_id", _INT),
-    "lpep_pickup_datetime": ("pickup_datetime", _TIME),
-    "lpep_dropoff_datetime": ("dropoff_datetime", _TIME),
-    "store_and_fwd_flag": ("store_and_fwd_flag", _TEXT),
-    "ratecodeid": ("rate_code_id", _INT),
-    "pulocationid": ("pickup_location_id", _INT),
-    "dolocationid": ("dropoff_location_id", _INT),
-    "request_source": ("request_source", _TEXT),
-    **{name: (name, _INT) for name in ("passenger_count", "payment_type", "trip_type")},
-    **{
-        name: (name, _DOUBLE)
-        for name in (
-            *("trip_distance", "fare_amount", "extra", "mta_tax", "tip_amount", "tolls_amount"),
-            *("ehail_fee", "improvement_surcharge", "total_amount", "congestion_surcharge"),
-            "cbd_congestion_fee",
-        )
-    },
-}
 
-
-def expected(content: bytes) -> tuple[dict[str, list], list[list | int]]:
-    """Read a file, whole and from memory, as its rows should stand in the raw table.
+def expected(one: Mutant) -> tuple[dict[str, list], list[list | int]]:
+    """Read a file, whole and from memory, as its rows should be in the raw table.
 
     Returns:
         The values of the contract's columns by name; and of each column besides, in the file's
         order, what `_shown` gives.
     """
-    table = pq.ParquetFile(pa.BufferReader(content), coerce_int96_timestamp_unit="us").read()
-    values = {name: [None] * len(table) for name, _ in _COLUMNS.values()}
+    table = pq.ParquetFile(pa.BufferReader(one.content), coerce_int96_timestamp_unit="us").read()
+    kinds = exact.columns_of(one.dataset)
+    known = {name.lower(): exact.header(name) for name in good_table(one.dataset).column_names}
+    values = {name: [None] * len(table) for name in kinds}
     others = []
     for name, column in zip(table.column_names, table.columns, strict=True):
-        if name.lower() in _COLUMNS:
-            raw_name, kind = _COLUMNS[name.lower()]
-            cast = column.cast(kind)
+        if raw_name := known.get(name.lower()):
+            cast = column.cast(kinds[raw_name])
             cast.validate(full=True)
-            values[raw_name] = cast.to_pylist()
+            values[raw_name] = exact.cleaned(raw_name, cast).to_pylist()
         else:
             others.append(_shown(column))
     return values | {"_file_row": list(range(1, len(table) + 1))}, others
@@ -123,10 +103,11 @@ class _Landings:
         Returns:
             refused, loaded or wrong; and the message, or what is wrong.
         """
-        (self.source / file_name(DATASET, MONTH)).write_bytes(one.content)
+        dataset, month = one.dataset, MONTHS[one.dataset]
+        (self.source / file_name(dataset, month)).write_bytes(one.content)
         before = self._state()
         try:
-            state = read_state(self.warehouse, DATASET, MONTH)
+            state = read_state(self.warehouse, dataset, month)
             file = fetch_month(self.settings, state, self.reporter)
             land_month(self.settings, self.warehouse, state, file, self.reporter)
         except FileRefusedError as error:
@@ -137,20 +118,22 @@ class _Landings:
             return "refused", str(error)
         except Exception as error:  # whatever it is, it should have been a refusal
             return "wrong", f"{type(error).__name__}: {error}"
-        difference = self._difference(one.content)
+        difference = self._difference(one)
         return ("wrong", difference) if difference else ("loaded", "")
 
-    def _difference(self, content: bytes) -> str | None:
+    def _difference(self, one: Mutant) -> str | None:
         try:
-            values, others = expected(content)
+            values, others = expected(one)
         except Exception as error:
             return f"loaded, but pyarrow can't read it whole: {error}"
-        version = self.warehouse.landed_versions()[-1]
+        landed = {version.dataset: version for version in self.warehouse.landed_versions()}
+        version = landed[one.dataset]
         names = [name for name in (version.unknown_columns or "").split(",") if name]
         if len(names) != len(others):
             return f"{len(others)} columns are not of the contract, landed: {names}"
         columns = ", ".join(f'"{name}"' for name in [*values, *names])
-        rows = self._query(f"select {columns} from tlc_raw.green_tripdata order by _file_row")
+        table = f"tlc_raw.{one.dataset}_tripdata"
+        rows = self._query(f"select {columns} from {table} order by _file_row")
         actual = list(zip(*rows, strict=True)) or [()] * (len(values) + len(names))
         for name, wanted, found in zip(values, values.values(), actual, strict=False):
             # By their texts: NaN is not equal to itself.
@@ -168,7 +151,7 @@ class _Landings:
         return self._query(
             "select sha256, landed_rows, landed_at::text from tlc_raw.month_files union all"
             " select inhrelid::regclass::text, 0, '' from pg_inherits"
-            " where inhparent = to_regclass('tlc_raw.green_tripdata') order by 1"
+            " where inhparent::regclass::text like 'tlc_raw.%' order by 1"
         )
 
     def begin_anew(self) -> None:
@@ -259,7 +242,8 @@ def main() -> int:
         local_server.start(local_dir)
         numbers = range(options.first, options.first + options.rounds)
         for number, outcome, detail, memory in outcomes(local_dir, options.seed, numbers):
-            kind = mutant(options.seed, number).kind
+            one = mutant(options.seed, number)
+            kind = f"{one.dataset}: {one.kind}"
             counts[outcome] += 1
             of_kind.setdefault(kind, Counter())[outcome] += 1
             peak = max(peak, memory)
@@ -270,7 +254,7 @@ def main() -> int:
         shutil.rmtree(local_server.socket_dir(local_dir), ignore_errors=True)
         shutil.rmtree(local_dir)
     for kind, told in sorted(of_kind.items()):
-        print(f"{kind:<25} {told['refused']:6} refused {told['loaded']:6} loaded")
+        print(f"{kind:<35} {told['refused']:6} refused {told['loaded']:6} loaded")
     print(f"peak of memory {peak / 1024:,.0f} MiB")
     print(
         f"{options.rounds} mutants: {counts['refused']} refused,"

@@ -20,7 +20,13 @@ import pyarrow.parquet as pq
 from loader.sample import write_month
 
 ROWS = 300
-DATASET, MONTH = "green", dt.date(2023, 1, 1)
+#: The months that mutants are made of, one a dataset.
+MONTHS = {
+    "green": dt.date(2023, 1, 1),
+    "yellow": dt.date(2024, 6, 1),
+    "fhv": dt.date(2019, 2, 1),
+    "fhvhv": dt.date(2021, 3, 1),
+}
 
 #: Text that is code somewhere: SQL, COPY, Jinja, a shell, a terminal, a path.
 NASTY_TEXTS = (
@@ -68,12 +74,22 @@ class Mutant:
     """A malformed file.
 
     Attributes:
+        dataset: of whose month in `MONTHS` it is.
         kind: what was done to it, in a few words.
         content: its bytes.
     """
 
+    dataset: str
     kind: str
     content: bytes
+
+
+class _Dice(random.Random):
+    """Random choices for one mutant; the first is the dataset that it is made of."""
+
+    def __init__(self, seed: str) -> None:
+        super().__init__(seed)
+        self.dataset = self.choice(list(MONTHS))
 
 
 def mutant(seed: int, number: int) -> Mutant:
@@ -83,10 +99,10 @@ def mutant(seed: int, number: int) -> Mutant:
         seed: of the run.
         number: of the mutant in the run.
     """
-    rng = random.Random(f"{seed}/{number}")
+    rng = _Dice(f"{seed}/{number}")
     make = rng.choices(list(_KINDS), weights=list(_KINDS.values()))[0]
     kind = make.__name__.strip("_").replace("_", " ")
-    return Mutant(kind, make(rng))
+    return Mutant(rng.dataset, kind, make(rng))
 
 
 # ---- Good files to start from --------------------------------------------------------------------
@@ -103,17 +119,18 @@ _LAYOUTS: tuple[dict[str, Any], ...] = (
 
 
 @cache
-def _table() -> pa.Table:
+def good_table(dataset: str) -> pa.Table:
+    """Make a month that is as TLC publishes it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "good.parquet"
-        write_month(path, DATASET, MONTH, ROWS)
+        write_month(path, dataset, MONTHS[dataset], ROWS)
         return pq.read_table(path)
 
 
 @cache
-def good_file(layout: int = 0) -> bytes:
-    """Give the bytes of a good month file in one of several layouts."""
-    return _written(_table(), _LAYOUTS[layout])
+def good_file(dataset: str, layout: int = 0) -> bytes:
+    """Return the bytes of a good month file in one of several layouts."""
+    return _written(good_table(dataset), _LAYOUTS[layout])
 
 
 def _written(table: pa.Table, layout: dict[str, Any]) -> bytes:
@@ -122,8 +139,8 @@ def _written(table: pa.Table, layout: dict[str, Any]) -> bytes:
     return out.getvalue()
 
 
-def _any_good(rng: random.Random) -> bytearray:
-    return bytearray(good_file(rng.randrange(len(_LAYOUTS))))
+def _any_good(rng: _Dice) -> bytearray:
+    return bytearray(good_file(rng.dataset, rng.randrange(len(_LAYOUTS))))
 
 
 def _footer_start(content: bytes) -> int:
@@ -133,14 +150,14 @@ def _footer_start(content: bytes) -> int:
 # ---- Bytes ---------------------------------------------------------------------------------------
 
 
-def _flipped_bits(rng: random.Random) -> bytes:
+def _flipped_bits(rng: _Dice) -> bytes:
     content = _any_good(rng)
     for _ in range(rng.choice((1, 1, 2, 8))):
         content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
     return bytes(content)
 
 
-def _flipped_bits_in_footer(rng: random.Random) -> bytes:
+def _flipped_bits_in_footer(rng: _Dice) -> bytes:
     content = _any_good(rng)
     start = _footer_start(content)
     for _ in range(rng.choice((1, 1, 2, 4))):
@@ -148,7 +165,7 @@ def _flipped_bits_in_footer(rng: random.Random) -> bytes:
     return bytes(content)
 
 
-def _flipped_bits_in_page(rng: random.Random) -> bytes:
+def _flipped_bits_in_page(rng: _Dice) -> bytes:
     content = _any_good(rng)
     offset, size = rng.choice(_chunks(content))
     for _ in range(rng.choice((1, 1, 3))):
@@ -158,7 +175,7 @@ def _flipped_bits_in_page(rng: random.Random) -> bytes:
     return bytes(content)
 
 
-def _overwritten_run(rng: random.Random) -> bytes:
+def _overwritten_run(rng: _Dice) -> bytes:
     content = _any_good(rng)
     start = rng.randrange(len(content))
     length = min(rng.choice((4, 64, 1024)), len(content) - start)
@@ -167,12 +184,12 @@ def _overwritten_run(rng: random.Random) -> bytes:
     return bytes(content)
 
 
-def _truncated(rng: random.Random) -> bytes:
+def _truncated(rng: _Dice) -> bytes:
     content = bytes(_any_good(rng))
     return content[: rng.randrange(len(content))] + rng.choice((b"", b"PAR1"))
 
 
-def _moved_bytes(rng: random.Random) -> bytes:
+def _moved_bytes(rng: _Dice) -> bytes:
     content = _any_good(rng)
     start = rng.randrange(4, len(content) - 8)
     length = rng.choice((1, 7, 100))
@@ -184,7 +201,7 @@ def _moved_bytes(rng: random.Random) -> bytes:
     return bytes(content)
 
 
-def _footer_length(rng: random.Random) -> bytes:
+def _footer_length(rng: _Dice) -> bytes:
     content = _any_good(rng)
     (length,) = struct.unpack("<I", content[-8:-4])
     wrong = (length + rng.randint(-9, 9), 0, 1, len(content), 2**31 - 1, 2**31, 2**32 - 1)
@@ -192,14 +209,14 @@ def _footer_length(rng: random.Random) -> bytes:
     return bytes(content)
 
 
-def _magic(rng: random.Random) -> bytes:
+def _magic(rng: _Dice) -> bytes:
     content = _any_good(rng)
     place = rng.choice((slice(0, 4), slice(-4, None)))
     content[place] = rng.choice((b"PARE", b"PAR2", b"par1", b"\0\0\0\0", b"ORC\0"))
     return bytes(content)
 
 
-def _other_files_footer(rng: random.Random) -> bytes:
+def _other_files_footer(rng: _Dice) -> bytes:
     one, other = _any_good(rng), _any_good(rng)
     return bytes(one[: _footer_start(one)] + other[_footer_start(other) :])
 
@@ -314,7 +331,7 @@ def _encoded_value(kind: int, value: Any) -> bytes:
     return head + b"".join(i if of in _BOOLEANS else _encoded_value(of, i) for i in items)
 
 
-def _changed(rng: random.Random, root: _Struct) -> None:
+def _changed(rng: _Dice, root: _Struct) -> None:
     """Change one thing in a structure; each path of field ids is as likely as any other."""
     places: dict[tuple, list[tuple[list, int]]] = {}
 
@@ -357,7 +374,7 @@ def _changed(rng: random.Random, root: _Struct) -> None:
         )()
 
 
-def _structure_of_footer(rng: random.Random) -> bytes:
+def _structure_of_footer(rng: _Dice) -> bytes:
     content = bytes(_any_good(rng))
     start = _footer_start(content)
     fields = _Reader(content, start).struct()
@@ -379,7 +396,7 @@ def _with_footer(pages: bytes, fields: _Struct) -> bytes:
     return pages + footer + struct.pack("<I", len(footer)) + b"PAR1"
 
 
-def _structure_of_page_header(rng: random.Random) -> bytes:
+def _structure_of_page_header(rng: _Dice) -> bytes:
     content = bytes(_any_good(rng))
     offset, _ = rng.choice(_chunks(content))
     reader = _Reader(content, offset)
@@ -409,7 +426,7 @@ _EXTREMES = (
 )
 
 
-def _values(rng: random.Random, kind: pa.DataType, rows: int) -> pa.Array:
+def _values(rng: _Dice, kind: pa.DataType, rows: int) -> pa.Array:
     """Make a column of any type; some of its values are extreme."""
     if pa.types.is_null(kind):
         return pa.nulls(rows)
@@ -447,7 +464,7 @@ def _fitting(number: float, kind: pa.DataType) -> Any:
         return None
 
 
-def _nested(rng: random.Random, kind: pa.DataType) -> Any:
+def _nested(rng: _Dice, kind: pa.DataType) -> Any:
     if pa.types.is_map(kind):
         return [(rng.choice(NASTY_TEXTS), rng.randrange(9))]
     if pa.types.is_struct(kind):
@@ -463,16 +480,16 @@ def _nested(rng: random.Random, kind: pa.DataType) -> Any:
     return rng.randrange(9)
 
 
-def _other_type(rng: random.Random) -> bytes:
-    table = _table()
+def _other_type(rng: _Dice) -> bytes:
+    table = good_table(rng.dataset)
     index = rng.randrange(table.num_columns)
     kind = rng.choice(_TYPES)
     values = _values(rng, kind, len(table))
     return _written_somehow(rng, table.set_column(index, table.column_names[index], values))
 
 
-def _other_columns(rng: random.Random) -> bytes:
-    table = _table()
+def _other_columns(rng: _Dice) -> bytes:
+    table = good_table(rng.dataset)
     for _ in range(rng.choice((1, 1, 2, 5))):
         name, index = rng.choice(NASTY_NAMES), rng.randrange(table.num_columns)
         what = rng.randrange(4)
@@ -489,8 +506,8 @@ def _other_columns(rng: random.Random) -> bytes:
     return _written_somehow(rng, table)
 
 
-def _other_values(rng: random.Random) -> bytes:
-    table = _table()
+def _other_values(rng: _Dice) -> bytes:
+    table = good_table(rng.dataset)
     for _ in range(rng.choice((1, 2))):
         index = rng.randrange(table.num_columns)
         field = table.schema.field(index)
@@ -498,10 +515,11 @@ def _other_values(rng: random.Random) -> bytes:
     return _written_somehow(rng, table)
 
 
-def _broken_text(rng: random.Random) -> bytes:
+def _broken_text(rng: _Dice) -> bytes:
     """Text columns whose bytes are no UTF-8: told to be text by the footer alone."""
-    table = _table()
-    name = rng.choice(("store_and_fwd_flag", "remark"))
+    table = good_table(rng.dataset)
+    of_text = [field.name for field in table.schema if "string" in str(field.type)]
+    name = rng.choice((*of_text, "remark"))
     raw = pa.array([rng.choice((b"N", b"\xff\xfe", b"\xc3", b"a\0")) for _ in range(len(table))])
     texts = pa.Array.from_buffers(pa.string(), len(raw), raw.buffers())
     if name in table.column_names:
@@ -511,23 +529,23 @@ def _broken_text(rng: random.Random) -> bytes:
     return _written_somehow(rng, table)
 
 
-def _other_rows(rng: random.Random) -> bytes:
-    table = _table()
+def _other_rows(rng: _Dice) -> bytes:
+    table = good_table(rng.dataset)
     start = rng.randrange(len(table))
     return _written_somehow(rng, table.slice(start, rng.choice((0, 1, len(table)))))
 
 
-def _written_somehow(rng: random.Random, table: pa.Table) -> bytes:
+def _written_somehow(rng: _Dice, table: pa.Table) -> bytes:
     layout = dict(rng.choice(_LAYOUTS))
     if rng.random() < 0.1:
         layout["use_deprecated_int96_timestamps"] = True
     try:
         return _written(table, layout)
     except (pa.ArrowException, OSError):  # no Parquet for such a type: the good file then
-        return good_file()
+        return good_file(rng.dataset)
 
 
-_KINDS: dict[Callable[[random.Random], bytes], int] = {
+_KINDS: dict[Callable[[_Dice], bytes], int] = {
     _flipped_bits: 10,
     _flipped_bits_in_footer: 12,
     _flipped_bits_in_page: 14,

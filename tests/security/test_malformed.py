@@ -5,7 +5,7 @@ import pytest
 from loader.errors import FileRefusedError
 from loader.landing.conform import Conformer
 from tests.security.fuzz import outcomes
-from tests.security.mutants import DATASET, MONTH, ROWS, good_file, mutant, with_rows_in_footer
+from tests.security.mutants import MONTHS, ROWS, good_file, mutant, with_rows_in_footer
 
 SEED, ROUNDS = 7, 70
 
@@ -20,11 +20,12 @@ def test_each_mutant_is_refused_or_loaded_right(server):
 def test_a_seed_and_a_number_make_the_same_mutant_again():
     assert mutant(SEED, 3) == mutant(SEED, 3)
     assert len({mutant(SEED, number).kind for number in range(300)}) > 10
+    assert {mutant(SEED, number).dataset for number in range(ROUNDS)} == MONTHS.keys()
 
 
 @pytest.mark.parametrize("rows", [-1, 1, ROWS - 1, ROWS + 1, 2**62])
 def test_a_footer_that_tells_another_number_of_rows_is_refused(tmp_path, rows):
     path = tmp_path / "file.parquet"
-    path.write_bytes(with_rows_in_footer(good_file(), rows))
+    path.write_bytes(with_rows_in_footer(good_file("green"), rows))
     with pytest.raises(FileRefusedError, match=f"green 2023-01: .*footer says {rows} rows"):
-        list(Conformer(DATASET, MONTH, path).batches())
+        list(Conformer("green", MONTHS["green"], path).batches())

@@ -406,3 +406,28 @@ def test_a_column_name_that_is_not_utf8_is_refused(tmp_path):
     pq.write_table(pq.read_table(path), path, store_schema=False)
     path.write_bytes(path.read_bytes().replace(b"surprise", b"surpris\xff"))
     assert "can't be read" in refusal(Conformer("green", MONTH, path))
+
+
+# ---- Cleaned texts -------------------------------------------------------------------------------
+
+
+def test_texts_are_cleaned_as_the_contract_says_and_the_changed_ones_counted(tmp_path):
+    # fhvhv's base numbers are trimmed and upper-cased; a blank access-a-ride flag is NULL.
+    bases = ["B02764", "b02764", " B02764  ", "B0\t2764", None, ""]
+    flags = ["Y", " ", "N", "", None, "n"]
+    month = dt.date(2021, 3, 1)
+    columns = {
+        field.name: pa.nulls(len(bases), field.type) for field in schema_of("fhvhv", month)
+    } | {"dispatching_base_num": pa.array(bases), "access_a_ride_flag": pa.array(flags)}
+    path = tmp_path / "fhvhv.parquet"
+    pq.write_table(pa.table(columns), path)
+    conformer = Conformer("fhvhv", month, path)
+    table = read(conformer)
+    assert table["dispatching_base_num"].to_pylist() == [
+        *("B02764", "B02764", "B02764", "B0\t2764", None, "")
+    ]
+    assert table["access_a_ride_flag"].to_pylist() == ["Y", None, "N", None, None, "n"]
+    counts = {name: count for name, count in conformer.cleaned.items() if count}
+    assert counts == {"dispatching_base_num": 2, "access_a_ride_flag": 2}
+    read(conformer)  # a file that is read again is counted once
+    assert conformer.cleaned["dispatching_base_num"] == 2

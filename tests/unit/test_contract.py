@@ -19,6 +19,7 @@ from loader.datasets import (
     month_files_columns,
 )
 from loader.errors import UsageError
+from loader.landing.conform import CLEANERS
 from loader.months import (
     file_name,
     format_month,
@@ -217,3 +218,11 @@ def test_datasets_are_told_from_their_first_month_on():
 
 def test_file_names_are_those_of_tlc():
     assert file_name("green", dt.date(2023, 1, 1)) == "green_tripdata_2023-01.parquet"
+
+
+def test_declarations_name_only_steps_of_cleaning_that_exist():
+    columns = [column for dataset in datasets().values() for column in dataset.columns]
+    assert any(column.clean for column in columns)
+    for column in columns:
+        assert set(column.clean) <= CLEANERS.keys(), column.name
+        assert not column.clean or column.data_type == "text", column.name

@@ -12,7 +12,7 @@ from loader.errors import UsageError
 from loader.months import format_month
 from loader.settings import load_settings
 from loader.source import published
-from loader.state import MonthState, State
+from loader.state import Month, MonthState, State
 from loader.sync import is_due, reason
 from loader.warehouse.versions import FileVersion
 
@@ -24,44 +24,42 @@ def month(text: str) -> dt.date:
     return dt.date.fromisoformat(f"{text}-01")
 
 
-class FakeWarehouse:
-    """A warehouse in which some months are merged."""
-
-    def __init__(self, *merged: tuple[str, str]) -> None:
-        self._merged = merged
-
-    def merged_versions(self) -> list[FileVersion]:
-        return [
-            FileVersion.of_row({"dataset": name, "file_month": month(text), "is_current": True})
-            for name, text in self._merged
-        ]
+def merged(*months: tuple[str, str]) -> dict[Month, MonthState]:
+    """Describe a warehouse in which some months are merged."""
+    keys = [(name, month(text)) for name, text in months]
+    return {key: MonthState(*key, landed=None, merged=version("a", "bytes")) for key in keys}
 
 
-def looked_at(warehouse: FakeWarehouse, today: dt.date = TODAY, **options) -> tuple[str, str, int]:
+def looked_at(
+    warehouse: dict[Month, MonthState], today: dt.date = TODAY, **options: dt.date
+) -> tuple[str, str, int]:
     months = sync.window(warehouse, "green", today, **options)
     assert months == sorted(months)
     return format_month(months[0]), format_month(months[-1]), len(months)
 
 
 def test_an_empty_warehouse_is_filled_from_a_year_back():
-    assert looked_at(FakeWarehouse()) == ("2023-03", "2024-03", 13)
-    assert looked_at(FakeWarehouse(("yellow", "2024-01"))) == ("2023-03", "2024-03", 13)
+    assert looked_at(merged()) == ("2023-03", "2024-03", 13)
+    assert looked_at(merged(("yellow", "2024-01"))) == ("2023-03", "2024-03", 13)
 
 
 def test_a_sync_follows_the_datasets_that_the_warehouse_has():
-    warehouse = FakeWarehouse(("yellow", "2024-01"), ("green", "2024-01"), ("green", "2024-02"))
+    warehouse = merged(("yellow", "2024-01"), ("green", "2024-01"), ("green", "2024-02"))
     assert sync.followed(warehouse) == ["green", "yellow"]
-    assert sync.followed(FakeWarehouse()) == ["fhv", "fhvhv", "green", "yellow"]
+    # A month that landed and was not merged counts, too.
+    landed = {("fhv", month("2024-01")): a_state("a", "a", None)}
+    assert sync.followed(landed) == ["fhv"]
+    assert sync.followed(merged()) == ["fhv", "fhvhv", "green", "yellow"]
 
 
 def test_the_window_opens_six_months_before_the_newest_merged_one():
-    warehouse = FakeWarehouse(("green", "2019-05"), ("green", "2024-01"), ("yellow", "2022-01"))
+    warehouse = merged(("green", "2019-05"), ("green", "2024-01"), ("yellow", "2022-01"))
     assert looked_at(warehouse) == ("2023-07", "2024-03", 9)
     assert looked_at(warehouse, dt.date(2024, 1, 1)) == ("2023-07", "2024-01", 7)
 
 
 def test_the_window_may_be_given_and_starts_at_the_first_month_there_is():
-    warehouse = FakeWarehouse(("green", "2024-01"))
+    warehouse = merged(("green", "2024-01"))
     assert looked_at(warehouse, since=month("2024-02")) == ("2024-02", "2024-03", 2)
     assert looked_at(warehouse, since=month("2009-01"))[0] == "2014-01"
     assert looked_at(warehouse, since=month("2022-12"), to=month("2023-01"))[1:] == ("2023-01", 2)
@@ -70,7 +68,7 @@ def test_the_window_may_be_given_and_starts_at_the_first_month_there_is():
 @pytest.mark.parametrize("options", [{"since": month("2024-04")}, {"to": month("2023-06")}])
 def test_a_window_without_a_month_is_refused(options):
     with pytest.raises(UsageError, match="no month to look at") as error:
-        sync.window(FakeWarehouse(("green", "2024-01")), "green", TODAY, **options)
+        sync.window(merged(("green", "2024-01")), "green", TODAY, **options)
     assert "--since" in str(error.value)
 
 

@@ -33,6 +33,16 @@ def minutes_between(first: str, second: str) -> str:
     return f"({second} - {first})"
 
 
+def is_outside_file_month(trips: str) -> str:
+    """A condition."""
+    return f"({trips}.pickup_datetime < {trips}.file_month)"
+
+
+def is_unknown_zone(trips: str) -> str:
+    """A condition."""
+    return f"({trips}.pickup_location_id = 264)"
+
+
 def row_key(dataset: str, relation: str = "") -> str:
     """An expression."""
     return f"'{dataset}'"

@@ -53,10 +53,11 @@ class BuildResult(NamedTuple):
 
 
 def main(arguments: list[str]) -> None:
-    """Parse the project, and build the month that each line of standard input names.
+    """Parse the project, and run `dbt build` for each line of standard input.
 
     Args:
-        arguments: those of `dbt build`, without `--vars`: these are the lines.
+        arguments: those of every `dbt build`; a line names the trips table, whether it is the
+            first build of it, and the vars.
     """
     results = _take_standard_output()
     errors: list[str] = []
@@ -73,16 +74,32 @@ def main(arguments: list[str]) -> None:
     parsed = dbtRunner(callbacks=[keep_errors]).invoke(["parse", *arguments])
     gc.freeze()
     gc.enable()
-    for variables in sys.stdin:
+    for line in sys.stdin:
+        table, is_first, variables = json.loads(line)
         built = parsed
         if parsed.success:
             errors.clear()
-            runner = dbtRunner(cast(Manifest, parsed.result), callbacks=[keep_errors])
-            built = runner.invoke(["build", *arguments, *_LEFT_OUT, "--vars", variables])
+            manifest = cast(Manifest, parsed.result)
+            select = _with_marts(manifest, table) if is_first else ["--select", table]
+            runner = dbtRunner(manifest, callbacks=[keep_errors])
+            built = runner.invoke(["build", *arguments, *select, *_LEFT_OUT, "--vars", variables])
         exceptions = [str(built.exception)] if built.exception else []
         nodes = getattr(built.result, "results", ())
         result = BuildResult(built.success, list(map(_node_result, nodes)), errors + exceptions)
         print(json.dumps(result), file=results, flush=True)
+
+
+def _with_marts(manifest: Any, table: str) -> list[str]:
+    """Return options that select a trips table, the marts on it, and all that these need."""
+    manifest.build_parent_and_child_maps()
+    found = [node for node in manifest.nodes if node.endswith(f".{table}")]
+    for node in found:  # which grows
+        children = manifest.child_map[node]
+        found += [child for child in children if child.startswith("model.") and child not in found]
+    # By the whole path: a folder has the name of a mart.
+    select = [f"+{'.'.join(manifest.nodes[node].fqn)}" for node in found]
+    # No tests of other datasets, which may lack a table or seed.
+    return ["--select", *select, "--indirect-selection", "buildable"]
 
 
 def _take_standard_output() -> TextIO:

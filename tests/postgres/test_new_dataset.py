@@ -50,7 +50,7 @@ where {{ is_version_to_merge('ferry') }}
 TRIPS_YML = """version: 2
 models:
   - name: ferry_tripdata
-    data_tests: [rows_reconcile, never_null: {arguments: {columns: [unique_row_id, pier]}}]
+    data_tests: [rows_reconcile, unusual_values: {arguments: {never_null: [pier]}}]
     columns:
       - {name: unique_row_id, data_type: uuid, data_tests: [unique_rows]}
       - {name: file_month, data_type: date}

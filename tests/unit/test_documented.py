@@ -119,9 +119,9 @@ def test_what_others_query_is_public_and_has_a_contract(manifest):
 
 def test_every_code_of_a_trip_has_a_relationship_to_the_dictionary(manifest):
     keys = {
-        node["attached_node"].split(".")[-1]: node["test_metadata"]["kwargs"]["keys"]
+        node["attached_node"].split(".")[-1]: node["test_metadata"]["kwargs"]["relationships"]
         for node in of_project(manifest["nodes"])
-        if node.get("test_metadata", {}).get("name") == "relationships_by_column"
+        if node.get("test_metadata", {}).get("name") == "unusual_values"
     }
     codes = {"vendor_id", "rate_code_id", "payment_type", "trip_type"}
     codes |= {"pickup_location_id", "dropoff_location_id"}

@@ -4,6 +4,8 @@ from typing import Any, cast
 
 import dlt
 from dlt.common.destination import Destination
+from dlt.common.storages.load_package import ParsedLoadJobFileName
+from dlt.destinations.impl.bigquery.bigquery import BigQueryLoadJob
 
 from loader.landing.conform import Conformer
 from loader.landing.tlc_trips import conformed_batches
@@ -25,9 +27,10 @@ class BigQueryTarget:
             conformer: the month file and how it maps to its raw table.
             rows: rows of the file.
         """
+        self._warehouse = warehouse
         self._conformer = conformer
         self._rows = rows
-        self._bucket = warehouse.bucket
+        self.landed_rows: int | None = None
         self.destination: Destination[Any, Any] = dlt.destinations.bigquery(
             credentials=cast(Any, warehouse.token),  # dlt declares a narrower type than it takes
             project_id=warehouse.project,
@@ -47,10 +50,23 @@ class BigQueryTarget:
             pipeline.extract(conformed_batches(self._conformer, conform.add), schema=schema)
             pipeline.normalize()
         with stage("load") as load:
-            (load_id,) = pipeline.load().loads_ids
+            (package,) = pipeline.load().load_packages
             load.set(self._rows)
-        if self._bucket:
-            store = open_filesystem(self._bucket)
-            for part in store.glob(f"{self._bucket}/staging/{pipeline.dataset_name}/*/{load_id}.*"):
+        self.landed_rows = sum(
+            self._loaded_rows(job.job_file_info) for job in package.jobs["completed_jobs"]
+        )
+        load_id: str = package.load_id
+        if bucket := self._warehouse.bucket:
+            store = open_filesystem(bucket)
+            for part in store.glob(f"{bucket}/staging/{pipeline.dataset_name}/*/{load_id}.*"):
                 store.rm_file(part)
         return load_id
+
+    def _loaded_rows(self, part: ParsedLoadJobFileName) -> int:
+        """Return the rows that all attempts at a part have loaded.
+
+        An attempt that failed for dlt, as no answer came, may have succeeded on the service.
+        """
+        attempts = (part._replace(retry_count=n) for n in range(part.retry_count + 1))
+        ids = (BigQueryLoadJob.get_job_id_from_file_path(one.file_name()) for one in attempts)
+        return sum(map(self._warehouse.loaded_rows, ids))

@@ -41,12 +41,14 @@ class _Target(Protocol):
     Attributes:
         destination: dlt's destination.
         staging: dlt's staging destination, if loads go through one.
+        landed_rows: rows that the load jobs report; None if `commit_landing` counts them.
         shared_rows: rows of the file that may share their key, after the load; None if nobody
             looked, or if they are too many.
     """
 
     destination: Destination[Any, Any]
     staging: Destination[Any, Any] | None
+    landed_rows: int | None
     shared_rows: list[int] | None
 
     def load(self, pipeline: dlt.Pipeline, schema: dlt.Schema, stage: StageMaker) -> str:
@@ -132,7 +134,7 @@ def load_file(
         file_bytes=file.size,
         sha256=file.sha256,
         file_rows=file.rows,
-        landed_rows=file.rows,
+        landed_rows=file.rows if target.landed_rows is None else target.landed_rows,
         unknown_columns=",".join(conformer.unknown) or None,
         cleaned_values=cleaned or None,
         shared_rows=None if shared is None else ",".join(map(str, shared)),

@@ -37,6 +37,7 @@ class PostgresTarget:
     """One month file on its way into a database."""
 
     staging: Destination[Any, Any] | None = None  # COPY needs no files in between
+    landed_rows: int | None = None
 
     def __init__(self, warehouse: PostgresWarehouse, conformer: Conformer, rows: int) -> None:
         """Make dlt's destination, with the connection that the warehouse has.

@@ -27,7 +27,7 @@ from tenacity import (
 from loader import interrupts
 from loader.datasets import get_dataset, month_files_columns
 from loader.errors import LockedError, ReconciliationError, UsageError, WarehouseError
-from loader.months import format_month
+from loader.months import format_month, next_month
 from loader.progress import Reporter
 from loader.settings import Settings
 from loader.warehouse.versions import FileVersion
@@ -216,34 +216,39 @@ class BigQueryWarehouse:
             month=month,
         )
 
+    def loaded_rows(self, job_id: str) -> int:
+        """Return the rows that a load job has written; 0 when there is no such job."""
+        with _translate_google_errors():
+            try:
+                job = self.client.get_job(job_id, location=self.location)
+            except NotFound:
+                return 0
+        return getattr(job, "output_rows", None) or 0
+
     def commit_landing(self, landed: FileVersion) -> None:
         """Replace the month's landed version, in one transaction: its rows and its record.
 
         Args:
-            landed: the record to write; its row count is compared with the rows that are there.
+            landed: the record to write, with the number of rows that BigQuery has loaded.
 
         Raises:
             ReconciliationError: when rows are missing; nothing is changed then.
         """
-        raw, month_files = self._raw_table(landed.dataset), self._table(self._raw, "month_files")
-        (counted,) = self._query(
-            f"select count(*) as n from {raw}"
-            " where _file_month = @file_month and _dlt_load_id = @load_id",
-            file_month=landed.file_month,
-            load_id=landed.load_id,
-        )
-        if counted["n"] != landed.file_rows:
+        if landed.landed_rows != landed.file_rows:
             raise ReconciliationError(
                 f"{landed.dataset} {format_month(landed.file_month)}: {landed.file_name} has"
-                f" {landed.file_rows:,} rows, {counted['n']:,} landed; run the command again"
+                f" {landed.file_rows:,} rows, {landed.landed_rows:,} landed; run the command again"
             )
+        raw, month_files = self._raw_table(landed.dataset), self._table(self._raw, "month_files")
+        has_rows = "dataset = @dataset and file_month = @file_month and raw_dropped_at is null"
         # Rows are seen through month_files only: this is what makes them visible.
         self._record(
             landed,
             f"""
-            delete from {raw} where _file_month = @file_month and _dlt_load_id != @load_id;
-            update {month_files} set raw_dropped_at = current_timestamp()
-            where dataset = @dataset and file_month = @file_month and raw_dropped_at is null;
+            if exists (select 1 from {month_files} where {has_rows}) then
+                delete from {raw} where _file_month = @file_month and _dlt_load_id != @load_id;
+                update {month_files} set raw_dropped_at = current_timestamp() where {has_rows};
+            end if;
             """,
         )
 
@@ -269,18 +274,22 @@ class BigQueryWarehouse:
         )
 
     def drop_raw(self, dataset: str, month: dt.date) -> None:
-        """Drop a month's raw rows; the record of them stays."""
+        """Drop a month's raw rows; the record of them stays.
+
+        A DELETE of a whole partition, outside a transaction, reads nothing. So the record comes
+        first: after a kill in between, the next run finds rows that should be gone.
+        """
         self._query(
             f"""
-            begin transaction;
-            delete from {self._raw_table(dataset)} where _file_month = @month;
             update {self._table(self._raw, "month_files")}
             set raw_dropped_at = current_timestamp()
             where dataset = @dataset and file_month = @month and raw_dropped_at is null;
-            commit transaction;
+            delete from {self._raw_table(dataset)}
+            where _file_month >= @month and _file_month < @next_month;
             """,
             dataset=dataset,
             month=month,
+            next_month=next_month(month),
         )
 
     def landed_versions(self) -> list[FileVersion]:

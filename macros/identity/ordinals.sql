@@ -1,6 +1,6 @@
 {#- The models give each row the id of ordinal 1. Rows that share a key share that id, and are numbered
-    when the month is built. Few do in most months: then the loader says which to look at, and these
-    alone are numbered, after the month is built. Else a window numbers all rows as they are built. -#}
+    when the month is built, by a window over all rows. On Postgres, where few rows of most months do, the
+    loader says which to look at: then these alone are numbered, after the month is built. -#}
 {% macro numbered_rows(dataset, model_sql) %}
     select
         {%- for column in model.columns %}
@@ -22,13 +22,9 @@
 {% endmacro %}
 
 
-{% macro number_repeated_keys(built, dataset, version) %}
-    {{ return(adapter.dispatch('number_repeated_keys', 'nyc_tlc')(built, dataset, version)) }}
-{% endmacro %}
-
 {#- The rows' places are kept in a table that doesn't outlive the transaction; no temporary one, which
     parallel workers can't make. -#}
-{% macro default__number_repeated_keys(built, dataset, version) %}
+{% macro number_repeated_keys(built, dataset, version) %}
     {%- set repeated = built.incorporate(path={'identifier': built.identifier ~ '_repeated'}) -%}
     {%- call statement('repeated') -%}
         create table {{ repeated }} as
@@ -57,21 +53,6 @@
         drop table {{ repeated }}
     {%- endcall -%}
 {% endmacro %}
-
-{#- A statement of the script that builds and merges the month. -#}
-{% macro bigquery__number_repeated_keys(built, dataset, version) %}
-        update {{ built }} as trips
-        set unique_row_id = {{ row_id(row_key(dataset), 'later.ordinal') }}
-        from (
-            select
-                file_row,
-                {{ ordinal(dataset) }} as ordinal
-            from {{ built }}
-            where unique_row_id in (select unique_row_id from {{ built }} group by 1 having count(*) > 1)
-        ) as later
-        where trips.file_row = later.file_row and later.ordinal > 1
-{%- endmacro %}
-
 
 {% macro ordinal(dataset) -%}
 row_number() over (

@@ -141,46 +141,50 @@
     {%- do log_merge(dataset, month, rows, before, unchanged) -%}
 {% endmacro %}
 
-{#- One script, in which a transaction holds all that readers could see: an error in it, or the end of
-    the job, leaves the month as it was. Every statement on the table names the month's partition. No
-    variable has the name of a column: BigQuery would take the column. -#}
+{#- One script with one transaction: an error in it, or the end of the job, leaves the month as it was.
+    The rows are computed where they are needed, and the raw rows are all that a first version reads:
+    BigQuery bills bytes read, and computing is free. Every statement on the table names the month's
+    partition. No variable has the name of a column: BigQuery would take the column. -#}
 {% macro bigquery__merge_file_month(table, dataset, version, model_sql) %}
     {%- set month = version.file_month -%}
-    {%- set script -%}
-        declare built_row_count, former_row_count, unchanged_row_count int64;
-        create temp table built as
+    {%- set rows_sql -%}
         select
             {%- for column in model.columns %}
             {{ adapter.quote(column) }}{{ ',' if not loop.last }}
             {%- endfor %}
         from ({{ model_sql }}) as model
-        where file_month = date '{{ month }}';
+        where file_month = date '{{ month }}'
+    {%- endset -%}
+    {%- set new_rows_sql = numbered_rows(dataset, rows_sql) -%}
+    {%- set script -%}
+        declare built_row_count, former_row_count, unchanged_row_count int64 default 0;
 
-        set built_row_count = (select count(*) from built);
+        begin transaction;
+        set former_row_count = (select count(*) from {{ table }} where file_month = date '{{ month }}');
+        if former_row_count > 0 then
+            set unchanged_row_count = (
+                select count(*)
+                from ({{ new_rows_sql }}) as new_version
+                inner join {{ table }} as old_version
+                    on new_version.unique_row_id = old_version.unique_row_id
+                where
+                    old_version.file_month = date '{{ month }}'
+                    {%- for column in model.columns if column != 'file_row' %}
+                    and new_version.{{ adapter.quote(column) }} is not distinct from old_version.{{ adapter.quote(column) }}
+                    {%- endfor %}
+            );
+            delete from {{ table }} where file_month = date '{{ month }}';
+        end if;
+
+        insert into {{ table }} ({{ model.columns | join(', ') }})
+        {{ new_rows_sql }};
+        set built_row_count = @@row_count;
         if built_row_count != {{ version.landed_rows }} then
             raise using message = format(
                 '{{ dataset }} {{ month[:7] }}: {{ version.landed_rows }} rows landed, %d built; nothing was changed',
                 built_row_count
             );
         end if;
-        {{ number_repeated_keys('built', dataset, version) }};
-
-        begin transaction;
-        set former_row_count = (select count(*) from {{ table }} where file_month = date '{{ month }}');
-        set unchanged_row_count = (
-            select count(*)
-            from built as new_version
-            inner join {{ table }} as old_version
-                on new_version.unique_row_id = old_version.unique_row_id
-            where
-                old_version.file_month = date '{{ month }}'
-                {%- for column in model.columns if column != 'file_row' %}
-                and new_version.{{ adapter.quote(column) }} is not distinct from old_version.{{ adapter.quote(column) }}
-                {%- endfor %}
-        );
-        delete from {{ table }} where file_month = date '{{ month }}';
-        insert into {{ table }} ({{ model.columns | join(', ') }})
-        select {{ model.columns | join(', ') }} from built;
         {{ record_merge_sql(dataset, version, 'built_row_count', 'former_row_count', 'unchanged_row_count') }};
         commit transaction;
 

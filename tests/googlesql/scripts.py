@@ -76,6 +76,7 @@ class Database:
         self._before: dict[str, Table] | None = None  # of an open transaction
         self._temporary: set[str] = set()
         self._last: list[Row] = []
+        self._changed = 0  # rows that the last INSERT, UPDATE or DELETE changed
         try:
             self._run_list(self._parse(script), script.encode(), may_declare=True)
             if self._before is not None:
@@ -119,7 +120,8 @@ class Database:
                 raise Refused(f"no variable {name}")
             declared = self._variables[name][0]
             # As a cast, since BigQuery takes what it can coerce, and refuses the rest.
-            query = f"select if(true, ({_text(node.expression, script)}), {name})"
+            expression = _text(node.expression, script).replace("@@row_count", str(self._changed))
+            query = f"select if(true, ({expression}), {name})"
             kind_of_value, value = self._value(query)
             if kind_of_value != declared:
                 raise Refused(f"{name} is of another type")
@@ -228,6 +230,7 @@ class Database:
             changes = self._engine.modify(sql, names)
         finally:
             table.has_places = False
+        self._changed = len(changes)
         if kind == "insert":
             table.rows = table.rows + [list(change.cell) for change in changes]
             return

@@ -81,6 +81,8 @@ ANSWERED = {
     "create table d.t (a int64, b string); insert into `local.d.t` (b, a) values ('x', 1);"
     " create view d.v as select t.a + 1 as a from d.t; delete from d.t where t.a = 2;"
     " select v.a, c.b from `local`.d.v inner join local.d.t as c on c.a + 1 = v.a": [(2, "x")],
+    "declare n, m int64; create temp table t as select 1 as a; insert into t (a) values (2), (3);"
+    " set n = @@row_count; delete from t where a > 0; set m = @@row_count; select n, m": [(2, 3)],
     "declare a, b int64 default 2; if a = b then set a = 3; else set a = 4; end if; select a, b": [
         (3, 2)
     ],

@@ -25,6 +25,7 @@
     {%- if months -%}
         file_month in ({% for month in months %}date '{{ month }}'{{ ', ' if not loop.last }}{% endfor %})
     {%- else -%}
-        false
+        {#- No file has this month: no partition is read. -#}
+        file_month = date '0001-01-01'
     {%- endif -%}
 {% endmacro %}

@@ -5,7 +5,13 @@ with
 
 trips as (
 
-    select * from {{ model }}
+    select
+        file_month
+        {%- for column in conditions %},
+        {{ column }}
+        {%- endfor %}
+
+    from {{ model }}
     where
         {{ is_tested_month(dataset_of(model)) }}
         -- the sums below take time: only rows that break a condition get there

@@ -1,5 +1,6 @@
 {% test rows_reconcile(model) %}
     {%- set dataset = dataset_of(model) -%}
+    {%- set is_tested = is_tested_month(dataset) -%}
 
 with
 
@@ -10,7 +11,7 @@ counted as (
         count(*) as counted_rows
 
     from {{ model }}
-    where {{ is_tested_month(dataset) }}
+    where {{ is_tested }}
     group by file_month
 
 ),
@@ -18,7 +19,7 @@ counted as (
 ledger as (
 
     select * from {{ ref('file_ledger') }}
-    where dataset = '{{ dataset }}' and is_current and {{ is_tested_month(dataset) }}
+    where dataset = '{{ dataset }}' and is_current and {{ is_tested }}
 
 ),
 

@@ -104,12 +104,12 @@ class Names:
                 entry.column.add(name="__place", type=type_of("INT64"), is_pseudo_column=True)
         return catalog
 
-    def options(self) -> AnalyzerOptionsProto:
+    def options(self, prune_unused_columns: bool = False) -> AnalyzerOptionsProto:
         options = AnalyzerOptionsProto(
             language_options=LANGUAGE,
             default_timezone="UTC",
             error_message_mode=options_pb2.ERROR_MESSAGE_ONE_LINE,
-            prune_unused_columns=False,
+            prune_unused_columns=prune_unused_columns,
         )
         for name, (kind, _) in self.parameters.items():
             options.query_parameters.add(name=name, type=kind)
@@ -138,10 +138,12 @@ class Engine:
         request = service.ParseRequest(sql_statement=script, options=LANGUAGE, allow_script=True)
         return self._call("Parse", request, service.ParseResponse).parsed_script
 
-    def analyze(self, sql: str, names: Names) -> Message:
+    def analyze(self, sql: str, names: Names, prune_unused_columns: bool = False) -> Message:
         """Return the resolved statement (AnyResolvedStatementProto)."""
         request = service.AnalyzeRequest(
-            sql_statement=sql, options=names.options(), simple_catalog=names.catalog()
+            sql_statement=sql,
+            options=names.options(prune_unused_columns),
+            simple_catalog=names.catalog(),
         )
         return self._call("Analyze", request, service.AnalyzeResponse).resolved_statement
 

@@ -5,7 +5,7 @@ variables, IF, RAISE, transactions, and the rules of BigQuery that are not of it
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from google.protobuf.message import Message
@@ -35,6 +35,9 @@ class Database:
         tables: by name (project.dataset.table, or one word for a temporary one).
         views: SQL by name; their columns are in `tables`.
         executes: whether it executes what it analyzes.
+        parameters: of the query that runs: type and value by name.
+        before_each: gets this database, and the kind and text of each statement that reads tables,
+            before it is executed.
     """
 
     def __init__(self, engine: Engine, project: str, executes: bool = False) -> None:
@@ -50,6 +53,8 @@ class Database:
         self._engine = engine
         self._project = project
         self.executes = executes
+        self.parameters: Mapping[str, tuple[TypeProto, ValueProto]] = {}
+        self.before_each: Callable[[Database, str, str], None] = lambda database, kind, text: None
 
     def run(
         self,
@@ -71,7 +76,7 @@ class Database:
             Refused: when BigQuery wouldn't take it, with the statement.
             Raised: when the script raises; an open transaction is rolled back.
         """
-        self._parameters, self._dataset = parameters or {}, dataset
+        self.parameters, self._dataset = parameters or {}, dataset
         self._variables: dict[str, tuple[TypeProto, ValueProto]] = {}
         self._before: dict[str, Table] | None = None  # of an open transaction
         self._temporary: set[str] = set()
@@ -145,8 +150,10 @@ class Database:
                 raise Refused("no transaction is open")
             self._before = None
         elif kind == "ast_query_statement_node" and self.executes:
+            self.before_each(self, "query", text)
             self._last = self._query(text)
         elif kind in _DML and self.executes:
+            self.before_each(self, _DML[kind], text)
             self._modify(_DML[kind], text)
         else:
             self._define(node, script, text)
@@ -244,6 +251,7 @@ class Database:
 
     def _value(self, query: str) -> tuple[TypeProto, ValueProto]:
         _, resolved = self._analyze(query)
+        self.before_each(self, "query", query)
         ((value,),) = self._query(query) if self.executes else [[ValueProto()]]
         return resolved.output_column_list[0].column.type, value
 
@@ -261,7 +269,23 @@ class Database:
 
     # ---- Names ---------------------------------------------------------------------------------
 
-    def _prepared(self, text: str, with_rows: bool = True) -> tuple[str, list[str], Names]:
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self._before is not None
+
+    def resolved_to_tables(self, text: str) -> Message:
+        """Analyze a statement with its views written out, and only the columns that it needs."""
+        sql, _, names = self._prepared(text, views_in_full=True)
+        return self._engine.analyze(sql, names, prune_unused_columns=True)
+
+    def changed_table(self, text: str) -> str:
+        """Return the name of the table that an INSERT, UPDATE or DELETE changes."""
+        return self._prepared(text, with_rows=False)[1][0]
+
+    def _prepared(
+        self, text: str, with_rows: bool = True, views_in_full: bool = False
+    ) -> tuple[str, list[str], Names]:
         """Return a statement as the engine takes it, the tables it names, and all names.
 
         Only tables whose name is one word can have rows: each gets its whole name as one, and its
@@ -272,7 +296,7 @@ class Database:
         # The engine executes no positional parameters.
         edits = [
             (*_range(node), f"@p{node.position}")
-            for node in _nodes(statement)
+            for node in nodes(statement)
             if node.DESCRIPTOR.name == "ASTParameterExprProto" and node.position
         ]
         used = []
@@ -286,16 +310,20 @@ class Database:
                 continue  # of the statement's own: WITH
             used.append(name)
             start, end = _range(path)
-            edits.append((start, end, f"`{name}`" + (f" as `{parts[-1]}`" if alias else "")))
+            source = f"`{name}`"
+            if name in self.views and views_in_full:
+                source, inner, _ = self._prepared(self.views[name], views_in_full=True)
+                source, used = f"({source})", used + inner
+            edits.append((start, end, source + (f" as `{parts[-1]}`" if alias else "")))
         for start, end, name in sorted(edits, reverse=True):
             script = script[:start] + name.encode() + script[end:]
         tables = {}
         for name in used:
-            if name in self.views and with_rows:
+            if name in self.views and with_rows and not views_in_full:
                 tables[name] = Table(self.tables[name].columns, self._query(self.views[name]))
             elif name in self.tables:
                 tables[name] = self.tables[name]
-        return script.decode(), used, Names(tables, self._variables, self._parameters)
+        return script.decode(), used, Names(tables, self._variables, self.parameters)
 
     def _full_name(self, parts: list[str]) -> str:
         if parts[0] in self.tables or (len(parts) == 1 and self._dataset is None):
@@ -315,7 +343,7 @@ def _table_names(any_statement: Message) -> Iterator[tuple[Message, bool]]:
             _, path = _unwrapped(getattr(base, name))
             if path.DESCRIPTOR.name == "ASTPathExpressionProto":
                 yield path, not has_alias
-    for node in _nodes(statement):
+    for node in nodes(statement):
         if node.DESCRIPTOR.name == "ASTTablePathExpressionProto" and node.HasField("path_expr"):
             yield node.path_expr, not node.HasField("alias")
 
@@ -335,12 +363,12 @@ def _bases(node: Message) -> Iterator[Message]:
         yield node
 
 
-def _nodes(message: Message) -> Iterator[Message]:
+def nodes(message: Message) -> Iterator[Message]:
     yield message
     for descriptor, value in message.ListFields():
         if descriptor.message_type:
             for node in value if descriptor.is_repeated else [value]:
-                yield from _nodes(node)
+                yield from nodes(node)
 
 
 def _unwrapped(message: Message) -> tuple[str, Any]:

@@ -35,7 +35,7 @@ from loader.run import RunOptions, run_months
 from loader.settings import TARGETS, TLC_CDN, Settings, export_settings, load_settings
 from loader.source.mirror import mirror_months
 from loader.state import State, read_state, read_states
-from loader.summary import Summary, summarizing
+from loader.summary import Summary, describe_bill, summarizing
 from loader.sync import IN_WORDS, compare, followed, is_due, reason, window
 from loader.warehouse.base import Warehouse
 from loader.warehouse.connect import connect_warehouse
@@ -560,6 +560,8 @@ def _finish(told: Summary, as_json: bool) -> None:
         )
         if len(done) > 1:
             print(told.total())
+        elif done and done[0].bytes_billed is not None:
+            print(describe_bill(done))
     errors = [one.error for one in done if one.error]
     if len(done) == 1 and errors:
         raise errors[0]

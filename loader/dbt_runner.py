@@ -13,9 +13,12 @@ from contextlib import suppress
 from itertools import takewhile
 from typing import Any
 
+from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
+
 from loader.datasets import get_dataset
 from loader.dbt_worker import BuildResult, NodeResult
 from loader.errors import (
+    ABORTED,
     TABLE_IN_USE,
     LoaderError,
     LockedError,
@@ -27,6 +30,9 @@ from loader.progress import Reporter
 from loader.settings import Settings
 from loader.state import Warnings
 
+#: How often a merge is tried whose transaction BigQuery aborts.
+_ABORTED_ATTEMPTS = 4
+_ABORTED_MAX_SECONDS = 30
 #: How long dbt may take to cancel its queries when it is interrupted.
 _STOP_SECONDS = 3
 
@@ -115,6 +121,12 @@ class DbtRunner:
             WarehouseError: when a model failed.
         """
         label = f"{dataset} {format_month(month)}"
+        retrying = Retrying(
+            retry=retry_if_result(_is_aborted),
+            stop=stop_after_attempt(_ABORTED_ATTEMPTS),
+            wait=wait_random_exponential(max=_ABORTED_MAX_SECONDS),
+            retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+        )
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -122,7 +134,7 @@ class DbtRunner:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
             with reporter.stage(label, "merge", "rows") as stage:
-                built = self._build(dataset, format_month(month))
+                built = retrying(lambda: self._build(dataset, format_month(month)))
                 if not built.success or not built.nodes:
                     raise self._failure(label, built)
                 stage.set(rows)
@@ -175,6 +187,11 @@ class DbtRunner:
             said = [line for line in lines if line and not line.startswith(">")]
             reason = said[-1] if said else "dbt reported nothing"
         return WarehouseError(f"{label}: dbt build failed: {reason}; {self._log} has the details")
+
+
+def _is_aborted(built: BuildResult) -> bool:
+    """Return whether another transaction, of somebody else's dbt, has ended this merge."""
+    return any(ABORTED in (node.message or "") for node in built.nodes)
 
 
 def describe_warning(test: str, rows: dict[str, int]) -> str:

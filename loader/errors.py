@@ -6,6 +6,9 @@ TABLE_IN_USE = (
     " changed: end it or wait for it, then run again (TLC_LOCK_SECONDS says how long to wait)"
 )
 
+#: What BigQuery says of a transaction that it aborted, which has changed nothing: try it again.
+ABORTED = "due to concurrent update"
+
 
 def printable(text: str) -> str:
     """Escape a text that may hold anything, so that it is one line for a terminal or a log.

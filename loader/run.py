@@ -154,6 +154,7 @@ class _Run:
             if not self.options.keep_files:
                 # Also what an earlier run downloaded, which was stopped before this line.
                 download.discard(self.settings.local_dir / "downloads", *month)
+        billed = warehouse.bytes_billed(merged.invocation_id if is_merged else None)
         return MonthRun(
             *month,
             "merged" if is_merged else "nothing to do",
@@ -162,6 +163,8 @@ class _Run:
             rows_removed=(merged.rows_removed or 0) if is_new else 0,
             rows_unchanged=(merged.rows_unchanged if is_new else merged.table_rows) or 0,
             warnings=warnings,
+            bytes_billed=billed,
+            dollars=None if billed is None else billed / 2**40 * self.settings.price_per_tib,
         )
 
     def _accepted(self, warehouse: Warehouse, landed: FileVersion) -> FileVersion:

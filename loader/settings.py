@@ -31,6 +31,8 @@ class Settings:
         schema_prefix: put before each schema's name, for environments side by side.
         max_row_drop: share of a month's rows that a new version may lack and still be merged.
         lock_seconds: how long to wait for a table that somebody else uses.
+        max_bytes_billed: the most that a query on BigQuery may be billed for.
+        price_per_tib: dollars for a TiB that BigQuery bills.
         today: the date it is in New York, or that TLC_TODAY says it is.
     """
 
@@ -40,6 +42,8 @@ class Settings:
     schema_prefix: str
     max_row_drop: float = 0.5
     lock_seconds: int = 60
+    max_bytes_billed: int = 100_000_000_000
+    price_per_tib: float = 6.25
     today: dt.date = field(default_factory=lambda: _today(None))
 
     @property
@@ -127,6 +131,8 @@ def load_settings(target: str | None = None, source: str | None = None) -> Setti
         schema_prefix=prefix,
         max_row_drop=_number("TLC_MAX_ROW_DROP", float, 0, 1, Settings.max_row_drop),
         lock_seconds=_number("TLC_LOCK_SECONDS", int, 1, 86_400, Settings.lock_seconds),
+        max_bytes_billed=_number("TLC_MAX_BYTES_BILLED", int, 1, 2**60, Settings.max_bytes_billed),
+        price_per_tib=_number("TLC_PRICE_PER_TIB", float, 0, 1_000, Settings.price_per_tib),
         today=_today(os.environ.get("TLC_TODAY")),
     )
 

@@ -80,6 +80,8 @@ class MonthRun:
         rows_removed: rows that only the version before had.
         rows_unchanged: rows that both have.
         warnings: tests that warned, by name, with the number of rows by column.
+        bytes_billed: what BigQuery billed for it; None on Postgres.
+        dollars: the price of these bytes.
         error: why it failed; None when it didn't.
     """
 
@@ -92,6 +94,8 @@ class MonthRun:
     rows_removed: int = 0
     rows_unchanged: int = 0
     warnings: Warnings = field(default_factory=dict)
+    bytes_billed: int | None = None
+    dollars: float | None = None
     error: LoaderError | None = None
 
 

@@ -36,7 +36,16 @@ class Summary:
         rows = [one.rows for one in self.done if one.rows is not None]
         of_all = "" if len(rows) == len(self.done) else f" of {len(self.done)}"
         seconds = time.monotonic() - self.started
-        return f"{len(rows)}{of_all} months, {sum(rows):,} rows, {seconds:.1f} s"
+        billed = [one for one in self.done if one.bytes_billed is not None]
+        bill = f", {describe_bill(billed)}" if billed else ""
+        return f"{len(rows)}{of_all} months, {sum(rows):,} rows, {seconds:.1f} s{bill}"
+
+
+def describe_bill(runs: Sequence[MonthRun]) -> str:
+    """Return what BigQuery billed for months, as people read it."""
+    size = sum(one.bytes_billed or 0 for one in runs)
+    dollars = sum(one.dollars or 0 for one in runs)
+    return f"{size / 1e9:,.2f} GB billed (${dollars:.3f})"
 
 
 @contextmanager
@@ -93,13 +102,15 @@ def _run(run: MonthRun) -> list[str]:
         note = f"exit {run.error.exit_code}: {run.error}"
         return [_month(run), "**failed**", "", "", "", "", f"{run.seconds:.1f}", note]
     counts = (run.rows, run.rows_added, run.rows_removed, run.rows_unchanged)
-    warned = "; ".join(describe_warning(*warning) for warning in run.warnings.items())
+    notes = [f"warned: {describe_warning(*warning)}" for warning in run.warnings.items()]
+    if run.bytes_billed is not None:
+        notes.append(describe_bill([run]))
     return [
         _month(run),
         run.state,
         *(f"{count:,}" for count in counts),
         f"{run.seconds:.1f}",
-        f"warned: {warned}" if warned else "",
+        "; ".join(notes),
     ]
 
 

@@ -58,6 +58,16 @@ class Warehouse(Protocol):
     def table_rows(self, dataset: str, month: dt.date) -> int:
         """Count a month's rows in the trips table."""
 
+    def bytes_billed(self, invocation_id: str | None) -> int | None:
+        """Return the bytes that this connection and a dbt invocation were billed for.
+
+        Args:
+            invocation_id: the invocation; None when dbt built nothing.
+
+        Returns:
+            Bytes; None for a warehouse that bills none.
+        """
+
     def check(self, work: str) -> str:
         """Describe the connection for `doctor`.
 

@@ -4,16 +4,18 @@ import datetime as dt
 import os
 import re
 import socket
+import threading
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any
 
 import google.auth
-from google.api_core.exceptions import GoogleAPIError, NotFound
+from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
+from google.cloud.storage import Client as StorageClient  # type: ignore[import-untyped]
 from google.oauth2.credentials import Credentials
 from tenacity import (
     Retrying,
@@ -26,7 +28,7 @@ from tenacity import (
 
 from loader import interrupts
 from loader.datasets import get_dataset, month_files_columns
-from loader.errors import LockedError, ReconciliationError, UsageError, WarehouseError
+from loader.errors import ABORTED, LockedError, ReconciliationError, UsageError, WarehouseError
 from loader.months import format_month, next_month
 from loader.progress import Reporter
 from loader.settings import Settings
@@ -35,13 +37,12 @@ from loader.warehouse.versions import FileVersion
 # Only counts are read here, which gain nothing from the faster API.
 warnings.filterwarnings("ignore", message="Cannot create BigQuery Storage client")
 
-#: How long a lock outlives a killed run. A turn is what others wait for, so its lease is short.
-_LEASE_HOURS = 6
-_TURN_LEASE_HOURS = 1
+#: How long a lock outlives a killed run, and how often a live one renews it.
+_LEASE_MINUTES = 60
+_RENEWAL_SECONDS = 600.0
 #: How long to sleep between two looks at whether another machine's turn has ended.
 _TURN_SECONDS = (5, 15)
-#: BigQuery aborts one of two transactions that change a table; that one has changed nothing.
-_ABORTED = "due to concurrent update"
+#: BigQuery aborts one of two transactions that change a table.
 _ABORTED_ATTEMPTS = 8
 _ABORTED_MAX_SECONDS = 30
 _PARAMETER_TYPES = {
@@ -75,15 +76,17 @@ class BigQueryWarehouse:
         # No * or ?: names below it are looked up by patterns.
         if self.bucket and not re.fullmatch(r"gs://[a-z0-9][a-z0-9._-]*(/[\w./=-]*)?", self.bucket):
             raise UsageError(f"TLC_BUCKET={self.bucket!r}: write gs://bucket or gs://bucket/path")
+        self._opened_at = dt.datetime.now(dt.UTC)
+        self._bytes_billed = 0
+        self._max_bytes = settings.max_bytes_billed
         self._raw = settings.raw_schema
         self._final = settings.schema
         token = os.environ.get("BIGQUERY_ACCESS_TOKEN")
         self.token = Credentials(token=token, quota_project_id=self.project) if token else None
         try:
+            self._credentials = self.token or google.auth.default()[0]
             self.client = bigquery.Client(
-                project=self.project,
-                location=self.location,
-                credentials=self.token or google.auth.default()[0],
+                project=self.project, location=self.location, credentials=self._credentials
             )
         except GoogleAuthError as error:
             raise WarehouseError(
@@ -105,8 +108,42 @@ class BigQueryWarehouse:
             WarehouseError: when the project doesn't answer, or a right is missing.
         """
         self._query("select 1")
+        self._check_locations()
         through = f", through {self.bucket}" if self.bucket else ", loads go straight"
         return f"BigQuery project {self.project} in {self.location}{through}"
+
+    def _check_locations(self) -> None:
+        """Refuse places that BigQuery can't load between.
+
+        Raises:
+            WarehouseError: when a dataset is elsewhere than BIGQUERY_LOCATION says, or the bucket
+                is outside that location.
+        """
+        with _translate_google_errors():
+            with suppress(NotFound):  # the first run makes it
+                found = self.client.get_dataset(f"{self.project}.{self._raw}").location
+                if found.lower() != self.location.lower():
+                    raise WarehouseError(
+                        f"BigQuery: dataset {self._raw} is in {found}, and BIGQUERY_LOCATION is"
+                        f" {self.location}: set it to {found}"
+                    )
+            if not self.bucket:
+                return
+            name = self.bucket.removeprefix("gs://").partition("/")[0]
+            client = StorageClient(project=self.project, credentials=self._credentials)
+            try:
+                found = client.get_bucket(name).location
+            except Forbidden:  # who may write objects need not have the right to see the bucket
+                return
+            except NotFound as error:
+                raise WarehouseError(
+                    f"TLC_BUCKET={self.bucket}: there is no such bucket"
+                ) from error
+        if not _loads_from(found, self.location):
+            raise WarehouseError(
+                f"TLC_BUCKET={self.bucket} is in {found}, and the datasets are in {self.location}:"
+                " BigQuery loads only from the same location; take another bucket"
+            )
 
     def lock(self, dataset: str, month: dt.date) -> AbstractContextManager[None]:
         """Hold the lock of a dataset and month, or fail at once.
@@ -114,7 +151,7 @@ class BigQueryWarehouse:
         Raises:
             LockedError: when another run holds it.
         """
-        return self._lock(f"{dataset} {format_month(month)}", _LEASE_HOURS)
+        return self._lock(f"{dataset} {format_month(month)}")
 
     def build_lock(self, reporter: Reporter) -> AbstractContextManager[None]:
         """Let one run at a time build in this warehouse: dbt is not made for two. The next waits.
@@ -139,15 +176,15 @@ class BigQueryWarehouse:
             after=lambda state: on_wait() if state.attempt_number == 1 else None,
         )
         with ExitStack() as held:
-            retrying(lambda: held.enter_context(self._lock(name, _TURN_LEASE_HOURS)))
+            retrying(lambda: held.enter_context(self._lock(name)))
             yield
 
     @contextmanager
-    def _lock(self, name: str, hours: int) -> Iterator[None]:
+    def _lock(self, name: str) -> Iterator[None]:
         """Hold a lock by its name, or fail at once.
 
         BigQuery has no locks: a row of `_locks` is taken by a conditional UPDATE, of which the
-        service lets one at a time through.
+        service lets one at a time through. It is a lease, which is renewed while it is held.
         """
         with _translate_google_errors():
             self.client.create_dataset(
@@ -155,6 +192,7 @@ class BigQueryWarehouse:
             )
         locks = self._table(self._raw, "_locks")
         token = uuid.uuid4().hex
+        lease = f"timestamp_add(current_timestamp(), interval {_LEASE_MINUTES} minute)"
         holder = f"{socket.gethostname()}, pid {os.getpid()}"
         rows = self._query(
             f"""
@@ -164,8 +202,7 @@ class BigQueryWarehouse:
             select @name from (select 1)
             where not exists (select 1 from {locks} where name = @name);
             update {locks}
-            set token = @token, holder = @holder,
-                expires_at = timestamp_add(current_timestamp(), interval {hours} hour)
+            set token = @token, holder = @holder, expires_at = {lease}
             where name = @name and not exists (
                 select 1 from {locks} as live
                 where live.name = @name and live.expires_at > current_timestamp()
@@ -186,14 +223,21 @@ class BigQueryWarehouse:
 
         def give_back() -> None:
             self._query(
-                f"update {locks} set token = null, holder = null, expires_at = null"
-                " where name = @name and token = @token",
+                f"update {locks} set token = null, holder = null, expires_at = null {mine}",
                 name=name,
                 token=token,
             )
 
+        mine = "where name = @name and token = @token"
+
+        def renew() -> None:
+            with suppress(WarehouseError):  # the next renewal is before the lease ends, too
+                self._query(
+                    f"update {locks} set expires_at = {lease} {mine}", name=name, token=token
+                )
+
         try:
-            with interrupts.at_stop(give_back):
+            with interrupts.at_stop(give_back), _repeating(renew, _RENEWAL_SECONDS):
                 yield
         finally:
             give_back()
@@ -292,6 +336,21 @@ class BigQueryWarehouse:
             next_month=next_month(month),
         )
 
+    def bytes_billed(self, invocation_id: str | None) -> int:
+        """Return the bytes that this connection and a dbt invocation were billed for.
+
+        Args:
+            invocation_id: the invocation, with which dbt labels its jobs; None when there was none.
+        """
+        if invocation_id is None:
+            return self._bytes_billed
+        with _translate_google_errors():
+            jobs = list(self.client.list_jobs(min_creation_time=self._opened_at))
+        of_dbt = [job for job in jobs if job.labels.get("dbt_invocation_id") == invocation_id]
+        return self._bytes_billed + sum(
+            getattr(job, "total_bytes_billed", 0) or 0 for job in of_dbt
+        )
+
     def landed_versions(self) -> list[FileVersion]:
         """Read `month_files`: every landed version, the newest of a month last."""
         return self._versions(self._raw, "month_files", "landed_at")
@@ -339,20 +398,54 @@ class BigQueryWarehouse:
     def _query(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         """Run a statement or script with named parameters; return its last rows."""
         config = bigquery.QueryJobConfig(
+            maximum_bytes_billed=self._max_bytes,
             query_parameters=[
                 bigquery.ScalarQueryParameter(name, _parameter_type(name, value), value)
                 for name, value in parameters.items()
-            ]
+            ],
         )
         retrying = Retrying(
-            retry=retry_if_exception(lambda error: _ABORTED in str(error)),
+            retry=retry_if_exception(lambda error: ABORTED in str(error)),
             stop=stop_after_attempt(_ABORTED_ATTEMPTS),
             wait=wait_random_exponential(max=_ABORTED_MAX_SECONDS),
             reraise=True,
         )
         with _translate_google_errors():
-            rows = retrying(lambda: self.client.query(query, job_config=config).result())
+            job, rows = retrying(lambda: self._run(query, config))
+            self._bytes_billed += job.total_bytes_billed or 0
             return [{name: _naive(value) for name, value in row.items()} for row in rows]
+
+    def _run(self, query: str, config: bigquery.QueryJobConfig) -> tuple[Any, Any]:
+        job = self.client.query(query, job_config=config)
+        return job, job.result()
+
+
+def _loads_from(bucket: str, datasets: str) -> bool:
+    """Return whether datasets of a location can be loaded from a bucket of another.
+
+    A multi-region takes buckets of its regions, too.
+    """
+    bucket, datasets = bucket.lower(), datasets.lower()
+    regions = {"us": "us-", "eu": "europe-"}.get(datasets)
+    return bucket == datasets or (regions is not None and bucket.startswith(regions))
+
+
+@contextmanager
+def _repeating(do: Callable[[], None], seconds: float) -> Iterator[None]:
+    """Call a function every so many seconds, in a thread, while the block runs."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(seconds):
+            do()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextmanager

@@ -117,6 +117,9 @@ class PostgresWarehouse:
             if not self.connection.closed:
                 self._scalar("select pg_advisory_unlock(hashtextextended(%s, 0))", key)
 
+    def bytes_billed(self, invocation_id: str | None) -> None:
+        """Return nothing: a server bills no bytes."""
+
     def discard_unfinished(self, dataset: str, month: dt.date) -> None:
         """Drop the parts of landings that were never committed."""
         for part in self._parts(dataset, month, attached=False):

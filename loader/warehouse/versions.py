@@ -38,6 +38,7 @@ class FileVersion:
         rows_unchanged: rows that both have.
         merged_at: when it was merged (UTC).
         is_current: whether the trips table holds it.
+        invocation_id: dbt's invocation that merged it.
     """
 
     dataset: str
@@ -64,6 +65,7 @@ class FileVersion:
     rows_unchanged: int | None = None
     merged_at: dt.datetime | None = None
     is_current: bool | None = None
+    invocation_id: str | None = None
 
     @classmethod
     def of_row(cls, row: dict[str, Any]) -> "FileVersion":

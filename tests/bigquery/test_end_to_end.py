@@ -235,6 +235,9 @@ def test_run_replaces_a_republished_month_alone_and_then_has_nothing_to_do(
     options = ("--dataset", "green", "--month", month, "--source", tmp_path, "--json")
     (done,) = json.loads(succeeded(on_bigquery.loader("run", *options)).stdout)
     assert (done["rows_added"], done["rows_removed"]) == (0, 0)
+    # The emulator bills each job 10 MB: more than the loader's own, dbt's are in it.
+    assert done["bytes_billed"] > 30 * 10 * 2**20
+    assert done["dollars"] == pytest.approx(done["bytes_billed"] / 2**40 * 6.25)
     assert on_bigquery.query(content) == before
     versions = on_bigquery.query(
         "select is_current from tlc.file_ledger where dataset = 'green'"
@@ -335,6 +338,17 @@ def test_what_is_missing_is_said_in_one_line(on_bigquery):
     process = on_bigquery.loader("status", TLC_BUCKET="s3://somewhere")
     assert process.returncode == 2
     assert process.stderr.count("\n") == 1
+
+
+def test_a_column_that_a_table_lacks_is_added_by_the_next_build(on_bigquery, source):
+    content = (
+        "select * from tlc.yellow_tripdata where file_month = date '2020-04-01' order by file_row"
+    )
+    before = on_bigquery.query(content)
+    on_bigquery.query("alter table tlc.yellow_tripdata drop column request_source")
+    month = ("--dataset", "yellow", "--month", "2020-04", "--source", source, "--force")
+    succeeded(on_bigquery.loader("run", *month))
+    assert on_bigquery.query(content) == before
 
 
 def test_google_accepts_every_statement(on_bigquery, rig, new_database):

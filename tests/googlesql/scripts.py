@@ -225,6 +225,10 @@ class Database:
             if kind == "resolved_add_column_action_node":
                 table.columns[action.column_definition.name] = action.column_definition.type
                 table.rows = [[*row, ValueProto()] for row in table.rows]
+            elif kind == "resolved_drop_column_action_node":
+                place = list(table.columns).index(action.name)
+                del table.columns[action.name]
+                table.rows = [row[:place] + row[place + 1 :] for row in table.rows]
             elif "options_action" not in kind:
                 raise NotImplementedError(kind)
 

@@ -1,5 +1,6 @@
 """Of two transactions BigQuery aborts one: it is tried again. No emulator does that."""
 
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +8,7 @@ from google.api_core.exceptions import BadRequest
 
 from loader.errors import WarehouseError
 from loader.warehouse import bigquery
-from loader.warehouse.bigquery import BigQueryWarehouse
+from loader.warehouse.bigquery import BigQueryWarehouse, _loads_from, _repeating
 
 ABORTED = "Transaction is aborted due to concurrent update against table p:tlc_raw.month_files"
 
@@ -21,7 +22,7 @@ class FakeClient:
 
     def query(self, query: str, job_config: object) -> SimpleNamespace:
         self.asked += 1
-        return SimpleNamespace(result=self._rows)
+        return SimpleNamespace(result=self._rows, total_bytes_billed=7)
 
     def _rows(self) -> list[dict]:
         if self.errors:
@@ -33,13 +34,16 @@ def warehouse(client: FakeClient, monkeypatch) -> BigQueryWarehouse:
     monkeypatch.setattr(bigquery, "_ABORTED_MAX_SECONDS", 0)
     made = object.__new__(BigQueryWarehouse)
     made.client = client
+    made._max_bytes, made._bytes_billed = 10**9, 0
     return made
 
 
 def test_an_aborted_transaction_is_tried_again(monkeypatch):
     client = FakeClient(ABORTED, times=3)
-    assert warehouse(client, monkeypatch)._query("commit") == [{"n": 1}]
+    made = warehouse(client, monkeypatch)
+    assert made._query("commit") == [{"n": 1}]
     assert client.asked == 4
+    assert made.bytes_billed(None) == 7
 
 
 @pytest.mark.parametrize(("message", "asked"), [(ABORTED, 8), ("Syntax error", 1)])
@@ -48,3 +52,32 @@ def test_what_stays_or_is_another_failure_is_told(monkeypatch, message, asked):
     with pytest.raises(WarehouseError, match=message):
         warehouse(client, monkeypatch)._query("commit")
     assert client.asked == asked
+
+
+@pytest.mark.parametrize(
+    ("bucket", "datasets", "loads"),
+    [
+        ("US", "US", True),
+        ("US-EAST1", "US", True),
+        ("EUROPE-WEST1", "EU", True),
+        ("us-east1", "us-east1", True),
+        ("EU", "US", False),
+        ("US", "us-east1", False),
+        ("US-EAST1", "EU", False),
+    ],
+)
+def test_a_bucket_must_be_where_the_datasets_are(bucket, datasets, loads):
+    assert _loads_from(bucket, datasets) is loads
+
+
+def test_a_lock_is_renewed_until_it_is_given_back():
+    renewed = [threading.Event() for _ in range(3)]
+    left = iter(renewed)
+
+    def renew() -> None:
+        next(left, renewed[-1]).set()
+
+    with _repeating(renew, 0.001):
+        for event in renewed:
+            assert event.wait(60)
+    assert not [thread for thread in threading.enumerate() if "repeat" in thread.name]

@@ -29,17 +29,26 @@ def test_months_stand_in_one_table_oldest_first(tmp_path):
         ]
         told.started -= 75.04
         told.done = [
-            MonthRun("green", FEBRUARY, "merged", 7.25, 1000, 900, 1, 100, warnings),
+            MonthRun(
+                *("green", FEBRUARY, "merged", 7.25, 1000, 900, 1, 100, warnings),
+                bytes_billed=2_750_000_000,
+                dollars=0.0156,
+            ),
             MonthRun("green", JANUARY, "failed", 1.0, error=FileRefusedError("a|b <img>\n[x](y)")),
         ]
     before, empty, head, _, january, february, march, end = path.read_text().split("\n", 7)
-    assert (before, empty, end) == ("before", "", "\n1 of 2 months, 1,000 rows, 75.0 s\n\n")
+    assert (before, empty, end) == (
+        "before",
+        "",
+        "\n1 of 2 months, 1,000 rows, 75.0 s, 2.75 GB billed ($0.016)\n\n",
+    )
     assert len(cells(head)) == 8
     assert cells(january)[:2] == ["green 2024-01", "**failed**"]
     assert cells(january)[7] == "exit 5: a&#124;b &lt;img> &#91;x](y)"
     assert cells(february) == [
         *("green 2024-02", "merged", "1,000", "900", "1", "100", "7.2"),
-        "warned: unusual values: trip_distance 1,234, fare_amount 5; other: rows 7",
+        "warned: unusual values: trip_distance 1,234, fare_amount 5; warned: other: rows 7;"
+        " 2.75 GB billed ($0.016)",
     ]
     assert cells(march) == [
         "green 2024-03",

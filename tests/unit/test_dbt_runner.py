@@ -1,0 +1,48 @@
+"""A merge that BigQuery aborts is tried again. No emulator aborts one."""
+
+import datetime as dt
+import io
+from collections.abc import Iterator
+
+import pytest
+from rich.console import Console
+
+from loader import dbt_runner
+from loader.dbt_runner import DbtRunner
+from loader.dbt_worker import BuildResult, NodeResult
+from loader.errors import WarehouseError
+from loader.progress import Reporter
+from loader.settings import Settings
+
+MODEL = "model.nyc_tlc.green_tripdata"
+SAID = "Transaction is aborted due to concurrent update against table p:tlc.file_ledger"
+ABORTED = BuildResult(False, [NodeResult(MODEL, "error", None, SAID, "")], [])
+REFUSED = BuildResult(False, [NodeResult(MODEL, "error", None, "Syntax error", "")], [])
+MERGED = BuildResult(True, [NodeResult(MODEL, "success", None, None, "")], [])
+
+
+@pytest.fixture
+def runner(tmp_path, monkeypatch) -> Iterator[DbtRunner]:
+    monkeypatch.setattr(dbt_runner, "_ABORTED_MAX_SECONDS", 0)
+    made = DbtRunner(Settings("bigquery", "", tmp_path, ""))
+    yield made
+    made.close()
+
+
+def build(runner: DbtRunner, monkeypatch, answers: list[BuildResult]) -> int:
+    """Build with these answers of dbt; return how many of them are left."""
+    monkeypatch.setattr(runner, "_build", lambda dataset, month: answers.pop(0))
+    runner.build("green", dt.date(2023, 1, 1), 1, Reporter(Console(file=io.StringIO())))
+    return len(answers)
+
+
+def test_an_aborted_merge_is_tried_again(runner, monkeypatch):
+    assert build(runner, monkeypatch, [ABORTED, ABORTED, MERGED, MERGED]) == 1
+
+
+@pytest.mark.parametrize(("answer", "times", "message"), [(ABORTED, 4, SAID), (REFUSED, 1, "Synt")])
+def test_what_stays_or_is_another_failure_is_told(runner, monkeypatch, answer, times, message):
+    answers = [answer] * 9
+    with pytest.raises(WarehouseError, match=message):
+        build(runner, monkeypatch, answers)
+    assert len(answers) == 9 - times

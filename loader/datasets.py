@@ -1,7 +1,7 @@
 """Reads the declarations of the datasets: models/sources/<dataset>.yml, which dbt reads too."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -34,11 +34,15 @@ class Spelling:
         name: as the file spells it.
         first: first file month.
         last: last file month; None while in use.
+        is_text: the values may be text, which is parsed to the column's type.
+        values: the column's values by those in the file, as text; None when they are the same.
     """
 
     name: str
     first: dt.date
     last: dt.date | None
+    is_text: bool = False
+    values: Mapping[str, int | str] | None = None
 
     def covers(self, month: dt.date) -> bool:
         """Return whether files of this month use the spelling."""
@@ -53,15 +57,18 @@ class Column:
         name: in the warehouse.
         data_type: one of `ARROW_TYPES`.
         spellings: TLC's names for it; empty for columns that the loader adds.
-        key: place among the columns that identify a row; None for others. A file without a key
-            column is refused.
-        clean: how its texts are cleaned, in this order: names of `conform.CLEANERS`.
+        key: place among the columns that identify a row; None for others. Of several columns with
+            one place, the later ones stand in for the first where that is NULL. A file is refused
+            without a key column that its month should have.
+        decimals: of a double, the decimals that identify a row.
+        clean: how its texts are cleaned, in this order: names of `values.CLEANERS`.
     """
 
     name: str
     data_type: str
     spellings: tuple[Spelling, ...]
     key: int | None
+    decimals: int = 2
     clean: tuple[str, ...] = ()
 
     @property
@@ -72,6 +79,13 @@ class Column:
     def expected(self, month: dt.date) -> bool:
         """Return whether files of this month have the column."""
         return any(spelling.covers(month) for spelling in self.spellings)
+
+    def spelling(self, name: str, month: dt.date) -> Spelling | None:
+        """Return the spelling that a file of this month has; None for one of other months."""
+        for spelling in self.spellings:
+            if spelling.covers(month) and spelling.name.lower() == name.lower():
+                return spelling
+        return None
 
 
 @dataclass(frozen=True)
@@ -84,6 +98,7 @@ class Dataset:
         first_month: first file month that can be loaded.
         columns: all columns of the raw table, in order.
         expected_days: days from a month's first in which TLC publishes it, as a rule.
+        ignored: names of columns in files that are no data of TLC's, in lower case.
     """
 
     name: str
@@ -91,6 +106,7 @@ class Dataset:
     first_month: dt.date
     columns: tuple[Column, ...]
     expected_days: int | None = None
+    ignored: tuple[str, ...] = ()
 
     def expected_by(self, month: dt.date) -> dt.date | None:
         """Return the day by which TLC publishes a month, as a rule."""
@@ -170,6 +186,7 @@ def _dataset(spec: dict[str, Any]) -> Dataset:
         first_month=first_month,
         columns=tuple(_column(column, first_month) for column in spec["columns"]),
         expected_days=spec["config"].get("freshness", {}).get("warn_after", {}).get("count"),
+        ignored=tuple(name.lower() for name in meta.get("ignore", ())),
     )
 
 
@@ -180,16 +197,19 @@ def _column(spec: dict[str, Any], first_month: dt.date = dt.date.min) -> Column:
         data_type=spec["data_type"],
         spellings=tuple(_spelling(found, first_month) for found in meta.get("spellings", ())),
         key=meta.get("key"),
+        decimals=meta.get("decimals", 2),
         clean=tuple(meta.get("clean", ())),
     )
 
 
-def _spelling(spec: str | dict[str, str], first_month: dt.date) -> Spelling:
-    """Read a spelling: a name, or a name with the months that had it."""
+def _spelling(spec: str | dict[str, Any], first_month: dt.date) -> Spelling:
+    """Read a spelling: a name, or a name with the months that had it, and what their values are."""
     if isinstance(spec, str):
         return Spelling(spec, first_month, None)
     return Spelling(
         name=spec["name"],
         first=parse_month(spec["from"]) if "from" in spec else first_month,
         last=parse_month(spec["to"]) if "to" in spec else None,
+        is_text=spec.get("text", False),
+        values=spec.get("values"),
     )

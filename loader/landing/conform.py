@@ -4,7 +4,7 @@ import datetime as dt
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from loader.datasets import Column, Dataset, get_dataset
 from loader.errors import FileRefusedError
+from loader.landing.values import CLEANERS, OddValueError, mapped, parsed
 from loader.months import file_name, format_month
 
 BATCH_ROWS = 131_072
@@ -27,13 +28,6 @@ MAX_UNKNOWN_COLUMNS = 50
 _FIRST_TIME, _LAST_TIME = -62_135_596_800_000_000, 253_402_300_799_999_999
 #: Columns that every table of Postgres has already.
 _SYSTEM_COLUMNS = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}
-
-#: The steps that a declaration may name in `clean`.
-CLEANERS: dict[str, Callable[[pa.Array], pa.Array]] = {
-    "trim": lambda texts: pc.utf8_trim(texts, " "),
-    "upper": pc.utf8_upper,
-    "blank_to_null": lambda texts: pc.if_else(pc.equal(pc.utf8_trim(texts, " "), ""), None, texts),
-}
 
 
 @dataclass(frozen=True)
@@ -89,7 +83,7 @@ class Conformer:
                 )
             found[known] = index
         for column in self.contract.file_columns:
-            if column.key and column.name not in found:
+            if column.key and column.name not in found and column.expected(self.month):
                 raise self._refused(
                     column.name,
                     "missing, and rows can't be told apart without it; if TLC renamed it, add the"
@@ -106,7 +100,8 @@ class Conformer:
         Raises:
             FileRefusedError: when there are too many to be TLC's.
         """
-        count = len(self.file_schema.names) - len(self.mapping)
+        names = [name for name in self.file_schema.names if name not in self.contract.ignored]
+        count = len(names) - len(self.mapping)
         if count > MAX_UNKNOWN_COLUMNS:
             raise FileRefusedError(
                 f"{self._label}: {count} columns that the contract doesn't know, more than"
@@ -115,7 +110,7 @@ class Conformer:
         found: dict[str, int] = {}
         taken = {column.name for column in self.contract.columns} | _SYSTEM_COLUMNS
         for index, name in enumerate(self.file_schema.names):
-            if index in self.mapping.values():
+            if index in self.mapping.values() or name.lower() in self.contract.ignored:
                 continue
             # The name comes from a file: only letters, digits and _ get near SQL.
             base = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_")[:50] or "unnamed"
@@ -212,6 +207,7 @@ class Conformer:
         if column.name not in self.mapping:
             return pa.nulls(batch.num_rows, column.arrow_type)
         values = batch.column(self.mapping[column.name])
+        values = self._decoded(column, values)
         if not _castable(values.type, column.arrow_type):
             raise self._refused(
                 column.name, f"{values.type} in the file can't become {column.data_type}"
@@ -227,6 +223,36 @@ class Conformer:
         elif pa.types.is_timestamp(column.arrow_type):
             self._check_time(column, values)
         return values
+
+    def _decoded(self, column: Column, values: pa.Array) -> pa.Array:
+        """Map or parse values of a month in which TLC wrote the column in another form."""
+        spelling = column.spelling(self.file_schema.names[self.mapping[column.name]], self.month)
+        if spelling is None or pa.types.is_null(values.type):
+            return values
+        try:
+            if spelling.values:
+                return mapped(values, spelling.values, column.arrow_type)
+            if spelling.is_text and _is_text(values.type):
+                return parsed(values.cast(pa.string()), column.arrow_type)
+        except OddValueError as error:
+            rows = self._count(column, error.value)
+            raise self._refused(
+                column.name,
+                f"{error} ({rows:,} {'row' if rows == 1 else 'rows'}); if it is right, add it to"
+                f" {self.contract.declaration}",
+            ) from error
+        return values
+
+    def _count(self, column: Column, value: str) -> int:
+        """Count the rows of the file that have a value, given as text."""
+        name = self.file_schema.names[self.mapping[column.name]]
+        with self._open() as file:
+            batches = file.iter_batches(BATCH_ROWS, columns=[name])
+            texts = (batch.column(0).cast(pa.string()) for batch in batches)
+            return sum(
+                pc.sum(pc.equal(pc.utf8_trim_whitespace(some), value.strip())).as_py() or 0
+                for some in texts
+            )
 
     def _clean(self, column: Column, values: pa.Array) -> pa.Array:
         cleaned = values
@@ -276,8 +302,12 @@ def _castable(source: pa.DataType, target: pa.DataType) -> bool:
         # A time with a zone would have to be converted, and these are wall clock times.
         return pa.types.is_timestamp(source) and source.tz is None
     if pa.types.is_string(target):
-        return pa.types.is_string(source) or pa.types.is_large_string(source)
+        return _is_text(source)
     return pa.types.is_integer(source) or pa.types.is_floating(source)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def _as_text(values: pa.Array) -> pa.Array:
@@ -296,7 +326,7 @@ def _as_text(values: pa.Array) -> pa.Array:
 
 
 def _python_values(values: pa.Array) -> list[Any]:
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+    if _is_text(values.type):
         values = values.cast(pa.large_binary())  # not UTF-8: that is why the cast failed
     return values.to_pylist()
 

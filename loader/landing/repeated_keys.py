@@ -6,6 +6,7 @@ positives are harmless, and a row that is missing fails the unique index.
 """
 
 from collections.abc import Iterator
+from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +30,12 @@ class RepeatedKeys:
         Args:
             dataset: dataset of the file.
         """
-        self._columns = [column for column in dataset.file_columns if column.key]
+        keys = sorted(
+            (column for column in dataset.file_columns if column.key),
+            key=lambda column: column.key or 0,
+        )
+        #: Columns of one place: where the first is not NULL, the others don't count.
+        self._places = [list(of) for _, of in groupby(keys, lambda column: column.key)]
         self._hashes = [np.empty(0, np.uint64)]  # a file may have no rows
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -39,10 +45,15 @@ class RepeatedKeys:
             batch: the rows, conformed.
         """
         hashes = np.zeros(batch.num_rows, np.uint64)
-        for column in self._columns:
-            hashes ^= _key_number(column, batch[column.name]).view(np.uint64)
-            hashes *= _ODD
-            hashes ^= hashes >> np.uint64(29)
+        for first, *others in self._places:
+            numbers = [_key_number(first, batch[first.name])]
+            if others:
+                is_missing = batch[first.name].is_null().to_numpy(zero_copy_only=False)
+                numbers += [_key_number(one, batch[one.name]) * is_missing for one in others]
+            for number in numbers:
+                hashes ^= number.view(np.uint64)
+                hashes *= _ODD
+                hashes ^= hashes >> np.uint64(29)
         self._hashes.append(hashes)
 
     def rows(self) -> list[int] | None:
@@ -75,8 +86,8 @@ def _key_number(column: Column, values: pa.Array) -> np.ndarray:
     if pa.types.is_floating(column.arrow_type):
         numbers = values.to_numpy(zero_copy_only=False)
         # NaN, infinite, huge and missing values are one value here: a hint may name too many.
-        numbers = np.where(np.abs(numbers) < 1e15, numbers, 0)
-        return np.floor(numbers * 100 + 0.5).astype(np.int64)
+        numbers = np.where(np.abs(numbers) < 10.0 ** (17 - column.decimals), numbers, 0)
+        return np.floor(numbers * 10**column.decimals + 0.5).astype(np.int64)
     if pa.types.is_string(column.arrow_type):
         codes = pc.fill_null(values, "~").dictionary_encode()
         hashes = [hash(text) for text in codes.dictionary.to_pylist()]

@@ -13,24 +13,56 @@
 {% macro row_key_parts(dataset, relation) %}
     {%- set prefix = relation ~ '.' if relation else '' -%}
     {%- set parts = ["'" ~ dataset ~ "'", key_text(prefix ~ 'file_month', 'date')] -%}
-    {%- for column in numbered_columns(dataset, 'key') -%}
-        {%- do parts.append(key_text(prefix ~ column.name, column.data_type)) -%}
+    {%- for place in numbered_columns(dataset, 'key') | groupby('meta.key') -%}
+        {%- set columns = [] -%}
+        {%- for column in place.list -%}
+            {%- do columns.append({
+                'sql': prefix ~ column.name,
+                'text': key_text(prefix ~ column.name, column.data_type, column.meta.decimals or 2),
+            }) -%}
+        {%- endfor -%}
+        {%- do parts.append(columns[0].text if columns | length == 1 else key_text_of_place(columns)) -%}
     {%- endfor -%}
     {{ return(parts) }}
 {% endmacro %}
 
 
-{% macro key_text(column, type) -%}
-    {{ return(adapter.dispatch('key_text', 'nyc_tlc')(column, type)) }}
+{#- Columns of one place in the key: the others stand in where the first is NULL. -#}
+{% macro key_text_of_place(columns) -%}
+    {{ return(adapter.dispatch('key_text_of_place', 'nyc_tlc')(columns)) }}
 {%- endmacro %}
 
-{% macro default__key_text(column, type) -%}
+{% macro default__key_text_of_place(columns) -%}
+    {%- set others = columns[1:] -%}
+    {{ columns[0].sql }},
+    case
+        when {{ columns[0].sql }} is not null then null
+        when coalesce({{ others | join(', ', attribute='sql') }}) is null then '~'
+        else concat_ws(',', {% for other in others %}concat_ws('', {{ other.text }}){{ ', ' if not loop.last }}{% endfor %})
+    end
+{%- endmacro %}
+
+{% macro bigquery__key_text_of_place(columns) -%}
+    {%- set others = columns[1:] -%}
+    case
+        when {{ columns[0].sql }} is not null then {{ columns[0].text }}
+        when coalesce({{ others | join(', ', attribute='sql') }}) is null then '~'
+        else array_to_string([{{ others | join(', ', attribute='text') }}], ',')
+    end
+{%- endmacro %}
+
+
+{% macro key_text(column, type, decimals=2) -%}
+    {{ return(adapter.dispatch('key_text', 'nyc_tlc')(column, type, decimals)) }}
+{%- endmacro %}
+
+{% macro default__key_text(column, type, decimals) -%}
     {{ exceptions.raise_compiler_error("key_text: no text form for this warehouse") }}
 {%- endmacro %}
 
 {#- Two arguments of concat_ws, which leaves out the one that is NULL: the number itself, whose text
     it makes faster than a cast does, or a marker for NULL or out of range. -#}
-{% macro postgres__key_text(column, type) -%}
+{% macro postgres__key_text(column, type, decimals) -%}
     {%- if type == 'integer' -%}
         {{ column }}, case when {{ column }} is null then '~' end
     {%- elif type == 'date' -%}
@@ -41,16 +73,18 @@
         cast(date_part('epoch', date_bin('1 second', {{ column }}, timestamp '0001-01-01')) as bigint),
         case when {{ column }} is null then '~' end
     {%- elif type == 'double' -%}
-        {#- Hundredths, rounded by plain IEEE arithmetic, which is the same everywhere. -#}
-        case when abs({{ column }}) < 1e15 then cast(floor({{ column }} * 100 + 0.5) as bigint) end,
-        case when {{ column }} is null then '~' when abs({{ column }}) >= 1e15 then '!' end
+        {#- Hundredths, or as many decimals as the declaration says, rounded by plain IEEE arithmetic,
+            which is the same everywhere. -#}
+        {%- set limit = '1e' ~ (17 - decimals) -%}
+        case when abs({{ column }}) < {{ limit }} then cast(floor({{ column }} * {{ 10 ** decimals }} + 0.5) as bigint) end,
+        case when {{ column }} is null then '~' when abs({{ column }}) >= {{ limit }} then '!' end
     {%- elif type == 'text' -%}
         {#- Quoted, so that no text reads as another's parts, or as a missing value. -#}
         coalesce('"' || replace({{ column }}, '"', '""') || '"', '~')
     {%- endif -%}
 {%- endmacro %}
 
-{% macro bigquery__key_text(column, type) -%}
+{% macro bigquery__key_text(column, type, decimals) -%}
     {%- if type == 'integer' -%}
         coalesce(cast({{ column }} as string), '~')
     {%- elif type == 'date' -%}
@@ -66,7 +100,8 @@
     {%- elif type == 'double' -%}
         case
             when {{ column }} is null then '~'
-            when abs({{ column }}) < 1e15 then cast(cast(floor({{ column }} * 100 + 0.5) as int64) as string)
+            when abs({{ column }}) < 1e{{ 17 - decimals }}
+                then cast(cast(floor({{ column }} * {{ 10 ** decimals }} + 0.5) as int64) as string)
             else '!'
         end
     {%- elif type == 'text' -%}

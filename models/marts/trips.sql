@@ -63,7 +63,18 @@ described as (
         coalesce(trips.dropoff_datetime < trips.pickup_datetime, false) as is_dropoff_before_pickup,
         -- `not <=`, since NaN is above 1000 on Postgres and below it on BigQuery
         coalesce(not trips.trip_distance <= 1000, false) as is_over_1000_miles,
-        {{ is_unknown_zone('trips') }} as is_unknown_zone
+        {{ is_unknown_zone('trips') }} as is_unknown_zone,
+
+        -- of the first two years, which have coordinates and no zones; at the end, as they came later
+        trips.pickup_longitude,
+        trips.pickup_latitude,
+        trips.dropoff_longitude,
+        trips.dropoff_latitude,
+        trips.pickup_location_id is null
+        and coalesce(trips.pickup_longitude = 0 and trips.pickup_latitude = 0, true)
+        or trips.dropoff_location_id is null
+        and coalesce(trips.dropoff_longitude = 0 and trips.dropoff_latitude = 0, true)
+            as is_without_position
 
     from trips
     -- The seeds' codes are unique, by an index and by a test: no join adds a row or takes one away.

@@ -14,6 +14,7 @@
     'is_dropoff_before_pickup',
     'is_over_1000_miles',
     'is_unknown_zone',
+    'is_without_position',
 ] %}
 
 with

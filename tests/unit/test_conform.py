@@ -431,3 +431,97 @@ def test_texts_are_cleaned_as_the_contract_says_and_the_changed_ones_counted(tmp
     assert counts == {"dispatching_base_num": 2, "access_a_ride_flag": 2}
     read(conformer)  # a file that is read again is counted once
     assert conformer.cleaned["dispatching_base_num"] == 2
+
+
+# ---- Values that are mapped or parsed: yellow of 2009 and 2010 -----------------------------------
+
+JANUARY_2010 = dt.date(2010, 1, 1)
+
+
+def early(path: Path, month: dt.date = JANUARY_2010, **columns: list) -> Conformer:
+    """Write a file of yellow 2009 or 2010 with these columns, of three rows."""
+    schema = schema_of("yellow", month)
+    arrays = {field.name: pa.nulls(3, field.type) for field in schema}
+    arrays |= {name: pa.array(values) for name, values in columns.items()}
+    pq.write_table(pa.table(arrays), path / "early.parquet")
+    return Conformer("yellow", month, path / "early.parquet")
+
+
+def test_vendors_payment_types_and_flags_are_mapped_as_the_contract_lists(tmp_path):
+    table = read(
+        early(
+            tmp_path,
+            vendor_id=["VTS", " cmt ", "DDS"],
+            payment_type=["Cre", "No ", '"NA"'],
+            store_and_fwd_flag=["0", "Y", ""],
+        )
+    )
+    assert table["vendor_id"].to_pylist() == [2, 1, 3]
+    assert table["payment_type"].to_pylist() == [1, 3, 5]
+    assert table["store_and_fwd_flag"].to_pylist() == ["N", "Y", None]
+    doubles = early(tmp_path, dt.date(2009, 7, 1), store_and_forward=[0.0, 1.0, None])
+    assert read(doubles)["store_and_fwd_flag"].to_pylist() == ["N", "Y", None]
+
+
+def test_texts_of_the_early_years_are_parsed(tmp_path):
+    times = ["2010-01-31 23:59:59", "1999-12-01 00:00:00", None]
+    table = read(early(tmp_path, pickup_datetime=times, rate_code=["1", "33", " "]))
+    wanted = [dt.datetime(2010, 1, 31, 23, 59, 59), dt.datetime(1999, 12, 1), None]
+    assert table["pickup_datetime"].to_pylist() == wanted
+    assert table["rate_code_id"].to_pylist() == [1, 33, None]
+    assert set(table["pickup_location_id"].to_pylist()) == {None}
+
+
+ODD_TEXTS = {
+    "a vendor": ({"vendor_id": ["VTS", "ABC", "ABC"]}, "vendor_id", "'ABC' (2 rows)"),
+    "a payment": ({"payment_type": ["CSH", "Barter", "CRD"]}, "payment_type", "'Barter' (1 row)"),
+    "a flag": ({"store_and_fwd_flag": ["0", "2", "1"]}, "store_and_fwd_flag", "'2' (1 row)"),
+    "a day": ({"pickup_datetime": ["2010-01-01"] * 3}, "pickup_datetime", "'2010-01-01'"),
+    "a T": ({"pickup_datetime": ["2010-01-01T00:00:00"] * 3}, "pickup_datetime", "'2010-01-01T00"),
+    "no time": ({"dropoff_datetime": ["2010-02-30 00:00:00"] * 3}, "dropoff_datetime", "(3 rows)"),
+    "a zone": ({"pickup_datetime": ["2010-01-01 00:00-05"] * 3}, "pickup_datetime", "-05'"),
+    "a fraction": ({"rate_code": ["1", "1.5", "2"]}, "rate_code_id", "'1.5' is not a whole number"),
+    "a word": ({"rate_code": ["1", "one", "2"]}, "rate_code_id", "'one' is not a number"),
+    "NaN": ({"rate_code": ["1", "nan", "2"]}, "rate_code_id", "'nan' is not a number"),
+    "too large": ({"rate_code": ["1", "2147483648", "2"]}, "rate_code_id", "is too large"),
+}
+
+
+@pytest.mark.parametrize(("columns", "column", "reason"), ODD_TEXTS.values(), ids=ODD_TEXTS)
+def test_a_text_that_is_not_in_the_contract_refuses_the_file(tmp_path, columns, column, reason):
+    with pytest.raises(FileRefusedError) as error:
+        read(early(tmp_path, **columns))
+    message = str(error.value)
+    assert message.startswith(f"yellow 2010-01: yellow_tripdata_2010-01.parquet, column {column}: ")
+    assert reason in message
+    assert "\n" not in message
+    assert message.endswith("add it to models/sources/yellow.yml")
+
+
+def test_an_index_of_pandas_is_no_unknown_column(tmp_path):
+    conformer = early(tmp_path, dt.date(2010, 2, 1))
+    assert "__index_level_0__" in conformer.file_schema.names
+    assert (conformer.unknown, conformer.missing) == ({}, [])
+
+
+@pytest.mark.parametrize(("month", "column"), [("2010-01", "pickup_longitude"), ("2011-01", None)])
+def test_coordinates_identify_rows_in_the_early_years_only(tmp_path, month, column):
+    file_month = dt.date.fromisoformat(f"{month}-01")
+    schema = schema_of("yellow", file_month)
+    arrays = {field.name: pa.nulls(3, field.type) for field in schema if field.name != column}
+    pq.write_table(pa.table(arrays), tmp_path / "file.parquet")
+    conformer = Conformer("yellow", file_month, tmp_path / "file.parquet")
+    if column is None:
+        assert len(read(conformer)) == 3
+    else:
+        with pytest.raises(FileRefusedError, match=f"column {column}: missing"):
+            read(conformer)
+
+
+def test_a_text_in_a_later_file_is_neither_mapped_nor_parsed(tmp_path):
+    schema = schema_of("yellow", dt.date(2019, 1, 1))
+    arrays = {field.name: pa.nulls(3, field.type) for field in schema}
+    flags = pa.array(["0", " ", "Y"])
+    pq.write_table(pa.table(arrays | {"store_and_fwd_flag": flags}), tmp_path / "f.parquet")
+    conformer = Conformer("yellow", dt.date(2019, 1, 1), tmp_path / "f.parquet")
+    assert read(conformer)["store_and_fwd_flag"].to_pylist() == ["0", " ", "Y"]

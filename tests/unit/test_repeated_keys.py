@@ -15,7 +15,7 @@ from loader.landing import repeated_keys
 from loader.landing.conform import BATCH_ROWS, Conformer
 from loader.landing.repeated_keys import RepeatedKeys
 from loader.sample import write_month
-from tests.exact import KEYS, expected, key_texts
+from tests.exact import KEY_COLUMNS, expected, key_texts
 
 MONTH = dt.date(2019, 1, 1)
 TABLE = get_dataset("yellow")
@@ -30,7 +30,7 @@ _VALUES = {
     pa.float64(): _NUMBERS | st.integers(-30, 30).map(lambda thousandths: thousandths / 1000),
 }
 _ROWS = st.fixed_dictionaries(
-    {name: st.none() | _VALUES[SCHEMA.field(name).type] for name in KEYS["yellow"]}
+    {name: st.none() | _VALUES[SCHEMA.field(name).type] for name in KEY_COLUMNS["yellow"]}
 )
 
 
@@ -53,7 +53,7 @@ def sharing(rows: pa.Table) -> list[int]:
 def test_rows_that_share_a_key_are_all_found(rows, data):
     # Some rows again, with one value changed: it may be the same in the key all the same.
     for row in rows[:4]:
-        name = data.draw(st.sampled_from(KEYS["yellow"]))
+        name = data.draw(st.sampled_from(KEY_COLUMNS["yellow"]))
         kind = SCHEMA.field(name).type
         rows.append(row | {name: data.draw(st.just(row[name]) | _VALUES[kind])})
     batch = pa.RecordBatch.from_pylist(rows, SCHEMA)

@@ -9,7 +9,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -301,6 +301,7 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
                 "table_rows": merged.table_rows if merged else None,
                 "landed_at": newest.landed_at,
                 "merged_at": merged.merged_at if merged else None,
+                "format": newest.format,
                 "source_url": newest.source_url,
                 "sha256": newest.sha256,
                 "unknown_columns": landed.unknown_columns if landed else None,
@@ -312,7 +313,10 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
         print("nothing is landed yet: try nyc-tlc run --dataset green --month 2023-01")
     else:
         _print_table(
-            ["dataset", "month", "state", "file rows", "table rows", "merged at (UTC)", "source"],
+            [
+                *("dataset", "month", "state", "file rows", "table rows", "merged at (UTC)"),
+                *("format", "source"),
+            ],
             [
                 [
                     row["dataset"],
@@ -321,6 +325,7 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
                     f"{row['file_rows']:,}",
                     "" if row["table_rows"] is None else f"{row['table_rows']:,}",
                     "" if row["merged_at"] is None else f"{row['merged_at']:%Y-%m-%d %H:%M:%S}",
+                    row["format"],
                     _place(row["source_url"]),
                 ]
                 for row in rows
@@ -361,7 +366,8 @@ def available(
             "bytes": state.published.size if state.published else None,
             "last_modified": state.published.last_modified if state.published else None,
             "here": IN_WORDS[state.here],
-            "changed": state.state == State.CHANGED,
+            "changed": state.state == State.CHANGED and not state.is_other_copy,
+            "format": state.landed.format if state.landed else None,
             "source_url": state.landed.source_url if state.landed else None,
         }
         for state in states
@@ -370,7 +376,7 @@ def available(
         _print_json(rows)
         return
     _print_table(
-        ["dataset", "month", "published", "MB", "here", "source"],
+        ["dataset", "month", "published", "MB", "here", "format", "source"],
         [
             [
                 row["dataset"],
@@ -378,6 +384,7 @@ def available(
                 _day(row["last_modified"]) if row["published"] else "not yet",
                 f"{row['bytes'] / 1e6:.1f}" if row["published"] else "",
                 row["here"] + (", changed at the source" if row["changed"] else ""),
+                row["format"] or "",
                 _place(row["source_url"]),
             ]
             for row in rows
@@ -532,7 +539,7 @@ def _finish(told: Summary, as_json: bool) -> None:
     if as_json:
         _print_json(
             [
-                asdict(one)
+                asdict(replace(one, error=None))
                 | {
                     "month": format_month(one.month),
                     "changed": one.state == "merged",

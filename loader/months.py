@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from loader.errors import UsageError
 
+#: Of month files: TLC's own, and those of CSV copies. The first that a source has is taken.
+SUFFIXES = (".parquet", ".csv.gz", ".csv")
+
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
 
@@ -79,6 +82,11 @@ def month_range(first: dt.date, last: dt.date) -> list[dt.date]:
     return months
 
 
-def file_name(dataset: str, month: dt.date) -> str:
-    """Return the name of a month file as TLC publishes it."""
-    return f"{dataset}_tripdata_{format_month(month)}.parquet"
+def format_of(name: str) -> str:
+    """Return the format of a month file by its name: parquet or csv."""
+    return "parquet" if name.endswith(SUFFIXES[0]) else "csv"
+
+
+def file_name(dataset: str, month: dt.date, suffix: str = SUFFIXES[0]) -> str:
+    """Return the name of a month file as TLC publishes it; `suffix` is one of `SUFFIXES`."""
+    return f"{dataset}_tripdata_{format_month(month)}{suffix}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from loader.errors import LoaderError
-from loader.source.published import PublishedFile
+from loader.source.published import PublishedFile, redact
 from loader.warehouse.base import Warehouse
 from loader.warehouse.versions import FileVersion
 
@@ -52,6 +52,22 @@ class MonthState:
         if self.landed and (self.merged is None or self.merged.sha256 != self.landed.sha256):
             return State.SUSPECT if self.landed.suspect else State.LANDED
         return State.MERGED if self.merged else State.ABSENT
+
+    @property
+    def is_other_copy(self) -> bool:
+        """Whether the source has a copy that must not take the month's place by itself.
+
+        A month comes from TLC's Parquet files, or from a CSV copy at one place: going from one to
+        the other is the user's choice.
+        """
+        newest = self.landed or self.merged
+        if newest is None or self.published is None:
+            return False
+        place, here = (
+            url.rpartition("/")[0] for url in (redact(self.published.url), newest.source_url)
+        )
+        is_csv = "csv" in (newest.format, self.published.format)
+        return is_csv and (newest.format, here) != (self.published.format, place)
 
     @property
     def state(self) -> State:

@@ -27,7 +27,9 @@ IN_WORDS = {
 
 def is_due(state: MonthState) -> bool:
     """Return whether there is something to run for a month that the source was asked for."""
-    return state.published is not None and state.state != State.MERGED
+    if state.published is None or state.state == State.MERGED:
+        return False
+    return not (state.state == State.CHANGED and state.is_other_copy)
 
 
 def reason(state: MonthState) -> str:
@@ -37,6 +39,10 @@ def reason(state: MonthState) -> str:
         return "not yet published" + (f", expected by {expected}" if expected else "")
     if state.state == State.NEW:
         return "new at the source"
+    if state.state == State.CHANGED and state.is_other_copy:
+        return (
+            f"another copy ({state.published.format}) than the one that is merged; run it by name"
+        )
     if state.state == State.CHANGED:
         return "changed at the source"
     if state.state == State.MERGED and state.landed:

@@ -1,6 +1,8 @@
 """What a month should look like, told by the file and without the contract that is under test."""
 
+import csv
 import datetime as dt
+import gzip
 import hashlib
 import io
 import math
@@ -117,6 +119,27 @@ def expected(path: Path, dataset: str) -> pa.Table:
             for name, kind in columns_of(dataset).items()
         }
     )
+
+
+def expected_of_csv(path: Path, dataset: str) -> pa.Table:
+    """Read a CSV file likewise, by Python's own csv."""
+    content = path.read_bytes()
+    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    values_of = {
+        _INT: int,
+        _DOUBLE: float,
+        _TEXT: str,
+        _TIME: lambda text: dt.datetime.strptime(text, "%Y-%m-%d %H:%M:%S"),
+    }
+    found = {header(name): name for name in rows[0]}
+    assert set(found) <= set(columns_of(dataset))
+    table = {}
+    for name, kind in columns_of(dataset).items():
+        texts = [row.get(found.get(name, ""), "") for row in rows]
+        values = [values_of[kind](text) if text else None for text in texts]
+        table[name] = cleaned(name, pa.chunked_array([pa.array(values, kind)]))
+    return pa.table(table)
 
 
 def _of_the_first_two_years(file: pa.Table) -> pa.Table:

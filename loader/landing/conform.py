@@ -5,7 +5,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from loader.datasets import Column, Dataset, get_dataset
 from loader.errors import FileRefusedError
 from loader.landing.values import CLEANERS, OddValueError, mapped, parsed
-from loader.months import file_name, format_month
+from loader.months import SUFFIXES, file_name, format_month
+from loader.source.csv_file import CsvError, CsvFile, is_csv
 
 BATCH_ROWS = 131_072
 #: A raw table takes 1,600 columns on Postgres, and keeps those that files once brought.
@@ -37,7 +38,7 @@ class Conformer:
     Attributes:
         dataset: dataset of the file.
         month: file month.
-        path: the Parquet file.
+        path: the file; by its name it is Parquet or CSV.
         cleaned: values that the contract's `clean` changed, by column, as far as they were read.
     """
 
@@ -54,9 +55,16 @@ class Conformer:
     @cached_property
     def file_schema(self) -> pa.Schema:
         """The file's own columns and types."""
-        with self._reading(), self._open() as file:
-            _ = file.schema_arrow.names  # which need not be UTF-8
-            return file.schema_arrow
+        with self._reading():
+            if self._csv:
+                return self._csv.schema
+            with self._open() as file:
+                _ = file.schema_arrow.names  # which need not be UTF-8
+                return file.schema_arrow
+
+    @cached_property
+    def _csv(self) -> CsvFile | None:
+        return CsvFile(self.path) if is_csv(self.path) else None
 
     @cached_property
     def mapping(self) -> dict[str, int]:
@@ -84,10 +92,11 @@ class Conformer:
             found[known] = index
         for column in self.contract.file_columns:
             if column.key and column.name not in found and column.expected(self.month):
+                advice = f"if TLC renamed it, add the spelling to {self.contract.declaration}"
+                if self._csv:
+                    advice = "load the month's Parquet file"
                 raise self._refused(
-                    column.name,
-                    "missing, and rows can't be told apart without it; if TLC renamed it, add the"
-                    f" spelling to {self.contract.declaration}",
+                    column.name, f"missing, and rows can't be told apart without it; {advice}"
                 )
         return found
 
@@ -155,6 +164,12 @@ class Conformer:
         """
         rows = 0
         self.cleaned.clear()
+        if self._csv:
+            with self._reading():
+                for batch in self._csv.batches():
+                    yield self._conform(batch, rows + 1)
+                    rows += batch.num_rows
+            return
         with self._reading(), self._open() as file:
             in_footer = file.metadata.num_rows
             groups = range(file.metadata.num_row_groups)
@@ -174,7 +189,9 @@ class Conformer:
 
     @property
     def _label(self) -> str:
-        return f"{self.dataset} {format_month(self.month)}: {file_name(self.dataset, self.month)}"
+        suffix = next((one for one in SUFFIXES if self.path.name.endswith(one)), SUFFIXES[0])
+        name = file_name(self.dataset, self.month, suffix)
+        return f"{self.dataset} {format_month(self.month)}: {name}"
 
     def _open(self) -> pq.ParquetFile:
         return pq.ParquetFile(
@@ -190,7 +207,7 @@ class Conformer:
     def _reading(self) -> Iterator[None]:
         try:
             yield
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        except (pa.ArrowException, CsvError, OSError, UnicodeDecodeError) as error:
             raise FileRefusedError(
                 f"{self._label} can't be read: {_first_line(error)}; get the file again"
             ) from error
@@ -225,29 +242,32 @@ class Conformer:
         return values
 
     def _decoded(self, column: Column, values: pa.Array) -> pa.Array:
-        """Map or parse values of a month in which TLC wrote the column in another form."""
+        """Map or parse values of CSV, or of a month in which TLC wrote them in another form."""
         spelling = column.spelling(self.file_schema.names[self.mapping[column.name]], self.month)
-        if spelling is None or pa.types.is_null(values.type):
+        if pa.types.is_null(values.type):
             return values
         try:
-            if spelling.values:
+            if spelling and spelling.values:
                 return mapped(values, spelling.values, column.arrow_type)
-            if spelling.is_text and _is_text(values.type):
+            if _is_text(values.type) and (self._csv or (spelling and spelling.is_text)):
                 return parsed(values.cast(pa.string()), column.arrow_type)
         except OddValueError as error:
             rows = self._count(column, error.value)
-            raise self._refused(
-                column.name,
-                f"{error} ({rows:,} {'row' if rows == 1 else 'rows'}); if it is right, add it to"
-                f" {self.contract.declaration}",
-            ) from error
+            found = f"{error} ({rows:,} {'row' if rows == 1 else 'rows'})"
+            is_listed = spelling and spelling.values
+            advice = f"add it to {self.contract.declaration}" if is_listed else "look at the file"
+            raise self._refused(column.name, f"{found}; {advice}") from error
         return values
 
     def _count(self, column: Column, value: str) -> int:
         """Count the rows of the file that have a value, given as text."""
-        name = self.file_schema.names[self.mapping[column.name]]
-        with self._open() as file:
-            batches = file.iter_batches(BATCH_ROWS, columns=[name])
+        position = self.mapping[column.name]
+        with ExitStack() as opened:
+            if self._csv:
+                batches = self._csv.batches([position])
+            else:
+                file = opened.enter_context(self._open())
+                batches = file.iter_batches(BATCH_ROWS, columns=[self.file_schema.names[position]])
             texts = (batch.column(0).cast(pa.string()) for batch in batches)
             return sum(
                 pc.sum(pc.equal(pc.utf8_trim_whitespace(some), value.strip())).as_py() or 0

@@ -119,6 +119,8 @@ def describe_suspicion(landed: FileVersion) -> str:
 
 def _suspicion(settings: Settings, landed: FileVersion, merged: FileVersion | None) -> str | None:
     """Return what is suspicious of a new version beside the merged one; None if nothing is."""
+    if merged and (merged.format, landed.format) == ("parquet", "csv"):
+        return "a CSV copy where the table holds TLC's Parquet file"
     before = (merged and merged.table_rows) or 0
     if landed.file_rows >= before * (1 - settings.max_row_drop):
         return None

@@ -4,7 +4,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 from loader.errors import SourceError
-from loader.months import file_name
+from loader.months import SUFFIXES, file_name
 from loader.source import object_store
 from loader.source.published import PublishedFile, label_of
 
@@ -21,14 +21,15 @@ class BucketSource:
 
     def find(self, dataset: str, month: dt.date) -> PublishedFile | None:
         """Look for a month file, once; None when it is not there."""
-        name = file_name(dataset, month)
-        url = f"{self.base.rstrip('/')}/{name}"
-        try:
-            found = object_store.look(url)
-        except SourceError as error:
-            raise SourceError(f"{label_of(dataset, month)}: {error}") from error
-        if found is None:
-            return None
-        return PublishedFile(
-            dataset, month, name, url, found.size, found.version, found.last_modified
-        )
+        for suffix in SUFFIXES:
+            name = file_name(dataset, month, suffix)
+            url = f"{self.base.rstrip('/')}/{name}"
+            try:
+                found = object_store.look(url)
+            except SourceError as error:
+                raise SourceError(f"{label_of(dataset, month)}: {error}") from error
+            if found:
+                return PublishedFile(
+                    dataset, month, name, url, found.size, found.version, found.last_modified
+                )
+        return None

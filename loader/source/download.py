@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 import requests
 
 from loader.errors import FileRefusedError, LoaderError, SourceError
-from loader.months import file_name
+from loader.months import SUFFIXES, file_name
 from loader.source import object_store
+from loader.source.csv_file import CsvError, CsvFile, is_csv
 from loader.source.http import bad_status, describe, is_http, request
 from loader.source.published import PublishedFile, redact
 from loader.source.retries import TransientError, patiently
@@ -37,7 +38,7 @@ class LocalFile:
         path: where it is. In place for a folder source: not ours to delete.
         sha256: of its bytes, in hex.
         size: bytes.
-        rows: as the Parquet footer says.
+        rows: as the Parquet footer says; of CSV, as counted.
         etag: of these bytes; may be newer than what `published` says.
         last_modified: of these bytes, naive UTC.
         published: the file that was asked for.
@@ -76,7 +77,8 @@ def fetch(
 
     Raises:
         SourceError: when the file can't be had whole.
-        FileRefusedError: when it is not a Parquet file, or has no rows; a download is deleted.
+        FileRefusedError: when it is no whole Parquet or CSV file, or has no rows; a download is
+            deleted.
         LoaderError: when the folder can't be written to, or the disk is full.
     """
     if not is_http(file.url) and not object_store.is_bucket(file.url):
@@ -107,10 +109,11 @@ def discard(folder: Path, dataset: str, month: dt.date) -> None:
         dataset: dataset of the file.
         month: the file month.
     """
-    path = folder / file_name(dataset, month)
-    path.unlink(missing_ok=True)
-    _stamp_path(path).unlink(missing_ok=True)
-    _Part(path.with_name(f"{path.name}.part")).discard()
+    for suffix in SUFFIXES:
+        path = folder / file_name(dataset, month, suffix)
+        path.unlink(missing_ok=True)
+        _stamp_path(path).unlink(missing_ok=True)
+        _Part(path.with_name(f"{path.name}.part")).discard()
 
 
 @dataclass(frozen=True)
@@ -152,9 +155,9 @@ def _download(
 ) -> LocalFile:
     transfer = _HttpTransfer if is_http(file.url) else _BucketTransfer
     served = transfer(file, part, progress).run()
-    rows = _check_parquet(part.path, file, allow_empty)
-    sha256 = _sha256(part.path)
     path = folder / file.name
+    rows = _check(part.path, file, allow_empty)
+    sha256 = _sha256(part.path)
     # The stamp first: after a kill in between, the next run uses the complete partial file.
     _stamp_path(path).write_bytes(_stamp(sha256, served.etag))
     part.path.replace(path)
@@ -276,7 +279,7 @@ def _reuse(file: PublishedFile, folder: Path, allow_empty: bool) -> LocalFile | 
     stamp = _stamp_path(path)
     if not stamp.exists() or stamp.read_bytes() != _stamp(sha256, file.etag):
         return None
-    rows = _check_parquet(path, file, allow_empty)
+    rows = _check(path, file, allow_empty)
     return LocalFile(path, sha256, path.stat().st_size, rows, file.etag, file.last_modified, file)
 
 
@@ -291,7 +294,7 @@ def _stamp(sha256: str, etag: str | None) -> bytes:
 def _read_in_place(file: PublishedFile, allow_empty: bool) -> LocalFile:
     path = Path(file.url)
     try:
-        rows = _check_parquet(path, file, allow_empty)
+        rows = _check(path, file, allow_empty)
         sha256, size = _sha256(path), path.stat().st_size
         return LocalFile(path, sha256, size, rows, file.etag, file.last_modified, file)
     except OSError as error:
@@ -300,8 +303,28 @@ def _read_in_place(file: PublishedFile, allow_empty: bool) -> LocalFile:
         ) from error
 
 
-def _check_parquet(path: Path, file: PublishedFile, allow_empty: bool) -> int:
-    """Return the number of rows of a file that is Parquet, readable and not empty."""
+def _check(path: Path, file: PublishedFile, allow_empty: bool) -> int:
+    """Return the number of rows of a file that is whole, readable and not empty."""
+    rows = _check_csv(path, file) if is_csv(Path(file.name)) else _check_parquet(path, file)
+    if rows == 0 and not allow_empty:
+        raise FileRefusedError(
+            f"{file.label}: an empty file, zero rows ({redact(file.url)}); run again when TLC has"
+            " republished it, or with --allow-empty if the month is to be empty"
+        )
+    return rows
+
+
+def _check_csv(path: Path, file: PublishedFile) -> int:
+    try:
+        return CsvFile(path, is_gzipped=file.name.endswith(".gz")).check()
+    except CsvError as error:
+        raise FileRefusedError(
+            f"{file.label}: what came from {redact(file.url)} isn't a whole CSV file: {error}; look"
+            " at it there, then run again"
+        ) from error
+
+
+def _check_parquet(path: Path, file: PublishedFile) -> int:
     source = redact(file.url)
     with path.open("rb") as opened:
         head = opened.read(16)
@@ -313,18 +336,12 @@ def _check_parquet(path: Path, file: PublishedFile, allow_empty: bool) -> int:
             f" with {head!r}); look at it there, then run again"
         )
     try:
-        rows = pq.read_metadata(path).num_rows
+        return pq.read_metadata(path).num_rows
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise FileRefusedError(
             f"{file.label}: corrupt, its Parquet footer can't be read ({source}); run again, and"
             " tell TLC if it stays so"
         ) from error
-    if rows == 0 and not allow_empty:
-        raise FileRefusedError(
-            f"{file.label}: an empty file, zero rows ({source}); run again when TLC has"
-            " republished it, or with --allow-empty if the month is to be empty"
-        )
-    return rows
 
 
 def _sha256(path: Path) -> str:

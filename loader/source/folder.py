@@ -1,11 +1,12 @@
 """Month files in a folder of this machine."""
 
 import datetime as dt
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from loader.errors import SourceError
-from loader.months import file_name
+from loader.months import SUFFIXES, file_name
 from loader.source.published import PublishedFile, label_of
 
 
@@ -22,16 +23,20 @@ class FolderSource:
     def find(self, dataset: str, month: dt.date) -> PublishedFile | None:
         """Look for a month file, once; None when it is not there."""
         label = label_of(dataset, month)
-        path = self.folder / file_name(dataset, month)
+        path = self.folder
         try:
             if not self.folder.is_dir():
                 raise SourceError(
                     f"{label}: the source folder {self.folder} doesn't exist;"
                     " check --source or TLC_SOURCE"
                 )
-            stat = path.stat()
-        except FileNotFoundError:
-            return None
+            for suffix in SUFFIXES:
+                path = self.folder / file_name(dataset, month, suffix)
+                with suppress(FileNotFoundError):
+                    stat = path.stat()
+                    break
+            else:
+                return None
         except OSError as error:
             raise SourceError(
                 f"{label}: can't read {path}: {error.strerror or error}; check its permissions"

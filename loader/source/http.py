@@ -34,6 +34,7 @@ _LATER = "run again later, or read from a copy with --source"
 #: Hosts that have answered in this process.
 _reached: set[str] = set()
 
+_RELEASES = "/releases/download"
 #: A file's length: not zero, and no more than any disk holds.
 _LENGTH = re.compile(r"[1-9][0-9]{0,14}")
 
@@ -43,7 +44,8 @@ class HttpSource:
     """A web address.
 
     Attributes:
-        base: the URL that file names are appended to; a query stays at the end.
+        base: the URL that file names are appended to; a query stays at the end. Releases of GitHub,
+            …/releases/download, hold gzipped CSV copies, in a release for each dataset.
     """
 
     base: str
@@ -76,7 +78,10 @@ class HttpSource:
     def _url(self, dataset: str, month: dt.date) -> str:
         # A query, such as a token that signs the address, comes after the file's name.
         path, mark, query = self.base.partition("?")
-        return f"{path.rstrip('/')}/{file_name(dataset, month)}{mark}{query}"
+        path = path.rstrip("/")
+        if path.endswith(_RELEASES):
+            return f"{path}/{dataset}/{file_name(dataset, month, '.csv.gz')}{mark}{query}"
+        return f"{path}/{file_name(dataset, month)}{mark}{query}"
 
 
 def is_http(address: str) -> bool:
@@ -140,7 +145,7 @@ def describe(response: requests.Response, dataset: str, month: dt.date, url: str
         response: the answer to a HEAD or a GET of the whole file.
         dataset: dataset of the file.
         month: the file month.
-        url: the address that was asked for.
+        url: the address that was asked for, which ends in the file's name.
 
     Returns:
         The file's description.
@@ -158,7 +163,7 @@ def describe(response: requests.Response, dataset: str, month: dt.date, url: str
     return PublishedFile(
         dataset,
         month,
-        file_name(dataset, month),
+        url.partition("?")[0].rpartition("/")[2],
         url,
         int(length),
         _etag(response.headers.get("ETag", "")),

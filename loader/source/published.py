@@ -4,7 +4,7 @@ import datetime as dt
 import re
 from dataclasses import dataclass, field
 
-from loader.months import file_name, format_month
+from loader.months import file_name, format_month, format_of
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,14 @@ class PublishedFile:
     last_modified: dt.datetime | None
 
     @property
+    def format(self) -> str:
+        """The format of the file: parquet or csv."""
+        return format_of(self.name)
+
+    @property
     def label(self) -> str:
         """How messages name the file."""
-        return label_of(self.dataset, self.month)
+        return f"{self.dataset} {format_month(self.month)} ({self.name})"
 
 
 def label_of(dataset: str, month: dt.date) -> str:

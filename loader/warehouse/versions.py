@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from loader.datasets import month_files_columns
+from loader.months import format_of
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ class FileVersion:
     merged_at: dt.datetime | None = None
     is_current: bool | None = None
     invocation_id: str | None = None
+
+    @property
+    def format(self) -> str:
+        """The format of the file: parquet, which TLC publishes, or csv, of a copy."""
+        return format_of(self.file_name)
 
     @classmethod
     def of_row(cls, row: dict[str, Any]) -> "FileVersion":

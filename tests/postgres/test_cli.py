@@ -89,7 +89,7 @@ WRONG = {
     "last month wrong": ((*GREEN, "2023-01", "--to", "2023-1"), "'2023-1' is not a month"),
     "backwards": ((*GREEN, "2023-02", "--to", "2023-01"), "2023-01 is before --month 2023-02"),
     "before green's first": ((*GREEN, "2013-12"), "first month that can be loaded is 2014-01"),
-    "before yellow's first": (("--dataset", "yellow", "--month", "2010-12"), "is 2011-01"),
+    "before yellow's first": (("--dataset", "yellow", "--month", "2008-12"), "is 2009-01"),
     "year 1": ((*GREEN, "0001-01"), "green 0001-01: the first month"),
     "unknown target": ((*GREEN, "2023-01", "--target", "oracle"), "choose from local, postgres"),
     "source of another kind": ((*GREEN, "2023-01", "--source", "ftp://x/y"), "can't read from"),
@@ -155,6 +155,10 @@ def test_a_source_that_fails_ends_with_4(in_process, workspace, cdn):
     assert code == 4
     assert "blocked or throttled" in one_line(stderr)
     assert "secret" not in stderr
+    code, stdout, _ = in_process("run", *GREEN, "2023-01", "--json", "--source", blocked)
+    assert code == 4
+    (told,) = json.loads(stdout)
+    assert (told["state"], "blocked or throttled" in told["error"]) == ("failed", True)
 
 
 def breaching(table: pa.Table, column: str, kind: pa.DataType, row: int, value: object) -> pa.Table:

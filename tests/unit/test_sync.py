@@ -11,7 +11,7 @@ from loader import sync
 from loader.errors import UsageError
 from loader.months import format_month
 from loader.settings import load_settings
-from loader.source import published
+from loader.source.published import PublishedFile
 from loader.state import Month, MonthState, State
 from loader.sync import is_due, reason
 from loader.warehouse.versions import FileVersion
@@ -74,14 +74,17 @@ def test_a_window_without_a_month_is_refused(options):
 
 def version(etag: str | None, sha256: str, suspect: str | None = None) -> FileVersion | None:
     row = {"etag": etag, "file_bytes": 9, "sha256": sha256, "landed_at": LANDED_AT}
-    return FileVersion.of_row(row | {"suspect": suspect}) if etag else None
+    row |= {"file_name": "f.parquet", "source_url": "there/f.parquet", "suspect": suspect}
+    return FileVersion.of_row(row) if etag else None
 
 
 def a_state(
     etag: str | None, landed: str | None, merged: str | None, suspect: str | None = None
 ) -> MonthState:
     """Describe a month by ETags: of the file at the source, of what landed, of what is merged."""
-    file = published.PublishedFile("green", TODAY, "name", "url", 9, etag, None) if etag else None
+    file = (
+        PublishedFile("green", TODAY, "f.parquet", "url/f.parquet", 9, etag, None) if etag else None
+    )
     return MonthState(
         "green",
         TODAY,
@@ -125,6 +128,27 @@ def a_state(
 )
 def test_how_a_month_stands_and_whether_it_is_due(state, name, due, why):
     assert (state.state, is_due(state), reason(state)) == (name, due, why)
+
+
+@pytest.mark.parametrize(
+    ("here", "published", "due"),
+    [
+        ("copy/f.csv.gz", "copy/f.csv.gz", True),
+        ("copy/f.csv.gz", "other/f.csv.gz", False),
+        ("copy/f.csv.gz", "tlc/f.parquet", False),
+        ("tlc/f.parquet", "copy/f.csv.gz", False),
+        ("tlc/f.parquet", "copy/f.parquet", True),
+    ],
+)
+def test_a_sync_takes_no_csv_copy_for_another_version_of_a_month(here, published, due):
+    version = FileVersion.of_row(
+        {"etag": "a", "file_bytes": 9, "sha256": "", "source_url": here, "landed_at": LANDED_AT}
+        | {"file_name": here.rpartition("/")[2]}
+    )
+    file = PublishedFile("green", TODAY, published.rpartition("/")[2], published, 9, "b", None)
+    state = MonthState("green", TODAY, version, version, file)
+    assert (state.state, is_due(state)) == (State.CHANGED, due)
+    assert ("run it by name" in reason(state)) is not due
 
 
 def test_today_is_a_setting(monkeypatch):

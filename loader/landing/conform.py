@@ -109,8 +109,8 @@ class Conformer:
         Raises:
             FileRefusedError: when there are too many to be TLC's.
         """
-        names = [name for name in self.file_schema.names if name not in self.contract.ignored]
-        count = len(names) - len(self.mapping)
+        known = {*self.mapping.values(), *self._ignored}
+        count = len(self.file_schema.names) - len(known)
         if count > MAX_UNKNOWN_COLUMNS:
             raise FileRefusedError(
                 f"{self._label}: {count} columns that the contract doesn't know, more than"
@@ -119,7 +119,7 @@ class Conformer:
         found: dict[str, int] = {}
         taken = {column.name for column in self.contract.columns} | _SYSTEM_COLUMNS
         for index, name in enumerate(self.file_schema.names):
-            if index in self.mapping.values() or name.lower() in self.contract.ignored:
+            if index in known:
                 continue
             # The name comes from a file: only letters, digits and _ get near SQL.
             base = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_")[:50] or "unnamed"
@@ -130,6 +130,11 @@ class Conformer:
             taken.add(unique)
             found[unique] = index
         return found
+
+    @property
+    def _ignored(self) -> list[int]:
+        names = enumerate(self.file_schema.names)
+        return [index for index, name in names if name.lower() in self.contract.ignored]
 
     @property
     def unknown_names(self) -> list[str]:

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,8 @@ from loader.months import SUFFIXES
 
 #: Bytes that are read at once: no more rows than a batch of a Parquet file has.
 _BLOCK_BYTES = 2 << 20
+#: What reading a damaged gzip file may raise.
+_DAMAGES = (EOFError, OSError, zlib.error)
 
 
 class CsvError(ValueError):
@@ -44,7 +47,7 @@ class CsvFile:
         try:
             with self._open() as file:
                 header = file.readline(_BLOCK_BYTES).decode("utf-8-sig")
-        except (EOFError, OSError, UnicodeDecodeError) as error:
+        except (*_DAMAGES, UnicodeDecodeError) as error:
             raise CsvError(f"line 1 can't be read: {error}") from error
         names = [name.strip() for name in next(csv.reader([header]), [])]
         if not any(names):
@@ -97,7 +100,7 @@ class CsvFile:
             with self._open() as file:
                 while chunk := file.read(_BLOCK_BYTES):
                     last = chunk[-1:]
-        except (EOFError, OSError) as error:  # gzip checks length and CRC
+        except _DAMAGES as error:  # gzip checks length and CRC
             raise CsvError(f"the gzip file is cut off or damaged: {error}") from error
         if last not in (b"\n", b"\r"):
             raise CsvError("its last line doesn't end, so rows may be missing")

@@ -62,6 +62,7 @@ BAD = {
     "gzip: cut off": (ZIPPED[:-9], "cut off or damaged"),
     "gzip: another length": (ZIPPED[:-4] + b"\0\0\0\0", "cut off or damaged"),
     "gzip: another CRC": (ZIPPED[:-8] + b"\0\0\0\0" + ZIPPED[-4:], "cut off or damaged"),
+    "gzip: other bytes": (ZIPPED[:30] + b"\xff" * 9 + ZIPPED[39:], "can't be read|cut off or dam"),
     "gzip: none": (b"a,b\n1,2\n", "can't be read|cut off or damaged"),
 }
 

@@ -65,7 +65,7 @@ described as (
         coalesce(not trips.trip_distance <= 1000, false) as is_over_1000_miles,
         {{ is_unknown_zone('trips') }} as is_unknown_zone,
 
-        -- of the first two years, which have coordinates and no zones; at the end, as they came later
+        -- of the first two years, which have coordinates and no zones; new columns are at the end
         trips.pickup_longitude,
         trips.pickup_latitude,
         trips.dropoff_longitude,

@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from loader import __version__, interrupts
 from loader.datasets import check_supported, datasets, get_dataset
 from loader.doctor import checks
 from loader.embedded import local_server
-from loader.errors import LoaderError, WarehouseError
+from loader.errors import LoaderError, UsageError, WarehouseError
 from loader.landing.land import fetch_month, land_month
 from loader.log import log_to_file, showing_retries
 from loader.months import (
@@ -30,11 +30,12 @@ from loader.months import (
     month_range,
     parse_month,
 )
+from loader.plan import Plan, hours, plan_of, require_room
 from loader.progress import Reporter, how_far
 from loader.run import RunOptions, run_months
 from loader.settings import TARGETS, TLC_CDN, Settings, export_settings, load_settings
 from loader.source.mirror import mirror_months
-from loader.state import State, read_state, read_states
+from loader.state import MonthState, State, read_state, read_states
 from loader.summary import Summary, describe_bill, summarizing
 from loader.sync import IN_WORDS, compare, followed, is_due, reason, window
 from loader.warehouse.base import Warehouse
@@ -53,6 +54,14 @@ app.add_typer(postgres_app, name="postgres")
 DatasetOption = Annotated[
     str,
     typer.Option("--dataset", help="green, yellow, …", autocompletion=lambda: list(datasets())),
+]
+OneOrAllOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="green, yellow, …; with --all, default all",
+        autocompletion=lambda: list(datasets()),
+    ),
 ]
 MonthOption = Annotated[str, typer.Option("--month", help="file month, YYYY-MM")]
 ToOption = Annotated[str | None, typer.Option("--to", help="last month of a range, YYYY-MM")]
@@ -170,9 +179,18 @@ def load(
 
 @app.command()
 def run(
-    dataset: DatasetOption,
-    month: MonthOption,
+    dataset: OneOrAllOption = None,
+    month: Annotated[str | None, typer.Option("--month", help="file month, YYYY-MM")] = None,
     to: ToOption = None,
+    all_months: Annotated[
+        bool, typer.Option("--all", help="every month that is published, instead of --month")
+    ] = False,
+    since: Annotated[
+        str | None, typer.Option("--since", help="with --all: first month, YYYY-MM")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="with --all: print the plan, and do nothing")
+    ] = False,
     source: SourceOption = None,
     target: TargetOption = None,
     keep_raw: Annotated[
@@ -194,9 +212,32 @@ def run(
     Exit code 0 means that the ledger reconciles: the file's rows, the landed rows and the table's
     rows are the same number, for every month asked for. A month that fails doesn't stop the others;
     the exit code is then that of the first which failed.
+
+    `nyc-tlc run --all` runs all that is published and not merged yet, after a plan of files, room
+    and time, which `--dry-run` only prints; `--dataset`, `--since` and `--to` narrow it. Stop it at
+    any moment, and run it again to go on.
     """
-    months = _months(dataset, month, to)
+    if all_months == bool(month) or (not all_months and (since or dry_run or not dataset)):
+        raise UsageError(
+            "name --dataset and --month, or give --all; --since and --dry-run go with --all"
+        )
+    first, last = (parse_month(text) if text else None for text in (since, to))
+    names = [get_dataset(dataset).name] if dataset else list(datasets())
+    months = _months(names[0], month, to) if month else []
     with summarizing(summary) as told, _session(target, source) as context:
+        asked = [(names[0], one) for one in months]
+        if all_months:
+            states = _look(context, names, first, last)
+            due = [one for one in states if is_due(one) or (force and one.published)]
+            plans = {name: plan_of([one for one in due if one.dataset == name]) for name in names}
+            in_all = plan_of(due)
+            if not as_json:
+                _print_plan(context, plans | {"in all": in_all}, len(states) - len(due))
+            elif dry_run:
+                _print_json({name: asdict(plan) for name, plan in plans.items()})
+            if context.settings.target == "local":
+                require_room(in_all, context.settings.local_dir)
+            asked = [(one.dataset, one.month) for one in due if not dry_run]
         options = RunOptions(
             keep_raw=keep_raw,
             keep_files=keep_files,
@@ -204,8 +245,60 @@ def run(
             allow_empty=allow_empty,
             force=force,
         )
-        _run(context, [(dataset, one) for one in months], options, told)
-    _finish(told, as_json)
+        _run(context, asked, options, told)
+    if asked or (as_json and not dry_run):
+        _finish(told, as_json)
+
+
+def _look(
+    context: _Context, names: Sequence[str], first: dt.date | None, last: dt.date | None
+) -> list[MonthState]:
+    """Ask the source for all months of datasets; return what it has, oldest first."""
+    last = last or context.settings.today.replace(day=1)
+    months = [
+        (name, month)
+        for name in names
+        if (start := max(first or dt.date.min, get_dataset(name).first_month)) <= last
+        for month in month_range(start, last)
+    ]
+    found = []
+    with context.reporter.stage("all", "look", "months", len(months)) as stage:
+        for state in compare(context.settings, read_states(context.warehouse), months):
+            stage.add(1)
+            if state.published:
+                found.append(state)
+    return sorted(found, key=lambda state: (state.month, state.dataset))
+
+
+def _print_plan(context: _Context, plans: Mapping[str, Plan], merged: int) -> None:
+    plan = plans["in all"]
+    if not plan.files:
+        print(f"nothing to do: {merged:,} months are merged, and the source has no others")
+        return
+    _print_table(
+        ["dataset", "files", "rows, about", "download GB", "disk GB"],
+        [
+            [
+                name,
+                f"{one.files:,}",
+                f"{one.rows:,}",
+                f"{one.download_bytes / 1e9:,.2f}",
+                f"{one.disk_bytes / 1e9:,.2f}",
+            ]
+            for name, one in plans.items()
+        ],
+    )
+    least, most = hours(plan.rows, context.warehouse.merged_versions())
+    time = _time(most) if least == most else f"{_time(least)} to {_time(most)}"
+    measured = "measured here" if least == most else "as on two cores"
+    print(
+        f"{merged:,} merged already. Download aside, these take about {time} ({measured});"
+        f" on Postgres they need {plan.peak_bytes / 1e9:,.2f} GB at the peak."
+    )
+
+
+def _time(hours: float) -> str:
+    return f"{hours:,.1f} h" if hours >= 1 else f"{hours * 3600:,.0f} s"
 
 
 @app.command()
@@ -247,7 +340,7 @@ def sync(
             for name in names
             for month in window(states, name, settings.today, first, last)
         ]
-        told.states = compare(settings, states, months)
+        told.states = list(compare(settings, states, months))
         due = [one for one in told.states if is_due(one) or (force and one.published)]
         for one in due:
             forced = "" if is_due(one) else ", forced"
@@ -353,11 +446,8 @@ def available(
         last = parse_month(to) if to else context.settings.today.replace(day=1)
         first = parse_month(month) if month else last.replace(year=max(last.year - 1, 1))
         months = month_range(max(first, first_month), last)
-        states = compare(
-            context.settings,
-            read_states(context.warehouse),
-            [(dataset, one) for one in months],
-        )
+        here = read_states(context.warehouse)
+        states = list(compare(context.settings, here, [(dataset, one) for one in months]))
     rows: list[dict[str, Any]] = [
         {
             "dataset": state.dataset,

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -14,6 +14,9 @@ from loader.months import format_month, parse_month
 from loader.settings import PROJECT_DIR, require_checkout
 
 SOURCES_DIR = PROJECT_DIR / "models" / "sources"
+
+#: Of files whose declaration doesn't say it.
+_BYTES_PER_ROW = 20.0
 
 #: The Arrow type for each type of the declarations.
 ARROW_TYPES: dict[str, pa.DataType] = {
@@ -99,6 +102,7 @@ class Dataset:
         columns: all columns of the raw table, in order.
         expected_days: days from a month's first in which TLC publishes it, as a rule.
         ignored: names of columns in files that are no data of TLC's, in lower case.
+        bytes_per_row: size of the files, by the first month for which it holds.
     """
 
     name: str
@@ -107,6 +111,12 @@ class Dataset:
     columns: tuple[Column, ...]
     expected_days: int | None = None
     ignored: tuple[str, ...] = ()
+    bytes_per_row: Mapping[dt.date, float] = field(default_factory=dict)
+
+    def file_bytes_per_row(self, month: dt.date) -> float:
+        """Return about how many bytes of a month's file a row takes."""
+        sizes = [size for first, size in self.bytes_per_row.items() if first <= month]
+        return sizes[-1] if sizes else _BYTES_PER_ROW
 
     def expected_by(self, month: dt.date) -> dt.date | None:
         """Return the day by which TLC publishes a month, as a rule."""
@@ -187,6 +197,9 @@ def _dataset(spec: dict[str, Any]) -> Dataset:
         columns=tuple(_column(column, first_month) for column in spec["columns"]),
         expected_days=spec["config"].get("freshness", {}).get("warn_after", {}).get("count"),
         ignored=tuple(name.lower() for name in meta.get("ignore", ())),
+        bytes_per_row={
+            parse_month(first): size for first, size in meta.get("bytes_per_row", {}).items()
+        },
     )
 
 

@@ -1,7 +1,7 @@
 """Compares the source with the warehouse, and lists the months to run."""
 
 import datetime as dt
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from loader.datasets import datasets, get_dataset
@@ -107,8 +107,8 @@ def window(
 
 
 def compare(
-    settings: Settings, states: Mapping[Month, MonthState], months: list[Month]
-) -> list[MonthState]:
+    settings: Settings, states: Mapping[Month, MonthState], months: Iterable[Month]
+) -> Iterator[MonthState]:
     """Ask the source for months, one after the other, and compare with the warehouse.
 
     Args:
@@ -116,16 +116,14 @@ def compare(
         states: the months in the warehouse.
         months: the months to look at.
 
-    Returns:
+    Yields:
         Their states, in the same order.
 
     Raises:
         SourceError: when the source fails or blocks us; it is not asked any further.
     """
-    return [
-        replace(
+    for month in months:
+        yield replace(
             states.get(month) or MonthState(*month, landed=None, merged=None),
             published=discover.find(settings.source, *month),
         )
-        for month in months
-    ]

@@ -1,0 +1,108 @@
+"""The plan of a run: what there is to download, and the room and time that it takes."""
+
+import datetime as dt
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+from loader.datasets import get_dataset
+from loader.errors import UsageError
+from loader.state import MonthState
+from loader.warehouse.versions import FileVersion
+
+#: Bytes of a value on Postgres. NULLs take none, so columns that a month lacks don't count.
+_VALUE_BYTES = {"integer": 4, "bigint": 8, "double": 8, "timestamp": 8, "text": 4, "date": 4}
+#: Of a row of a trips table: its header, id, month and place in the file, and its index entry.
+_ROW_BYTES = 28 + 24 + 38
+#: What is there at once beside the finished months: raw rows and the new partition of one, raw rows
+#: of the next, and the download after that.
+_IN_FLIGHT = 4
+#: Rows a second, download aside, on two cores of several machines.
+_SLOWEST, _FASTEST = 200_000, 450_000
+#: Merges that follow each other so closely are of one run.
+_ONE_RUN = dt.timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do, for one dataset or all.
+
+    Attributes:
+        files: files to load.
+        rows: rows in them, about.
+        download_bytes: size of the files.
+        disk_bytes: room that their months take on Postgres when all is done.
+        peak_bytes: room that is needed on the way.
+    """
+
+    files: int
+    rows: int
+    download_bytes: int
+    disk_bytes: int
+    peak_bytes: int
+
+
+def plan_of(due: Sequence[MonthState]) -> Plan:
+    """Add up what months take, with what the source has of them."""
+    sizes = [(_rows(one), one.published.size) for one in due if one.published]
+    disk = [_disk_bytes(one) for one in due]
+    return Plan(
+        files=len(sizes),
+        rows=sum(rows for rows, _ in sizes),
+        download_bytes=sum(size for _, size in sizes),
+        disk_bytes=sum(disk),
+        peak_bytes=sum(disk) + _IN_FLIGHT * max(disk, default=0),
+    )
+
+
+def hours(rows: int, merged: Sequence[FileVersion]) -> tuple[float, float]:
+    """Estimate how long rows take, download aside.
+
+    Args:
+        rows: rows to load.
+        merged: all versions that were merged here.
+
+    Returns:
+        The hours, at least and at most: equal when the speed was measured here.
+    """
+    times = sorted((v.merged_at, v.table_rows or 0) for v in merged if v.merged_at)
+    speeds = [
+        count / (now - before).total_seconds()
+        for (before, _), (now, count) in pairwise(times)
+        if dt.timedelta(0) < now - before < _ONE_RUN and count > 100_000
+    ]
+    slowest, fastest = (median(speeds),) * 2 if len(speeds) > 1 else (_SLOWEST, _FASTEST)
+    return rows / fastest / 3600, rows / slowest / 3600
+
+
+def require_room(plan: Plan, folder: Path) -> None:
+    """Refuse a plan that the disk can't hold.
+
+    Args:
+        plan: the plan.
+        folder: a folder on the disk.
+
+    Raises:
+        UsageError: when it can't.
+    """
+    missing = plan.peak_bytes - shutil.disk_usage(folder).free
+    if missing > 0:
+        raise UsageError(
+            f"the disk of {folder} lacks {missing / 1e9:,.1f} GB: run fewer months, with --dataset,"
+            " --since or --to, or set TLC_LOCAL_DIR to a larger disk"
+        )
+
+
+def _rows(state: MonthState) -> int:
+    assert state.published  # noqa: S101 - only what the source has is planned
+    per_row = get_dataset(state.dataset).file_bytes_per_row(state.month)
+    return round(state.published.size / per_row)
+
+
+def _disk_bytes(state: MonthState) -> int:
+    columns = get_dataset(state.dataset).file_columns
+    of_month = (column for column in columns if column.expected(state.month))
+    return _rows(state) * (_ROW_BYTES + sum(_VALUE_BYTES[one.data_type] for one in of_month))

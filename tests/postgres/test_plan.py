@@ -1,0 +1,120 @@
+"""The plan of `run --all`: what it says is what happens, and it does nothing by itself."""
+
+import csv
+import datetime as dt
+import json
+from collections import defaultdict
+
+import pytest
+
+from loader import plan
+from loader.errors import UsageError
+from loader.months import file_name
+from loader.sample import write_month
+from loader.source.published import PublishedFile
+from loader.state import MonthState
+from loader.warehouse.versions import FileVersion
+from tests.conftest import DATA_DIR, Workspace, succeeded
+
+MONTHS = [
+    *(("yellow", dt.date(2019, month, 1)) for month in (1, 3)),
+    ("green", dt.date(2019, 2, 1)),
+    ("fhvhv", dt.date(2019, 2, 1)),
+]
+ROWS = 20_000
+
+
+def state(dataset: str, month: dt.date, size: int) -> MonthState:
+    name = file_name(dataset, month)
+    file = PublishedFile(dataset, month, name, name, size, None, None)
+    return MonthState(dataset, month, None, None, file)
+
+
+@pytest.fixture
+def stocked(workspace: Workspace) -> Workspace:
+    for dataset, month in MONTHS:
+        write_month(workspace.source / file_name(dataset, month), dataset, month, ROWS)
+    return workspace
+
+
+def test_a_plan_is_printed_carried_out_and_then_empty(stocked):
+    run = ("run", "--all", "--source", stocked.source, "--since", "2019-01", "--to", "2019-03")
+    dry = succeeded(stocked.loader(*run, "--dry-run", "--json"))
+    plans = json.loads(dry.stdout)
+    assert {name: one["files"] for name, one in plans.items()} == {
+        **{"fhv": 0, "fhvhv": 1, "green": 1, "yellow": 2}
+    }
+    for name, one in plans.items():
+        sizes = [path.stat().st_size for path in stocked.source.glob(f"{name}_*")]
+        assert one["download_bytes"] == sum(sizes)
+    assert "nothing is landed yet" in succeeded(stocked.loader("status")).stdout
+
+    done = succeeded(stocked.loader(*run))
+    assert done.stdout.count("  merged") == len(MONTHS)
+    assert f"4 months, {ROWS * 4:,} rows" in done.stdout
+    rows = ("yellow", "green", "fhvhv")
+    for name, months in zip(rows, (2, 1, 1), strict=True):
+        query = f"select count(*) from {stocked.tlc}.{name}_tripdata"
+        assert stocked.query(query) == [(ROWS * months,)]
+
+    again = succeeded(stocked.loader(*run))
+    assert again.stdout == "nothing to do: 4 months are merged, and the source has no others\n"
+
+
+def test_the_room_is_that_of_the_tables(stocked):
+    month = ("run", "--all", "--source", stocked.source, "--since", "2019-01", "--to", "2019-03")
+    succeeded(stocked.loader(*month))
+    for dataset, file_month in MONTHS:
+        (size,) = stocked.query(
+            "select pg_total_relation_size(%s::regclass)::bigint",
+            f"{stocked.tlc}.{dataset}_tripdata_{file_month:%Y_%m}",
+        )[0]
+        one = state(dataset, file_month, 1_000_000_000)
+        planned = plan.plan_of([one])
+        assert planned.disk_bytes / planned.rows == pytest.approx(size / ROWS, rel=0.25)
+
+
+def test_rows_are_estimated_by_the_size_of_the_files():
+    # Without the folder of real files there is nothing to look at.
+    facts = DATA_DIR / "facts" / "tlc_file_metadata_2009-2024.csv" if DATA_DIR else None
+    wanted, estimated = defaultdict(int), defaultdict(int)
+    for file in csv.DictReader(facts.read_text().splitlines()) if facts else ():
+        dataset, year = file["file_record_type"], int(file["file_year"])
+        month = dt.date(year, int(file["file_month"]), 1)
+        one = plan.plan_of([state(dataset, month, int(file["file_size_bytes"]))])
+        wanted[dataset, year] += int(file["file_num_rows"])
+        estimated[dataset, year] += one.rows
+    for key, rows in wanted.items():
+        assert estimated[key] == pytest.approx(rows, rel=0.2), key
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(("--all", "--month", "2019-01"), ("--dataset", "green"), ("--month", "2019-01")),
+        *(("--dataset", "green", "--month", "2019-01", "--dry-run"), ("--since", "2019-01")),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(workspace, options):
+    process = workspace.loader("run", *options)
+    assert process.returncode == 2
+    assert "give --all" in process.stderr
+
+
+def test_a_disk_that_is_too_small_is_told_with_what_it_lacks(tmp_path):
+    large = plan.Plan(1, 1, 1, 1, 10**18)
+    with pytest.raises(UsageError, match=r"lacks [0-9,]+\.[0-9] GB: run fewer months"):
+        plan.require_room(large, tmp_path)
+    plan.require_room(plan.Plan(0, 0, 0, 0, 0), tmp_path)
+
+
+def test_the_time_is_that_of_the_last_merges_or_a_range():
+    assert plan.hours(450_000 * 3600, []) == (1, pytest.approx(2.25))
+    at = dt.datetime(2024, 1, 1)
+    versions = [
+        FileVersion.of_row(
+            {"merged_at": at + dt.timedelta(seconds=20 * n), "table_rows": 4_000_000}
+        )
+        for n in range(4)
+    ]
+    assert plan.hours(200_000 * 3600, versions) == (1, 1)

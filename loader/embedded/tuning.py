@@ -30,6 +30,9 @@ def server_settings() -> dict[str, str]:
         "max_wal_senders": "0",
         "max_wal_size": "8GB",
         "checkpoint_timeout": "30min",
+        # A query over all months of a dataset locks each partition and its index: ten queries over
+        # 600 months must fit.
+        "max_locks_per_transaction": "256",
         "jit": "off",
         "datestyle": "ISO,MDY",
         "timezone": "UTC",

@@ -19,6 +19,8 @@ from loader.settings import Settings
 from loader.warehouse.postgres_parts import Part
 from loader.warehouse.versions import FileVersion
 
+#: Of ten queries at once that each read 600 partitions, and the index of each.
+_LOCKS = 12_500
 _MIN_VERSION = 150000
 
 
@@ -70,7 +72,16 @@ class PostgresWarehouse:
         missing = self._missing_right(work)
         if missing:
             raise WarehouseError(f"{missing}; ask the database's owner, or see docs/roles.md")
-        return f"Postgres {number // 10000}.{number % 10000}, {info.user}@{info.dbname}, may {work}"
+        version = f"Postgres {number // 10000}.{number % 10000}"
+        return f"{version}, {info.user}@{info.dbname}, may {work}{self._advice_on_locks()}"
+
+    def _advice_on_locks(self) -> str:
+        """Return advice for a server that can't hold the locks of queries over all months."""
+        locks = "current_setting('max_locks_per_transaction')::int"
+        connections = "current_setting('max_connections')::int"
+        if self._scalar(f"select {locks} * {connections}") >= _LOCKS:
+            return ""
+        return "; for queries over all months, set max_locks_per_transaction to 256"
 
     @contextmanager
     def lock(self, dataset: str, month: dt.date) -> Iterator[None]:

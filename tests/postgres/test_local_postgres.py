@@ -152,6 +152,33 @@ def test_settings(running):
     assert {name: found[name] for name in expected} == expected
 
 
+def test_ten_queries_over_600_months_at_once(running):
+    env = local_server.connection_env(running)
+    keywords = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGPASSWORD": "password"}
+    options = {key: env[name] for name, key in keywords.items()} | {"dbname": env["PGDATABASE"]}
+    connections = [psycopg2.connect(**options) for _ in range(10)]
+    try:
+        with connections[0].cursor() as cursor:
+            cursor.execute(
+                """
+                create table months (id int, month int) partition by list (month);
+                do $$ begin for n in 1..600 loop
+                    execute format('create table m%s partition of months for values in (%s)', n, n);
+                    execute format('create unique index on m%s (id)', n);
+                end loop; end $$;
+                """
+            )
+        connections[0].commit()
+        for connection in connections:  # each keeps its locks to the end of its transaction
+            with connection.cursor() as cursor:
+                cursor.execute("select count(*) from months")
+                assert cursor.fetchone() == (0,)
+    finally:
+        for connection in connections:
+            connection.close()
+        query(running, "drop table months")
+
+
 def test_two_local_dirs_at_once(new_local_dir):
     one, two = new_local_dir(), new_local_dir()
     local_server.start(one)

@@ -158,6 +158,12 @@ class Conformer:
         fields += [pa.field("_file_month", pa.date32()), pa.field("_file_row", pa.int32())]
         return pa.schema(fields)
 
+    @property
+    def filled(self) -> list[str]:
+        """Columns of the conformed batches that may have values; the others are NULL throughout."""
+        lacking = {one.name for one in self.contract.file_columns} - self.mapping.keys()
+        return [name for name in self.schema.names if name not in lacking]
+
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read the file batch by batch; a row group may be the whole file, so never by row group.
 

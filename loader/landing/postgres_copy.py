@@ -221,10 +221,11 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
             )
             # Else the commit would wait for the disk, which was idle until then.
             cursor.execute("set local backend_flush_after = '2MB'")
-            columns = ", ".join(f'"{name}"' for name in conformer.schema.names)
+            # A column that the file lacks is NULL by default: nothing of it is sent.
+            columns = ", ".join(f'"{name}"' for name in conformer.filled)
             cursor.copy_expert(
                 f"copy {table} ({columns}) from stdin (format binary, freeze)",
-                _CopyStream(conformer.schema, batches, self._target.add_rows),
+                _CopyStream(conformer.filled, batches, self._target.add_rows),
             )
             if cursor.rowcount != rows:
                 raise DatabaseTerminalException(
@@ -262,11 +263,11 @@ class _CopyStream:
 
     def __init__(
         self,
-        schema: pa.Schema,
+        columns: list[str],
         batches: list[pa.RecordBatch],
         on_rows: Callable[[int], None],
     ) -> None:
-        self._chunks = self._encode(schema, batches, on_rows)
+        self._chunks = self._encode(columns, batches, on_rows)
 
     def read(self, size: int) -> bytes:
         # A chunk as it is: psycopg2 sends what it gets, and cutting it to size would copy it.
@@ -275,12 +276,12 @@ class _CopyStream:
 
     @staticmethod
     def _encode(
-        schema: pa.Schema, batches: list[pa.RecordBatch], on_rows: Callable[[int], None]
+        columns: list[str], batches: list[pa.RecordBatch], on_rows: Callable[[int], None]
     ) -> Iterator[bytes]:
-        encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
+        encoder = pgpq.ArrowToPostgresBinaryEncoder(batches[0].select(columns).schema)
         yield encoder.write_header()
         while batches:
-            batch = batches.pop(0)  # its memory is freed when it is copied
+            batch = batches.pop(0).select(columns)  # its memory is freed when it is copied
             for first in range(0, batch.num_rows, _ENCODED_ROWS):
                 yield encoder.write_batch(batch.slice(first, _ENCODED_ROWS))
             on_rows(batch.num_rows)

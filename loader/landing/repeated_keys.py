@@ -46,14 +46,17 @@ class RepeatedKeys:
         """
         hashes = np.zeros(batch.num_rows, np.uint64)
         for first, *others in self._places:
-            numbers = [_key_number(first, batch[first.name])]
-            if others:
+            number = _key_number(first, batch[first.name]).view(np.uint64)
+            if others and batch[first.name].null_count:
                 is_missing = batch[first.name].is_null().to_numpy(zero_copy_only=False)
-                numbers += [_key_number(one, batch[one.name]) * is_missing for one in others]
-            for number in numbers:
-                hashes ^= number.view(np.uint64)
-                hashes *= _ODD
-                hashes ^= hashes >> np.uint64(29)
+                for power, one in enumerate(others, 2):
+                    if batch[one.name].null_count < batch.num_rows:  # NULL adds nothing
+                        of_one = _key_number(one, batch[one.name]) * is_missing
+                        factor = np.uint64(pow(int(_ODD), power, 2**64))
+                        number = number + of_one.view(np.uint64) * factor
+            hashes ^= number
+            hashes *= _ODD
+            hashes ^= hashes >> np.uint64(29)
         self._hashes.append(hashes)
 
     def rows(self) -> list[int] | None:

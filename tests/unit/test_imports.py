@@ -12,6 +12,7 @@ FLOORS = ["", "source", "embedded", "warehouse", "state", "landing", "run", "cli
 TOP = {
     "state": "state",
     "log": "run",
+    "plan": "run",
     "sync": "run",
     "dbt_worker": "run",
     "dbt_runner": "run",

@@ -219,7 +219,7 @@ def run(
     """
     if all_months == bool(month) or (not all_months and (since or dry_run or not dataset)):
         raise UsageError(
-            "name --dataset and --month, or give --all; --since and --dry-run go with --all"
+            "give --dataset and --month YYYY-MM, or --all; --since and --dry-run go with --all"
         )
     first, last = (parse_month(text) if text else None for text in (since, to))
     names = [get_dataset(dataset).name] if dataset else list(datasets())

@@ -95,6 +95,17 @@ def test_what_was_published_anew_or_overwritten_is_replaced(mirror, origin, buck
         assert content(bucket, name) == (origin / name).read_bytes()
 
 
+def test_a_csv_copy_in_a_bucket_is_a_source(mirror, origin, bucket, tmp_path):
+    month, name = dt.date(2020, 4, 1), "green_tripdata_2020-04.csv.gz"
+    write_month(origin / name, "green", month, 500)
+    succeeded(mirror("--month", "2020-04", bucket))
+    file = discover.require(bucket, "green", month)
+    assert (file.name, file.format) == (name, "csv")
+    local = download.fetch(file, tmp_path / "downloads")
+    assert local.rows == 500
+    assert local.path.read_bytes() == (origin / name).read_bytes()
+
+
 def test_a_bucket_as_source(mirror, origin, bucket, tmp_path, monkeypatch):
     succeeded(mirror(*RANGE, bucket))
     file = discover.require(bucket, "green", MONTHS[0])

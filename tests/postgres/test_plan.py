@@ -98,7 +98,7 @@ def test_rows_are_estimated_by_the_size_of_the_files():
 def test_options_that_do_not_go_together_are_refused(workspace, options):
     process = workspace.loader("run", *options)
     assert process.returncode == 2
-    assert "give --all" in process.stderr
+    assert "or --all; --since and --dry-run go with --all" in process.stderr
 
 
 def test_a_disk_that_is_too_small_is_told_with_what_it_lacks(tmp_path):

@@ -40,7 +40,7 @@ def start(
         (["status"], {"TLC_SCHEMA_PREFIX": "A-b"}, "TLC_SCHEMA_PREFIX='A-b'"),
         (["sync", "--since", "June"], {}, "'June' is not a month"),
         (["rnu"], {}, "Did you mean 'run'?"),
-        (["run", "--dataset", "green"], {}, "name --dataset and --month, or give --all"),
+        (["run", "--dataset", "green"], {}, "give --dataset and --month YYYY-MM, or --all"),
         (["load", "--dataset", "green"], {}, "Missing option '--month'"),
         (["run", *MONTH, "--tto", "2023-02"], {}, "No such option: --tto"),
     ],

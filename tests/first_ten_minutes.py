@@ -30,7 +30,7 @@ TYPOS = (
     ("run --dataset green --month 2023-1", "'2023-1' is not a month"),
     ("run --dataset green --month 2023-01 --to 2022-12", "--to 2022-12 is before"),
     ("run --dataset green --month 2023-01 --target locl", "unknown target 'locl'"),
-    ("run --dataset green", "Missing option '--month'"),
+    ("run --dataset green", "give --dataset and --month YYYY-MM, or --all"),
     ("load --dataset green --month 2009-01", "2009-01"),
     ("sync --since june", "'june' is not a month"),
     ("available --dataset gren", "unknown dataset 'gren'"),

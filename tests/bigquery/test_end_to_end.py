@@ -340,6 +340,23 @@ def test_what_is_missing_is_said_in_one_line(on_bigquery):
     assert process.stderr.count("\n") == 1
 
 
+def test_raw_rows_that_a_killed_run_left_are_dropped_by_the_next(on_bigquery, source):
+    """It had recorded that they are dropped, and was killed before it dropped them."""
+    month = "file_month = date '2019-02-01'"
+    raw = f"select count(*) from tlc_raw.yellow_tripdata where _{month}"
+    table = f"select count(*), max(unique_row_id) from tlc.yellow_tripdata where {month}"
+    before = on_bigquery.query(table)
+    assert on_bigquery.query(raw)[0][0] == before[0][0]
+    on_bigquery.query(
+        "update tlc_raw.month_files set raw_dropped_at = current_timestamp()"
+        f" where dataset = 'yellow' and {month}"
+    )
+    run = ("run", "--dataset", "yellow", "--month", "2019-02", "--source", source)
+    succeeded(on_bigquery.loader(*run))
+    assert on_bigquery.query(raw) == [(0,)]
+    assert on_bigquery.query(table) == before
+
+
 def test_a_column_that_a_table_lacks_is_added_by_the_next_build(on_bigquery, source):
     content = (
         "select * from tlc.yellow_tripdata where file_month = date '2020-04-01' order by file_row"

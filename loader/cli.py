@@ -228,16 +228,16 @@ def run(
         asked = [(names[0], one) for one in months]
         if all_months:
             states = _look(context, names, first, last)
-            due = [one for one in states if is_due(one) or (force and one.published)]
-            plans = {name: plan_of([one for one in due if one.dataset == name]) for name in names}
-            in_all = plan_of(due)
-            if not as_json:
-                _print_plan(context, plans | {"in all": in_all}, len(states) - len(due))
-            elif dry_run:
-                _print_json({name: asdict(plan) for name, plan in plans.items()})
+            due = [one for one in states if force or is_due(one)]
+            plan = plan_of(due)
+            of_each = {name: plan_of([one for one in due if one.dataset == name]) for name in names}
+            if as_json and dry_run:
+                _print_json({name: asdict(one) for name, one in of_each.items()})
+            elif not as_json:
+                _print_plan(context, plan, of_each, merged=len(states) - len(due))
             if context.settings.target == "local":
-                require_room(in_all, context.settings.local_dir)
-            asked = [(one.dataset, one.month) for one in due if not dry_run]
+                require_room(plan, context.settings.local_dir)
+            asked = [] if dry_run else [(one.dataset, one.month) for one in due]
         options = RunOptions(
             keep_raw=keep_raw,
             keep_files=keep_files,
@@ -270,8 +270,7 @@ def _look(
     return sorted(found, key=lambda state: (state.month, state.dataset))
 
 
-def _print_plan(context: _Context, plans: Mapping[str, Plan], merged: int) -> None:
-    plan = plans["in all"]
+def _print_plan(context: _Context, plan: Plan, of_each: Mapping[str, Plan], merged: int) -> None:
     if not plan.files:
         print(f"nothing to do: {merged:,} months are merged, and the source has no others")
         return
@@ -285,7 +284,7 @@ def _print_plan(context: _Context, plans: Mapping[str, Plan], merged: int) -> No
                 f"{one.download_bytes / 1e9:,.2f}",
                 f"{one.disk_bytes / 1e9:,.2f}",
             ]
-            for name, one in plans.items()
+            for name, one in {**of_each, "in all": plan}.items()
         ],
     )
     least, most = hours(plan.rows, context.warehouse.merged_versions())

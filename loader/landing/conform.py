@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from loader.datasets import Column, Dataset, get_dataset
 from loader.errors import FileRefusedError
 from loader.landing.values import CLEANERS, OddValueError, mapped, parsed
-from loader.months import SUFFIXES, file_name, format_month
-from loader.source.csv_file import CsvError, CsvFile, is_csv
+from loader.months import SUFFIXES, file_name, format_month, format_of
+from loader.source.csv_file import CsvError, CsvFile
 
 BATCH_ROWS = 131_072
 #: A raw table takes 1,600 columns on Postgres, and keeps those that files once brought.
@@ -64,7 +64,7 @@ class Conformer:
 
     @cached_property
     def _csv(self) -> CsvFile | None:
-        return CsvFile(self.path) if is_csv(self.path) else None
+        return CsvFile(self.path) if format_of(self.path.name) == "csv" else None
 
     @cached_property
     def mapping(self) -> dict[str, int]:

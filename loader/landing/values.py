@@ -60,11 +60,11 @@ def parsed(texts: pa.Array, to: pa.DataType) -> pa.Array:
     """Parse texts to numbers or times; a blank one is NULL.
 
     Args:
-        texts: whole numbers may have a fraction of zeros; times are `YYYY-MM-DD HH:MM:SS`.
-        to: the type.
+        texts: numbers in decimal, or times of the form `YYYY-MM-DD HH:MM:SS`.
+        to: the type that they are meant for.
 
     Returns:
-        The values.
+        Texts as they are, times, or doubles: which of them are integers, the cast to `to` checks.
 
     Raises:
         OddValueError: for any other text.
@@ -82,10 +82,7 @@ def parsed(texts: pa.Array, to: pa.DataType) -> pa.Array:
         return _cast(texts, to, f"is not of the form {_TIME}")
     numbers = _cast(texts, pa.float64(), "is not a number")
     _require(texts, pc.is_finite(numbers), "is not a number")
-    if pa.types.is_integer(to):
-        _require(texts, pc.equal(pc.floor(numbers), numbers), "is not a whole number")
-        _require(texts, pc.less(pc.abs(numbers), 2**31), "is too large")
-    return numbers.cast(to)
+    return numbers
 
 
 def _cast(texts: pa.Array, to: pa.DataType, reason: str) -> pa.Array:

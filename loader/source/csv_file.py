@@ -12,8 +12,6 @@ from typing import BinaryIO, cast
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from loader.months import SUFFIXES
-
 #: Bytes that are read at once: no more rows than a batch of a Parquet file has.
 _BLOCK_BYTES = 2 << 20
 #: What reading a damaged gzip file may raise.
@@ -108,11 +106,6 @@ class CsvFile:
 
     def _open(self) -> BinaryIO:
         return cast(BinaryIO, gzip.open(self._path) if self._is_gzipped else self._path.open("rb"))
-
-
-def is_csv(path: Path) -> bool:
-    """Return whether a file is CSV, by its name."""
-    return path.name.endswith(SUFFIXES[1:])
 
 
 def _in_words(error: pa.ArrowInvalid) -> str:

@@ -16,7 +16,7 @@ import requests
 from loader.errors import FileRefusedError, LoaderError, SourceError
 from loader.months import SUFFIXES, file_name
 from loader.source import object_store
-from loader.source.csv_file import CsvError, CsvFile, is_csv
+from loader.source.csv_file import CsvError, CsvFile
 from loader.source.http import bad_status, describe, is_http, request
 from loader.source.published import PublishedFile, redact
 from loader.source.retries import TransientError, patiently
@@ -305,7 +305,7 @@ def _read_in_place(file: PublishedFile, allow_empty: bool) -> LocalFile:
 
 def _check(path: Path, file: PublishedFile, allow_empty: bool) -> int:
     """Return the number of rows of a file that is whole, readable and not empty."""
-    rows = _check_csv(path, file) if is_csv(Path(file.name)) else _check_parquet(path, file)
+    rows = (_check_csv if file.format == "csv" else _check_parquet)(path, file)
     if rows == 0 and not allow_empty:
         raise FileRefusedError(
             f"{file.label}: an empty file, zero rows ({redact(file.url)}); run again when TLC has"

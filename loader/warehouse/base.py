@@ -65,7 +65,7 @@ class Warehouse(Protocol):
             invocation_id: the invocation; None when dbt built nothing.
 
         Returns:
-            Bytes; None for a warehouse that bills none.
+            Bytes; None for a warehouse that bills none, or that doesn't say.
         """
 
     def check(self, work: str) -> str:

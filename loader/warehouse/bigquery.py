@@ -336,16 +336,22 @@ class BigQueryWarehouse:
             next_month=next_month(month),
         )
 
-    def bytes_billed(self, invocation_id: str | None) -> int:
+    def bytes_billed(self, invocation_id: str | None) -> int | None:
         """Return the bytes that this connection and a dbt invocation were billed for.
 
         Args:
             invocation_id: the invocation, with which dbt labels its jobs; None when there was none.
+
+        Returns:
+            Bytes; None when jobs can't be listed, which the least roles don't allow: the month is
+            merged all the same.
         """
         if invocation_id is None:
             return self._bytes_billed
-        with _translate_google_errors():
+        try:
             jobs = list(self.client.list_jobs(min_creation_time=self._opened_at))
+        except (GoogleAPIError, GoogleAuthError):
+            return None
         of_dbt = [job for job in jobs if job.labels.get("dbt_invocation_id") == invocation_id]
         return self._bytes_billed + sum(
             getattr(job, "total_bytes_billed", 0) or 0 for job in of_dbt

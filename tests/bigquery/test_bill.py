@@ -13,8 +13,8 @@ import pytest
 from loader.datasets import datasets
 from loader.months import file_name
 from loader.sample import write_month
-from tests.bigquery.test_end_to_end import BigQueryWorkspace
-from tests.conftest import clean_env, succeeded
+from tests.bigquery.test_end_to_end import workspace_on
+from tests.conftest import succeeded
 
 FIRST, SECOND = dt.date(2025, 1, 1), dt.date(2025, 2, 1)
 MONTHS = [*((dataset, FIRST) for dataset in datasets()), ("yellow", SECOND)]
@@ -44,15 +44,7 @@ def costs(rig, new_database, tmp_path_factory) -> Costs:
     from tests.googlesql.bill import bytes_read, size
     from tests.googlesql.jobs import Jobs
 
-    local_dir = tmp_path_factory.mktemp("bill")
-    variables = {
-        "TLC_SCHEMA_PREFIX": PREFIX,
-        "TLC_LOCAL_DIR": str(local_dir),
-        "DBT_TARGET_PATH": str(local_dir / "dbt"),
-        "DBT_LOG_PATH": str(local_dir / "logs"),
-        "TLC_TODAY": "2025-06-01",
-    }
-    workspace = BigQueryWorkspace(clean_env(**rig.env, **variables), local_dir, "")
+    workspace = workspace_on(rig, tmp_path_factory.mktemp("bill"), TLC_SCHEMA_PREFIX=PREFIX)
     for dataset, month in MONTHS:
         write_month(workspace.source / file_name(dataset, month), dataset, month, ROWS)
     jobs = Jobs(rig.jobs)

@@ -44,6 +44,18 @@ class BigQueryWorkspace(Workspace):
         return [tuple(row.values()) for row in client.query(sql).result()]
 
 
+def workspace_on(rig, local_dir: Path, **variables: str) -> BigQueryWorkspace:
+    """Make a workspace on the emulators, with the folder for all that its commands keep."""
+    env = clean_env(
+        **rig.env,
+        TLC_LOCAL_DIR=str(local_dir),
+        DBT_TARGET_PATH=str(local_dir / "dbt"),
+        DBT_LOG_PATH=str(local_dir / "logs"),
+        **variables,
+    )
+    return BigQueryWorkspace(env, local_dir, "")
+
+
 def edges(path: Path) -> None:
     """Write a month of everything that could come out differently on two warehouses."""
     schema = schema_of(*EDGES[:1], dt.date(2026, 6, 1))
@@ -107,16 +119,9 @@ def land_and_merge(workspace: Workspace, source: Path, dataset: str) -> None:
 def on_bigquery(rig, source, tmp_path_factory) -> BigQueryWorkspace:
     """All months on BigQuery: green over the bucket, yellow straight."""
     local_dir = tmp_path_factory.mktemp("bigquery")
-    env = clean_env(
-        **rig.env,
-        TLC_LOCAL_DIR=str(local_dir),
-        DBT_TARGET_PATH=str(local_dir / "dbt"),
-        DBT_LOG_PATH=str(local_dir / "logs"),
-        DBT_EXCLUDE_RESOURCE_TYPES="unit_test test",
-    )
-    workspace = BigQueryWorkspace(env, local_dir, "")
+    workspace = workspace_on(rig, local_dir, DBT_EXCLUDE_RESOURCE_TYPES="unit_test test")
     land_and_merge(workspace, source, "green")
-    straight = BigQueryWorkspace(env | {"TLC_BUCKET": ""}, local_dir, "")
+    straight = BigQueryWorkspace(workspace.env | {"TLC_BUCKET": ""}, local_dir, "")
     land_and_merge(straight, source, "yellow")
     return workspace
 
@@ -185,13 +190,14 @@ def test_rows_nulls_and_sums_are_those_of_the_files(on_bigquery, source, dataset
             assert total == pytest.approx(math.fsum(v for v in values if v), abs=0.005), name
 
 
-def test_times_are_wall_clock_without_a_zone(on_bigquery):
-    types = dict(
-        on_bigquery.query(
-            "select column_name, data_type from tlc.INFORMATION_SCHEMA.COLUMNS"
-            " where table_name = 'green_tripdata'"
-        )
+def test_times_are_wall_clock_without_a_zone_and_ids_are_never_null(on_bigquery):
+    columns = on_bigquery.query(
+        "select column_name, data_type, is_nullable from tlc.INFORMATION_SCHEMA.COLUMNS"
+        " where table_name = 'green_tripdata'"
     )
+    types = {name: kind for name, kind, _ in columns}
+    never_null = {name for name, _, is_nullable in columns if is_nullable == "NO"}
+    assert never_null == {"unique_row_id", "file_month", "file_row"}
     assert types["pickup_datetime"] == types["dropoff_datetime"] == "DATETIME"
     assert types["file_month"] == "DATE"
 

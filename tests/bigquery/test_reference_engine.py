@@ -26,8 +26,8 @@ from psycopg2.extras import execute_values
 from loader.datasets import datasets, get_dataset
 from loader.months import file_name
 from loader.sample import schema_of, write_month
-from tests.bigquery.test_end_to_end import BigQueryWorkspace
-from tests.conftest import DATA_DIR, Workspace, clean_env, succeeded
+from tests.bigquery.test_end_to_end import workspace_on
+from tests.conftest import DATA_DIR, Workspace, succeeded
 from tests.emulator.rig import PROJECT
 from tests.googlesql import Raised
 
@@ -250,15 +250,8 @@ def scenario(rig, new_database, new_workspace, tmp_path_factory) -> Scenario:
     from tests.googlesql.jobs import Jobs
 
     local_dir = tmp_path_factory.mktemp("reference")
-    variables = {
-        **rig.env,
-        "TLC_SCHEMA_PREFIX": PREFIX,
-        "TLC_LOCAL_DIR": str(local_dir),
-        "DBT_TARGET_PATH": str(local_dir / "dbt"),
-        "DBT_LOG_PATH": str(local_dir / "logs"),
-        "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test test",
-    }
-    emulator = BigQueryWorkspace(clean_env(**variables), local_dir, "")
+    left_out = {"DBT_EXCLUDE_RESOURCE_TYPES": "unit_test test"}
+    emulator = workspace_on(rig, local_dir, TLC_SCHEMA_PREFIX=PREFIX, **left_out)
     both = [emulator, new_workspace()]
     source = emulator.source
     jobs = Jobs(rig.jobs)

@@ -244,6 +244,24 @@ def test_strays_and_odd_numbers_arrive_as_they_are(history):
     assert repr(actual) == repr(wanted)  # in which -0.0 isn't 0.0, and nan is nan
 
 
+def test_each_months_id_place_and_month_are_never_null(history):
+    """dbt doesn't test it: the columns of every partition say it."""
+    columns = {"unique_row_id", "file_month", "file_row"}
+    found = history.query(
+        """
+        select inhrelid::regclass::text, array_agg(attname::text)
+        from pg_inherits
+        inner join pg_class as parents on inhparent = parents.oid
+        inner join pg_attribute on inhrelid = attrelid and attnum > 0 and attnotnull
+        where parents.relnamespace = %s::regnamespace and parents.relkind = 'p'
+        group by inhrelid
+        """,
+        history.tlc,
+    )
+    assert len(found) == len(MONTHS) + 1
+    assert {name: set(names) for name, names in found} == {name: columns for name, _ in found}
+
+
 def test_ids_are_unique_over_all_months_and_datasets(history):
     union = " union all ".join(
         f"select unique_row_id from {history.tlc}.{dataset}_tripdata" for dataset in BREAKS

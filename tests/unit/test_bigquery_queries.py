@@ -4,7 +4,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from google.api_core.exceptions import BadRequest
+from google.api_core.exceptions import BadRequest, Forbidden
 
 from loader.errors import WarehouseError
 from loader.warehouse import bigquery
@@ -52,6 +52,19 @@ def test_what_stays_or_is_another_failure_is_told(monkeypatch, message, asked):
     with pytest.raises(WarehouseError, match=message):
         warehouse(client, monkeypatch)._query("commit")
     assert client.asked == asked
+
+
+def test_a_bill_that_may_not_be_seen_is_no_error(monkeypatch):
+    client = FakeClient(ABORTED, times=0)
+    made = warehouse(client, monkeypatch)
+    made._opened_at = None
+
+    def forbidden(**_: object) -> None:
+        raise Forbidden("bigquery.jobs.list")
+
+    client.list_jobs = forbidden
+    assert made.bytes_billed("of dbt") is None
+    assert made.bytes_billed(None) == 0
 
 
 @pytest.mark.parametrize(

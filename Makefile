@@ -3,9 +3,9 @@
 VENV := .venv
 BIN := $(VENV)/bin
 IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
-# WITH=bigquery, WITH=dashboard or both: the optional extras of pyproject.toml.
+# WITH=bigquery, report or dashboard, or several: the optional extras of pyproject.toml.
 WITH :=
-EXTRAS := bigquery dashboard
+EXTRAS := bigquery report dashboard
 ifneq ($(filter-out $(EXTRAS),$(WITH)),)
 $(error WITH=$(WITH): choose from $(EXTRAS))
 endif

@@ -10,6 +10,7 @@ import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,10 +33,12 @@ from loader.months import (
 )
 from loader.plan import Plan, hours, plan_of, require_room
 from loader.progress import Reporter, how_far
-from loader.run import RunOptions, run_months
+from loader.report.numbers import newest_month, read_numbers
+from loader.run import RunOptions, build_marts, run_months
+from loader.runs import read_runs, table_of_runs
 from loader.settings import TARGETS, TLC_CDN, Settings, export_settings, load_settings
 from loader.source.mirror import mirror_months
-from loader.state import MonthState, State, read_state, read_states
+from loader.state import MonthState, State, months_without_marts, read_state, read_states
 from loader.summary import Summary, describe_bill, summarizing
 from loader.sync import IN_WORDS, compare, followed, is_due, reason, window
 from loader.warehouse.base import Warehouse
@@ -81,6 +84,19 @@ AllowEmptyOption = Annotated[
 ]
 ForceOption = Annotated[
     bool, typer.Option("--force", help="land and merge again, even what is unchanged")
+]
+
+
+class WhenMarts(StrEnum):
+    """When the marts of a month are built."""
+
+    now = "now"
+    later = "later"
+
+
+MartsOption = Annotated[
+    WhenMarts,
+    typer.Option("--marts", help="later: leave the marts to `nyc-tlc marts`, for a backfill"),
 ]
 SummaryOption = Annotated[
     Path | None,
@@ -204,6 +220,7 @@ def run(
     ] = False,
     allow_empty: AllowEmptyOption = False,
     force: ForceOption = False,
+    marts: MartsOption = WhenMarts.now,
     summary: SummaryOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -244,6 +261,7 @@ def run(
             accept=accept,
             allow_empty=allow_empty,
             force=force,
+            marts=marts is WhenMarts.now,
         )
         _run(context, asked, options, told)
     if asked or (as_json and not dry_run):
@@ -320,6 +338,7 @@ def sync(
     source: SourceOption = None,
     target: TargetOption = None,
     force: ForceOption = False,
+    marts: MartsOption = WhenMarts.now,
     summary: SummaryOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -345,7 +364,7 @@ def sync(
             forced = "" if is_due(one) else ", forced"
             reporter.say(f"{one.dataset} {format_month(one.month)}  {reason(one)}{forced}")
         requests = sorted(((one.dataset, one.month) for one in due), key=lambda key: key[::-1])
-        _run(context, requests, RunOptions(force=force), told)
+        _run(context, requests, RunOptions(force=force, marts=marts is WhenMarts.now), told)
     if not told.done and not as_json:
         absent = sum(one.published is None for one in told.states)
         print(f"nothing new: {len(told.states)} months looked at, {absent} not yet published")
@@ -373,6 +392,47 @@ def _run(
         told.done.append(one)
 
 
+@app.command("marts")
+def marts_command(
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset",
+            help="green, yellow, …; default all",
+            autocompletion=lambda: list(datasets()),
+        ),
+    ] = None,
+    month: Annotated[str | None, typer.Option("--month", help="first month, YYYY-MM")] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", help="last month; default --month, or the newest")
+    ] = None,
+    target: TargetOption = None,
+) -> None:
+    """Build the marts of merged months that lack them, oldest first.
+
+    `run --marts later` leaves them to this command, as does a warehouse that was made before there
+    were marts. Stop it at any moment, and run it again to go on.
+    """
+    names = [get_dataset(dataset).name] if dataset else list(datasets())
+    first, last = (parse_month(text) if text else None for text in (month, to or month))
+    with _session(target, None) as context:
+        versions = [
+            version
+            for version in months_without_marts(context.warehouse)
+            if version.dataset in names
+            and (first or dt.date.min) <= version.file_month <= (last or dt.date.max)
+        ]
+        asked = [(one.dataset, one.file_month) for one in versions]
+        built: list[tuple[str, dt.date]] = []
+        context.reporter.if_stopped(lambda: [how_far(asked, built)])
+        for one in build_marts(context.settings, context.warehouse, versions, context.reporter):
+            built.append((one.dataset, one.file_month))
+    if built:
+        print(f"{len(built):,} {'month' if len(built) == 1 else 'months'} built")
+    else:
+        print("nothing to do: every merged month has its marts")
+
+
 @app.command()
 def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
     """Show the ledger: which version of each month is landed, which the trips table holds."""
@@ -380,6 +440,9 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
         states = [
             state for state in read_states(context.warehouse).values() if state.here != State.ABSENT
         ]
+        without_marts = {
+            (one.dataset, one.file_month) for one in months_without_marts(context.warehouse)
+        }
     rows: list[dict[str, Any]] = []
     for state in states:
         landed, merged = state.landed, state.merged
@@ -393,6 +456,7 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
                 "table_rows": merged.table_rows if merged else None,
                 "landed_at": newest.landed_at,
                 "merged_at": merged.merged_at if merged else None,
+                "has_marts": bool(merged) and (state.dataset, state.month) not in without_marts,
                 "format": newest.format,
                 "source_url": newest.source_url,
                 "sha256": newest.sha256,
@@ -423,6 +487,83 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
                 for row in rows
             ],
         )
+        if without_marts:
+            print(f"without their marts: {len(without_marts):,}; to build them: nyc-tlc marts")
+
+
+@app.command("runs")
+def runs_command(
+    last: Annotated[int, typer.Option("--last", help="how many, the newest first", min=1)] = 30,
+    target: TargetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what was run: each month with its seconds, rows a second, warnings and errors.
+
+    From the ledger, and from dbt's results on this machine: of months that another machine merged,
+    the seconds of the build are not known here.
+    """
+    with _session(target, None) as context:
+        runs = read_runs(context.settings, context.warehouse)[:last]
+    if as_json:
+        _print_json([asdict(run) for run in runs])
+    elif not runs:
+        print("nothing was run yet: try nyc-tlc run --dataset green --month 2023-01")
+    else:
+        columns, *rows = table_of_runs(runs)
+        _print_table(columns, rows)
+
+
+@app.command("report")
+def report_command(
+    month: Annotated[
+        str | None, typer.Option("--month", help="file month, YYYY-MM; default the newest")
+    ] = None,
+    to: ToOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="file to write; default report-MONTH.html")
+    ] = None,
+    shapes: Annotated[
+        Path | None, typer.Option("--shapes", help="GeoJSON of TLC's zones, for a map")
+    ] = None,
+    target: TargetOption = None,
+) -> None:
+    """Write a report of a month, or of several, as one HTML file that opens offline.
+
+    Trips by day, hour and zone, what passengers pay and tip, airports, and how good the data is:
+    with a sentence, a picture and a table for each. It reads the marts. The zones' shapes are not
+    part of the project: TLC publishes them as taxi_zones.zip, and any tool makes GeoJSON of them.
+    """
+    page = _report_extra()
+    if to and not month:
+        raise UsageError("--to goes with --month, the first month")
+    first = parse_month(month) if month else None
+    last = month_range(first, parse_month(to))[-1] if first and to else first
+    zones = page.read_shapes(shapes) if shapes else None
+    with _session(target, None) as context:
+        first = first or newest_month(context.warehouse)
+        if first is None:
+            print("no month has marts yet: try nyc-tlc run --dataset green --month 2023-01")
+            return
+        numbers = read_numbers(context.warehouse, first, last or first)
+        runs = read_runs(context.settings, context.warehouse)[:30]
+        text = page.render(numbers, zones, table_of_runs(runs))
+    path = out or Path(f"report-{format_month(first)}{f'-to-{to}' if to else ''}.html")
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"can't write the report {path}: {error.strerror}") from error
+    print(f"{path}: {numbers.title}, {', '.join(numbers.datasets)}")
+
+
+def _report_extra() -> Any:
+    """Import what draws the report, which is an extra of the package."""
+    try:
+        from loader.report import page
+    except ImportError as error:
+        raise UsageError(
+            f"the report needs {error.name}, of the extra `report`: make install WITH=report"
+        ) from error
+    return page
 
 
 @app.command()

@@ -16,7 +16,7 @@ from typing import Any
 from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
 
 from loader.datasets import get_dataset
-from loader.dbt_worker import BuildResult, NodeResult
+from loader.dbt_worker import BuildResult, NodeResult, Request
 from loader.errors import (
     ABORTED,
     TABLE_IN_USE,
@@ -103,14 +103,25 @@ class DbtRunner:
             self._process = None
         self._lock.close()
 
-    def build(self, dataset: str, month: dt.date, rows: int, reporter: Reporter) -> Warnings:
-        """Merge and test a landed month.
+    def build(
+        self,
+        dataset: str,
+        month: dt.date,
+        rows: int,
+        reporter: Reporter,
+        *,
+        merge: bool = True,
+        marts: bool = True,
+    ) -> Warnings:
+        """Merge and test a landed month, and build what the marts have of it.
 
         Args:
-            dataset: dataset to merge.
-            month: file month to merge.
+            dataset: dataset to build.
+            month: file month to build.
             rows: rows of the month, to be shown.
             reporter: where to show progress.
+            merge: merge the month.
+            marts: build the marts.
 
         Returns:
             The tests that warned.
@@ -133,25 +144,22 @@ class DbtRunner:
             reporter.say(f"{label}  waiting for another dbt build in this folder to end")
             fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
-            with reporter.stage(label, "merge", "rows") as stage:
-                built = retrying(lambda: self._build(dataset, format_month(month)))
+            with reporter.stage(label, "merge" if merge else "marts", "rows") as stage:
+                built = retrying(lambda: self._build(dataset, format_month(month), merge, marts))
                 if not built.success or not built.nodes:
                     raise self._failure(label, built)
                 stage.set(rows)
                 stage.note = _count_tests(built)
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
-        return {_name(node): _rows_by_column(node) for node in built.nodes if node.status == "warn"}
+        return {_name(node): rows_by_column(node) for node in built.nodes if node.status == "warn"}
 
-    def _build(self, dataset: str, month: str) -> BuildResult:
+    def _build(self, dataset: str, month: str, merge: bool, marts: bool) -> BuildResult:
         self.start()
         process: Any = self._process  # its pipes are there
-        # The first build of a dataset makes all that its marts need; the next ones, its table only.
-        request = [
-            get_dataset(dataset).table,
-            dataset not in self._complete,
-            json.dumps({"dataset": dataset, "month": month}),
-        ]
+        # The first build of a dataset makes the views and all that these need, too.
+        is_first = dataset not in self._complete
+        request = Request(dataset, month, get_dataset(dataset).table, merge, marts, is_first)
         with suppress(BrokenPipeError):  # it has ended: there is no answer to read
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
@@ -166,14 +174,15 @@ class DbtRunner:
         results_file = self._target_path / "run_results.json"
         if nodes and results_file.exists():
             # The next build overwrites dbt's own.
-            kept = results_file.with_name(f"run_results_{dataset}_{month}.json")
+            of_marts = "" if merge else "_marts"
+            kept = results_file.with_name(f"run_results_{dataset}_{month}{of_marts}.json")
             shutil.copy(results_file, kept)
         return BuildResult(success, [NodeResult(*node) for node in nodes], errors)
 
     def _failure(self, label: str, built: BuildResult) -> LoaderError:
         failed = [node for node in built.nodes if node.status in ("error", "fail")]
         for node in failed:
-            if "rows_reconcile" in node.unique_id:
+            if "_reconcile" in node.unique_id:
                 return ReconciliationError(
                     f"{label}: {_name(node)}: the table's rows and the file's differ;"
                     " run the command again, and report it if it stays"
@@ -181,7 +190,7 @@ class DbtRunner:
         if failed and "due to lock timeout" in (failed[0].message or ""):
             return LockedError(f"{label}: {TABLE_IN_USE}")
         if failed:
-            reason = f"{_name(failed[0])}: {_first_words(failed[0])}"
+            reason = describe_failure(failed[0])
         else:
             lines = [line.strip() for text in built.errors for line in text.splitlines()]
             said = [line for line in lines if line and not line.startswith(">")]
@@ -208,8 +217,12 @@ def describe_warning(test: str, rows: dict[str, int]) -> str:
     return f"{'unusual values' if test.startswith('unusual_values') else test}: {found}"
 
 
-def _rows_by_column(node: NodeResult) -> dict[str, int]:
-    """Return what macros/tests/rows_by_column.sql reports; for any other test, its failures."""
+def rows_by_column(node: NodeResult) -> dict[str, int]:
+    """Return what macros/tests/rows_by_column.sql reports; for any other test, its failures.
+
+    Args:
+        node: a test that warned.
+    """
     if node.found.startswith("{"):
         found: dict[str, int] = json.loads(node.found)
         return found
@@ -224,11 +237,18 @@ def _count_tests(built: BuildResult) -> str:
     return f"tests: {shown}" if shown else ""
 
 
-def _first_words(node: NodeResult) -> str:
-    """Return dbt's message on one line, without its heading and the macros that were called."""
+def describe_failure(node: NodeResult) -> str:
+    """Return what failed, and dbt's message without its heading and the macros that were called.
+
+    Args:
+        node: a model or a test that failed.
+
+    Returns:
+        Text on one line.
+    """
     lines = [line.strip() for line in (node.message or "").splitlines()]
     said = takewhile(lambda line: not line.startswith(("> in macro", "compiled code at")), lines)
-    return " ".join(line for line in said if line and " Error in " not in line)
+    return f"{_name(node)}: {' '.join(line for line in said if line and ' Error in ' not in line)}"
 
 
 def _name(node: NodeResult) -> str:

@@ -20,6 +20,26 @@ _LEFT_OUT = (
 )
 
 
+class Request(NamedTuple):
+    """What to build of a month.
+
+    Attributes:
+        dataset: dataset of the month.
+        month: file month, YYYY-MM.
+        table: the dataset's trips table.
+        builds_table: merge the month.
+        builds_marts: build what the marts have of the month.
+        is_first: build views and seeds, too, and all else that these need.
+    """
+
+    dataset: str
+    month: str
+    table: str
+    builds_table: bool
+    builds_marts: bool
+    is_first: bool
+
+
 class NodeResult(NamedTuple):
     """What dbt reports of a model or a test.
 
@@ -56,8 +76,7 @@ def main(arguments: list[str]) -> None:
     """Parse the project, and run `dbt build` for each line of standard input.
 
     Args:
-        arguments: those of every `dbt build`; a line names the trips table, whether it is the
-            first build of it, and the vars.
+        arguments: those of every `dbt build`; a line holds the fields of `Request`.
     """
     results = _take_standard_output()
     errors: list[str] = []
@@ -75,13 +94,14 @@ def main(arguments: list[str]) -> None:
     gc.freeze()
     gc.enable()
     for line in sys.stdin:
-        table, is_first, variables = json.loads(line)
+        request = Request(*json.loads(line))
         built = parsed
         if parsed.success:
             errors.clear()
             manifest = cast(Manifest, parsed.result)
-            select = _with_marts(manifest, table) if is_first else ["--select", table]
+            select = _select(manifest, request)
             runner = dbtRunner(manifest, callbacks=[keep_errors])
+            variables = json.dumps({"dataset": request.dataset, "month": request.month})
             built = runner.invoke(["build", *arguments, *select, *_LEFT_OUT, "--vars", variables])
         exceptions = [str(built.exception)] if built.exception else []
         nodes = getattr(built.result, "results", ())
@@ -89,17 +109,45 @@ def main(arguments: list[str]) -> None:
         print(json.dumps(result), file=results, flush=True)
 
 
-def _with_marts(manifest: Any, table: str) -> list[str]:
-    """Return options that select a trips table, the marts on it, and all that these need."""
+def _select(manifest: Any, request: Request) -> list[str]:
+    """Return options that select what a request builds."""
     manifest.build_parent_and_child_maps()
-    found = [node for node in manifest.nodes if node.endswith(f".{table}")]
+    (table,) = (node for node in manifest.nodes if node.endswith(f".{request.table}"))
+    marts = _mart_tables(manifest)
+    chosen = [table] if request.builds_table else []
+    if request.builds_marts:
+        chosen += marts
+    before = ""
+    if request.is_first:
+        before = "+"  # and all that these need
+        left_out = set() if request.builds_marts else _with_children(manifest, marts)
+        chosen = [node for node in _with_children(manifest, [table]) if node not in left_out]
+        if not request.builds_table:
+            chosen.remove(table)
+    # By the whole path: a folder has the name of a mart.
+    select = [f"{before}{'.'.join(manifest.nodes[node].fqn)}" for node in chosen]
+    # No tests of other datasets, which may lack a table or seed.
+    return ["--select", *select, "--indirect-selection", "buildable"]
+
+
+def _mart_tables(manifest: Any) -> list[str]:
+    """Return the marts that hold rows of months; the others are views."""
+    return [
+        name
+        for name, node in manifest.nodes.items()
+        if node.resource_type == "model"
+        and "marts" in node.fqn
+        and node.config.materialized == "incremental"
+    ]
+
+
+def _with_children(manifest: Any, nodes: list[str]) -> list[str]:
+    """Return models and all models that depend on them."""
+    found = list(nodes)
     for node in found:  # which grows
         children = manifest.child_map[node]
         found += [child for child in children if child.startswith("model.") and child not in found]
-    # By the whole path: a folder has the name of a mart.
-    select = [f"+{'.'.join(manifest.nodes[node].fqn)}" for node in found]
-    # No tests of other datasets, which may lack a table or seed.
-    return ["--select", *select, "--indirect-selection", "buildable"]
+    return found
 
 
 def _take_standard_output() -> TextIO:

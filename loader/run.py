@@ -34,6 +34,7 @@ class RunOptions:
         accept: merge versions that are suspect, too.
         allow_empty: land files with zero rows, too.
         force: land and merge each month again, even if its version is there.
+        marts: build the marts of each month.
     """
 
     keep_raw: bool = False
@@ -41,6 +42,7 @@ class RunOptions:
     accept: bool = False
     allow_empty: bool = False
     force: bool = False
+    marts: bool = True
 
 
 def run_months(
@@ -73,6 +75,37 @@ def run_months(
         for done in threads.map(run.month, months, places[1:]):
             yield done
             count_month()  # after it is recorded: the command may be stopped at any moment
+
+
+def build_marts(
+    settings: Settings,
+    warehouse: Warehouse,
+    versions: Sequence[FileVersion],
+    reporter: Reporter,
+) -> Iterator[FileVersion]:
+    """Build the marts of merged months, one month at a time.
+
+    Args:
+        settings: the settings.
+        warehouse: the warehouse.
+        versions: the merged versions whose marts to build, in this order.
+        reporter: where to show progress.
+
+    Yields:
+        Each version, when its marts are built.
+    """
+    with (
+        reporter.months(len(versions)) as count_month,
+        closing(DbtRunner(settings)) as dbt,
+        interrupts.at_stop(dbt.stop),
+    ):
+        for version in versions:
+            with warehouse.build_lock(reporter):
+                dbt.build(
+                    version.dataset, version.file_month, version.file_rows, reporter, merge=False
+                )
+            yield version
+            count_month()
 
 
 class _Place:
@@ -183,7 +216,11 @@ class _Run:
         """Build with dbt, reconcile, and drop the raw rows; return the ledger's row."""
         with warehouse.build_lock(self.reporter):
             warnings = self.dbt.build(
-                landed.dataset, landed.file_month, landed.file_rows, self.reporter
+                landed.dataset,
+                landed.file_month,
+                landed.file_rows,
+                self.reporter,
+                marts=self.options.marts,
             )
             merged = _reconcile(warehouse, landed, is_counted=True)
             if drops_raw:

@@ -57,9 +57,14 @@ class Settings:
         return f"{self.schema_prefix}tlc"
 
     @property
+    def marts_schema(self) -> str:
+        """Name of the schema of the marts."""
+        return f"{self.schema}_marts"
+
+    @property
     def built_schemas(self) -> tuple[str, ...]:
         """Names of the schemas that dbt builds in."""
-        return (self.schema, f"{self.schema}_staging", f"{self.schema}_marts")
+        return (self.schema, f"{self.schema}_staging", self.marts_schema)
 
 
 def local_directory() -> Path:

@@ -169,3 +169,22 @@ def read_state(warehouse: Warehouse, dataset: str, month: dt.date) -> MonthState
         month: file month.
     """
     return read_states(warehouse, [(dataset, month)])[dataset, month]
+
+
+def months_without_marts(warehouse: Warehouse) -> list[FileVersion]:
+    """Return the merged versions whose marts are missing, or of an earlier merge; oldest first.
+
+    Args:
+        warehouse: the warehouse.
+    """
+    built = {
+        (row["dataset"], row["file_month"], row["merged_at"])
+        for row in warehouse.read(
+            "select dataset, file_month, merged_at from {marts}.month_quality"
+        )
+    }
+    return [
+        version
+        for version in current_versions(warehouse).values()
+        if (version.dataset, version.file_month, version.merged_at) not in built
+    ]

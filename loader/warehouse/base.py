@@ -2,7 +2,7 @@
 
 import datetime as dt
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from loader.progress import Reporter
 from loader.warehouse.versions import FileVersion
@@ -57,6 +57,16 @@ class Warehouse(Protocol):
 
     def table_rows(self, dataset: str, month: dt.date) -> int:
         """Count a month's rows in the trips table."""
+
+    def read(self, query: str) -> list[dict[str, Any]]:
+        """Run a query on what dbt has built.
+
+        Args:
+            query: a SELECT, in which {tlc} and {marts} stand for the schemas.
+
+        Returns:
+            Its rows, by column; none when a table isn't there yet.
+        """
 
     def bytes_billed(self, invocation_id: str | None) -> int | None:
         """Return the bytes that this connection and a dbt invocation were billed for.

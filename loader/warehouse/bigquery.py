@@ -80,7 +80,7 @@ class BigQueryWarehouse:
         self._bytes_billed = 0
         self._max_bytes = settings.max_bytes_billed
         self._raw = settings.raw_schema
-        self._final = settings.schema
+        self._final, self._marts = settings.schema, settings.marts_schema
         token = os.environ.get("BIGQUERY_ACCESS_TOKEN")
         self.token = Credentials(token=token, quota_project_id=self.project) if token else None
         try:
@@ -335,6 +335,12 @@ class BigQueryWarehouse:
             month=month,
             next_month=next_month(month),
         )
+
+    def read(self, query: str) -> list[dict[str, Any]]:
+        """Run a query on {tlc} and {marts}; no rows when a table isn't there yet."""
+        schemas = {"tlc": self._final, "marts": self._marts}
+        names = {name: f"`{self.project}`.{schema}" for name, schema in schemas.items()}
+        return self._query_if_there(query.format(**names))
 
     def bytes_billed(self, invocation_id: str | None) -> int | None:
         """Return the bytes that this connection and a dbt invocation were billed for.

@@ -37,7 +37,7 @@ class PostgresWarehouse:
             WarehouseError: when the server can't be reached.
         """
         self._raw = settings.raw_schema
-        self._final = settings.schema
+        self._final, self._marts = settings.schema, settings.marts_schema
         self._built = settings.built_schemas
         try:
             # libpq fills in what the variables leave open, ~/.pgpass and services included.
@@ -127,6 +127,13 @@ class PostgresWarehouse:
         finally:
             if not self.connection.closed:
                 self._scalar("select pg_advisory_unlock(hashtextextended(%s, 0))", key)
+
+    def read(self, query: str) -> list[dict[str, Any]]:
+        """Run a query on {tlc} and {marts}; no rows when a table isn't there yet."""
+        try:
+            return self._rows(query.format(tlc=self._final, marts=self._marts))
+        except psycopg2.errors.UndefinedTable:
+            return []
 
     def bytes_billed(self, invocation_id: str | None) -> None:
         """Return nothing: a server bills no bytes."""

@@ -50,7 +50,7 @@ def costs(rig, new_database, tmp_path_factory) -> Costs:
     jobs = Jobs(rig.jobs)
     list(jobs.new())  # those of other files' tests
     window = ("--since", "2025-01", "--to", "2025-02")
-    succeeded(workspace.loader("sync", "--source", workspace.source, *window))
+    succeeded(workspace.loader("sync", "--source", workspace.source, *window, "--marts", "later"))
 
     found = Costs()
     database = new_database(executes=True)

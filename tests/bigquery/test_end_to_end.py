@@ -374,6 +374,49 @@ def test_a_column_that_a_table_lacks_is_added_by_the_next_build(on_bigquery, sou
     assert on_bigquery.query(content) == before
 
 
+@pytest.mark.parametrize("dataset", ["green", "yellow"])
+def test_marts_are_the_same_as_on_postgres(on_bigquery, on_postgres, dataset):
+    """Months of several datasets share a partition: a build of one keeps the rows of the others."""
+    for mart, key in MARTS.items():
+        query = f"select {{columns}} from {{marts}}.{mart} where dataset = '{dataset}'"
+        columns = [
+            name
+            for (name,) in on_postgres.query(
+                "select column_name from information_schema.columns where table_name = %s"
+                " and table_schema = %s order by ordinal_position",
+                mart,
+                f"{on_postgres.tlc}_marts",
+            )
+            # as of this warehouse's ledger and files
+            if name not in ("merged_at", "days_until_published")
+            and not name.startswith(("versions_", "rows_"))
+        ]
+        here, there = (
+            sorted(
+                workspace.query(
+                    query.format(columns=", ".join(columns), marts=f"{workspace.tlc}_marts")
+                ),
+                key=lambda row: [str(row[columns.index(name)]) for name in key],
+            )
+            for workspace in (on_bigquery, on_postgres)
+        )
+        assert len(here) == len(there) > 0, mart
+        for one, other in zip(here, there, strict=True):
+            for name, left, right in zip(columns, one, other, strict=True):
+                close = isinstance(left, float) and math.isclose(left, right, rel_tol=1e-12)
+                assert close or left == right, (mart, name, one, other)
+
+
+#: Marts, and what a row of them is one of.
+MARTS = {
+    "hourly_zone_trips": ("file_month", "pickup_hour", "pickup_location_id", "payment_type"),
+    "zone_pairs": ("file_month", "pickup_location_id", "dropoff_location_id"),
+    "monthly_fares": ("file_month", "payment_type"),
+    "month_quality": ("file_month",),
+    "monthly_zone_revenue": ("file_month", "pickup_location_id"),
+}
+
+
 def test_google_accepts_every_statement(on_bigquery, rig, new_database):
     """Stays the last: it analyzes what the tests above sent, and what dbt's own tests send."""
     database = new_database()

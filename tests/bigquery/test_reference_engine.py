@@ -58,6 +58,8 @@ TEXTS = st.one_of(
     st.sampled_from(["'; --", "\\N", "\\", "Peñas", "e\u0301", "\uffff", "日本😀", " "]),
 )
 _VALUES = {"integer": INTEGERS, "double": DOUBLES, "timestamp": TIMES, "text": TEXTS}
+#: The engine executes no MERGE, with which dbt writes the marts.
+MARTS = ("hourly_zone_trips+", "zone_pairs+", "monthly_fares+")
 
 
 @st.composite
@@ -271,7 +273,7 @@ def scenario(rig, new_database, new_workspace, tmp_path_factory) -> Scenario:
 
     def build(*options: str) -> None:
         for workspace in both:
-            succeeded(workspace.dbt("build", *options))
+            succeeded(workspace.dbt("build", "--exclude", *MARTS, *options))
 
     load("--month", "2026-06", "--to", "2026-07")
     build()
@@ -289,7 +291,7 @@ def scenario(rig, new_database, new_workspace, tmp_path_factory) -> Scenario:
         f" where _file_month = date '{ODD}' and _file_row = 3"
     )
     variables = json.dumps({"dataset": ONE, "months": ["2026-07"]})
-    assert emulator.dbt("build", "--vars", variables).returncode
+    assert emulator.dbt("build", "--exclude", *MARTS, "--vars", variables).returncode
     found.execute("a row is missing")
 
     write_rows(files[ONE, REAL], ONE, REAL, real[ONE][: len(real[ONE]) // 3])
@@ -298,7 +300,7 @@ def scenario(rig, new_database, new_workspace, tmp_path_factory) -> Scenario:
         succeeded(workspace.loader("load", *month))
     found.execute("suspect")
     for workspace in both:
-        succeeded(workspace.loader("run", *month, "--accept"))
+        succeeded(workspace.loader("run", *month, "--accept", "--marts", "later"))
     found.execute("accepted")
     return found
 

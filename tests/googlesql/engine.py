@@ -212,7 +212,11 @@ def _with_rows(kind: type[Message], sql: str, names: Names) -> Any:
 
 
 def type_of(name: str) -> TypeProto:
-    """Return a simple type by one of its names in BigQuery."""
+    """Return a simple type, or an array of one, by one of its names in BigQuery."""
+    if name.upper().startswith("ARRAY<"):
+        array = TypeProto(type_kind=TypeKind.TYPE_ARRAY)
+        array.array_type.element_type.CopyFrom(type_of(name[len("ARRAY<") : -1]))
+        return array
     name = name.upper().partition("(")[0]
     name = {"BOOLEAN": "BOOL", "FLOAT64": "DOUBLE", "FLOAT": "DOUBLE"}.get(name, name)
     return TypeProto(type_kind=TypeKind.Value(f"TYPE_{_ALIASES.get(name, name)}"))

@@ -131,6 +131,15 @@ class Database:
             if kind_of_value != declared:
                 raise Refused(f"{name} is of another type")
             self._variables[name] = declared, value
+        elif kind == "ast_assignment_from_struct_node" and not self.executes:
+            # `set (a, …) = (select as struct …)`, by which dbt lists partitions
+            kind_of_value, _ = self._value(f"select ({_text(node.struct_expression, script)})")
+            fields = kind_of_value.struct_type.field
+            names = [name.id_string.lower() for name in node.variables.identifier_list]
+            if [self._variables[name][0] for name in names] != [
+                field.field_type for field in fields
+            ]:
+                raise Refused(f"{', '.join(names)} are of other types")
         elif kind == "ast_if_statement_node":
             kind_of_value, value = self._value(f"select ({_text(node.condition, script)})")
             if kind_of_value != type_of("BOOL"):

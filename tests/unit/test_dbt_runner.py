@@ -31,7 +31,7 @@ def runner(tmp_path, monkeypatch) -> Iterator[DbtRunner]:
 
 def build(runner: DbtRunner, monkeypatch, answers: list[BuildResult]) -> int:
     """Build with these answers of dbt; return how many of them are left."""
-    monkeypatch.setattr(runner, "_build", lambda dataset, month: answers.pop(0))
+    monkeypatch.setattr(runner, "_build", lambda *asked: answers.pop(0))
     runner.build("green", dt.date(2023, 1, 1), 1, Reporter(Console(file=io.StringIO())))
     return len(answers)
 

@@ -113,7 +113,9 @@ def test_what_others_query_is_public_and_has_a_contract(manifest):
     models = [n for n in of_project(manifest["nodes"]) if n["resource_type"] == "model"]
     public = {model["name"] for model in models if model["access"] == "public"}
     tables = {dataset.table for dataset in datasets().values()}
-    assert public == {"trips", "app_trips", "file_ledger"} | tables
+    marts = {model["name"] for model in models if "marts" in model["fqn"]}
+    assert {"trips", "app_trips", "hourly_zone_trips", "month_quality"} < marts
+    assert public == {"file_ledger"} | marts | tables
     assert public == {m["name"] for m in models if m["contract"]["enforced"]}
 
 

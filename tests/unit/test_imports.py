@@ -7,7 +7,7 @@ from loader.settings import PROJECT_DIR
 
 LOADER = PROJECT_DIR / "loader"
 #: Each may import those before it. What a folder is for: docs/how-it-works.md.
-FLOORS = ["", "source", "embedded", "warehouse", "state", "landing", "run", "cli"]
+FLOORS = ["", "source", "embedded", "warehouse", "state", "landing", "run", "report", "cli"]
 #: Modules at the top of the package, by the floor they belong to; all others are at the bottom.
 TOP = {
     "state": "state",
@@ -17,6 +17,7 @@ TOP = {
     "dbt_worker": "run",
     "dbt_runner": "run",
     "run": "run",
+    "runs": "run",
     "summary": "cli",
     "doctor": "cli",
     "cli": "cli",

@@ -7,6 +7,9 @@ from types import SimpleNamespace
 
 dbt = SimpleNamespace(
     dateadd=lambda part, number, date: f"({date} + interval '{number} {part}')",
+    datediff=lambda first, second, part: f"({second} - {first})",
+    escape_single_quotes=lambda text: text.replace("'", "''"),
+    string_literal=lambda text: f"'{text}'",
     type_bigint=lambda: "bigint",
     type_boolean=lambda: "boolean",
     type_float=lambda: "float",
@@ -76,6 +79,81 @@ def union_datasets(datasets: list[str]) -> str:
 def is_tested_month(dataset: str) -> str:
     """A condition, which the macro asks the warehouse for."""
     return "true"
+
+
+def months_without_marts() -> dict[str, list[str]]:
+    """Months by dataset, which the macro asks the warehouse for."""
+    return {"green": ["2023-01-01"]}
+
+
+def datasets() -> list[str]:
+    """The declared datasets."""
+    return ["green"]
+
+
+def datasets_of(months: dict[str, list[str]]) -> list[str]:
+    """Datasets."""
+    return list(months)
+
+
+def is_month_of(months: dict[str, list[str]], datasets: list[str]) -> str:
+    """A condition."""
+    return "file_month = date '2023-01-01'"
+
+
+def measured_trips(dataset: str, months: dict[str, list[str]]) -> str:
+    """A query."""
+    return "select * from trips_of_all"
+
+
+def with_merge(counted: str) -> str:
+    """A CTE."""
+    return f"versioned as (select * from {counted})"
+
+
+def rows_to_write(months: dict[str, list[str]]) -> str:
+    """A query."""
+    return "select * from versioned"
+
+
+def exact_sum(expression: str) -> str:
+    """An expression."""
+    return f"sum({expression})"
+
+
+def whole_sum(expression: str) -> str:
+    """An expression."""
+    return f"sum({expression})"
+
+
+def ratio(dividend: str, divisor: str) -> str:
+    """An expression."""
+    return f"{dividend} / {divisor}"
+
+
+def percentile(expression: str, share: float) -> str:
+    """An expression."""
+    return f"max({expression})"
+
+
+def hour_of(datetime: str) -> str:
+    """An expression."""
+    return f"date_trunc('hour', {datetime})"
+
+
+def flags_of(dataset: str) -> dict[str, str]:
+    """Conditions."""
+    return {"reversal": "is_reversal"}
+
+
+def has_no_place() -> str:
+    """A condition."""
+    return "(pickup_location_id is null)"
+
+
+def days_between(first: str, last: str) -> str:
+    """A query."""
+    return "select * from all_days"
 
 
 class flags:

@@ -1,0 +1,81 @@
+{#- The trips of a dataset, as the marts count them: one declaration of what a measure is made of. Sums
+    of amounts hold the reversals, so that a charge and its negative twin cancel each other; what
+    describes a trip (miles, minutes, passengers) doesn't. -#}
+{% macro measured_trips(dataset, months) %}
+    {%- set app_datasets = ['fhv', 'fhvhv'] -%}
+    {%- if dataset in app_datasets %}
+    select
+        file_month,
+        pickup_datetime,
+        pickup_location_id,
+        dropoff_location_id,
+        cast(null as {{ dbt.type_int() }}) as payment_type,
+        false as is_reversal,
+        false as is_in_null_block,
+        cast(null as {{ dbt.type_int() }}) as passengers,
+        {{ plausible_miles('trip_miles') }} as miles,
+        {{ plausible_minutes('trip_minutes') }} as minutes,
+        true as is_tip_recorded,
+        base_passenger_fare as fare_amount,
+        cast(null as {{ dbt.type_float() }}) as extra,
+        cast(null as {{ dbt.type_float() }}) as mta_tax,
+        tips as tip_amount,
+        tolls as tolls_amount,
+        cast(null as {{ dbt.type_float() }}) as ehail_fee,
+        cast(null as {{ dbt.type_float() }}) as improvement_surcharge,
+        congestion_surcharge,
+        airport_fee,
+        cbd_congestion_fee,
+        bcf as black_car_fund,
+        sales_tax,
+        -- TLC publishes no total of these: it is what the passenger pays
+        base_passenger_fare
+        {%- for part in ['tips', 'tolls', 'bcf', 'sales_tax', 'congestion_surcharge', 'airport_fee', 'cbd_congestion_fee'] %}
+        + coalesce({{ part }}, 0)
+        {%- endfor %} as total_amount,
+        driver_pay
+
+    from {{ ref('app_trips') }}
+    {%- else %}
+    select
+        file_month,
+        pickup_datetime,
+        pickup_location_id,
+        dropoff_location_id,
+        payment_type,
+        is_reversal,
+        is_in_null_block,
+        case when not is_reversal then passenger_count end as passengers,
+        case when not is_reversal then {{ plausible_miles('trip_distance') }} end as miles,
+        case when not is_reversal then {{ plausible_minutes('trip_minutes') }} end as minutes,
+        not is_reversal and payment_type = 1 as is_tip_recorded,
+        fare_amount,
+        extra,
+        mta_tax,
+        tip_amount,
+        tolls_amount,
+        ehail_fee,
+        improvement_surcharge,
+        congestion_surcharge,
+        airport_fee,
+        cbd_congestion_fee,
+        cast(null as {{ dbt.type_float() }}) as black_car_fund,
+        cast(null as {{ dbt.type_float() }}) as sales_tax,
+        total_amount,
+        cast(null as {{ dbt.type_float() }}) as driver_pay
+
+    from {{ ref('trips') }}
+    {%- endif %}
+    where {{ is_month_of(months, [dataset]) }}
+{% endmacro %}
+
+
+{#- No value that is impossible, and no NaN. -#}
+{% macro plausible_miles(column) -%}
+    case when {{ column }} between 0 and 1000 then {{ column }} end
+{%- endmacro %}
+
+
+{% macro plausible_minutes(column) -%}
+    case when {{ column }} between 0 and 1440 then {{ column }} end
+{%- endmacro %}

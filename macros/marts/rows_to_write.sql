@@ -1,0 +1,18 @@
+{#- The query of all rows that a mart's build writes. dbt's insert_overwrite on BigQuery replaces a whole
+    partition, which is the month of all datasets: those that this build doesn't change are kept. On
+    Postgres, delete+insert replaces the rows of one dataset. -#}
+{% macro rows_to_write(months) %}
+    {%- if target.type != 'bigquery' or not is_incremental() %}
+select * from versioned
+    {%- else %}
+    {%- set columns, all_months = model.columns | join(', '), months.values() | sum(start=[]) | unique | list %}
+select {{ columns }} from versioned
+
+union all
+
+select {{ columns }} from {{ this }}
+where
+    file_month in (date '{{ (all_months or ['0001-01-01']) | join("', date '") }}')
+    and not ({{ is_month_of(months, datasets()) }})
+    {%- endif %}
+{% endmacro %}

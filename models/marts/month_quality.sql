@@ -1,0 +1,132 @@
+{{ config(materialized='incremental') }}
+{%- set months = months_without_marts() -%}
+-- depends_on: {{ ref('trips') }}, {{ ref('app_trips') }}
+with
+
+counted as (
+
+    {% for dataset in datasets_of(months) -%}
+    select
+        {{ dbt.string_literal(dataset) }} as dataset,
+        file_month,
+        {%- for flag, condition in flags_of(dataset).items() %}
+        sum(case when {{ condition }} then 1 else 0 end) as {{ flag }}_rows,
+        {%- endfor %}
+        count(*) as all_rows
+
+    from {{ ref('app_trips') if dataset in ['fhv', 'fhvhv'] else ref('trips') }}
+    where {{ is_month_of(months, [dataset]) }}
+    group by file_month
+    {%- if not loop.last %}
+
+    union all
+
+    {% endif %}
+    {%- endfor %}
+
+),
+
+marts as (
+
+    {% for mart in ['hourly_zone_trips', 'zone_pairs', 'monthly_fares'] -%}
+    select
+        dataset,
+        file_month,
+        merged_at
+
+    from {{ ref(mart) }}
+    where {{ is_month_of(months, datasets()) }}
+    {%- if not loop.last %}
+
+    union all
+
+    {% endif %}
+    {%- endfor %}
+
+),
+
+finished_marts as (
+
+    select
+        dataset,
+        file_month,
+        min(merged_at) as merged_at
+
+    from marts
+    group by dataset, file_month
+
+),
+
+zones as (
+
+    select
+        dataset,
+        file_month,
+        count(distinct pickup_location_id) as pickup_zones
+
+    from {{ ref('hourly_zone_trips') }}
+    where {{ is_month_of(months, datasets()) }}
+    group by dataset, file_month
+
+),
+
+numbered_versions as (
+
+    select
+        *,
+        row_number() over (partition by dataset, file_month order by merged_at) as number
+
+    from {{ ref('file_ledger') }}
+    where {{ is_month_of(months, datasets()) }}
+
+),
+
+versions as (
+
+    select
+        dataset,
+        file_month,
+        max(merged_at) as merged_at,
+        count(*) as versions_seen,
+        {{ whole_sum('case when number > 1 then rows_added else 0 end') }} as rows_added_since,
+        {{ whole_sum('case when number > 1 then rows_removed else 0 end') }} as rows_removed_since,
+        {{ dbt.dateadd('month', 1, 'file_month') }} as month_end,
+        min(last_modified) as published_at
+
+    from numbered_versions
+    group by dataset, file_month
+
+),
+
+versioned as (
+
+    select
+        counted.dataset,
+        counted.file_month,
+        counted.all_rows,
+        {%- for flag in flags_of('yellow') %}
+        counted.{{ flag }}_rows,
+        {{ ratio('counted.' ~ flag ~ '_rows', 'counted.all_rows') }} as {{ flag }}_share,
+        {%- endfor %}
+        zones.pickup_zones,
+        versions.versions_seen,
+        versions.rows_added_since,
+        versions.rows_removed_since,
+        {{ dbt.datediff('versions.month_end', 'versions.published_at', 'day') }}
+            as days_until_published,
+        least(finished_marts.merged_at, versions.merged_at) as merged_at
+
+    from counted
+    inner join finished_marts
+        on counted.dataset = finished_marts.dataset
+        and counted.file_month = finished_marts.file_month
+    inner join zones
+        on counted.dataset = zones.dataset
+        and counted.file_month = zones.file_month
+    inner join versions
+        on counted.dataset = versions.dataset
+        and counted.file_month = versions.file_month
+
+)
+
+{{ rows_to_write(months) }}

@@ -1,0 +1,85 @@
+{{ config(materialized='incremental') }}
+{%- set months = months_without_marts() -%}
+{#- Warehouses sort NaN differently: it is neither a fare nor a tip. -#}
+{%- set measures = {
+    'fare': 'case when not is_reversal and abs(fare_amount) < 1e9 then fare_amount end',
+    'tip_percent': 'case'
+        ~ ' when is_tip_recorded and fare_amount > 0 and fare_amount < 1e9 and abs(tip_amount) < 1e9'
+        ~ ' then floor(tip_amount / fare_amount * 1000 + 0.5) / 10 end',
+    'minutes': 'minutes',
+    'miles': 'miles',
+} -%}
+{%- set shares = {'p50': 0.5, 'p90': 0.9, 'p95': 0.95, 'p97': 0.97} -%}
+-- depends_on: {{ ref('trips') }}, {{ ref('app_trips') }}
+with
+
+-- How often each value occurs: there are few of them, so that no month has to be sorted.
+occurrences as (
+
+    {% for dataset in datasets_of(months) -%}
+    {% set is_last_dataset = loop.last -%}
+    {% for measure, expression in measures.items() -%}
+    select
+        {{ dbt.string_literal(dataset) }} as dataset,
+        file_month,
+        payment_type,
+        {{ dbt.string_literal(measure) }} as measure,
+        {{ expression }} as measured_value,
+        sum(case when is_reversal then 0 else 1 end) as trips,
+        sum(case when is_reversal then 1 else 0 end) as reversals
+
+    from ({{ measured_trips(dataset, months) }}) as trips
+    group by file_month, payment_type, measured_value
+    {%- if not (loop.last and is_last_dataset) %}
+
+    union all
+
+    {% endif %}
+    {%- endfor %}
+    {%- endfor %}
+
+),
+
+ranked as (
+
+    select
+        *,
+        sum(case when measured_value is not null then trips end) over (
+            partition by dataset, file_month, payment_type, measure
+            order by measured_value
+        ) as trips_so_far,
+        sum(case when measured_value is not null then trips end) over (
+            partition by dataset, file_month, payment_type, measure
+        ) as all_trips
+
+    from occurrences
+
+),
+
+fares as (
+
+    select
+        dataset,
+        file_month,
+        payment_type,
+        {%- for measure in measures %}
+        {%- for name, share in shares.items() %}
+        min(
+            case
+                when measure = '{{ measure }}' and trips_so_far >= {{ share }} * all_trips
+                    then measured_value
+            end
+        ) as {{ name }}_{{ measure }},
+        {%- endfor %}
+        {%- endfor %}
+        {{ whole_sum("case when measure = 'fare' then trips end") }} as trips,
+        {{ whole_sum("case when measure = 'fare' then reversals end") }} as reversals
+
+    from ranked
+    group by dataset, file_month, payment_type
+
+),
+
+{{ with_merge('fares') }}
+
+{{ rows_to_write(months) }}

@@ -1,0 +1,23 @@
+with
+
+trips as (
+
+    select * from {{ ref('trips') }}
+
+),
+
+clean as (
+
+    select *
+
+    from trips
+    where
+        not is_reversal
+        and not is_outside_file_month
+        and not is_dropoff_before_pickup
+        and not is_over_1000_miles
+        and not {{ has_no_place() }}
+
+)
+
+select * from clean

@@ -1,0 +1,39 @@
+{{ config(materialized='incremental') }}
+{%- set months = months_without_marts() -%}
+{#- Warehouses sort NaN differently: it is no fare. -#}
+{%- set finite_fare =
+    'case when not is_reversal and abs(fare_amount) < 1e9 then fare_amount end' -%}
+{%- set miles_an_hour = 'case when minutes > 0 then miles / minutes * 60 end' -%}
+-- depends_on: {{ ref('trips') }}, {{ ref('app_trips') }}
+with
+
+pairs as (
+
+    {% for dataset in datasets_of(months) -%}
+    select
+        {{ dbt.string_literal(dataset) }} as dataset,
+        file_month,
+        pickup_location_id,
+        dropoff_location_id,
+        sum(case when is_reversal then 0 else 1 end) as trips,
+        sum(case when is_reversal then 1 else 0 end) as reversals,
+        {{ exact_sum('total_amount') }} as total_amount,
+        {{ percentile('minutes', 0.5) }} as median_minutes,
+        {{ percentile('minutes', 0.9) }} as p90_minutes,
+        {{ percentile(finite_fare, 0.5) }} as median_fare,
+        {{ percentile(miles_an_hour, 0.5) }} as median_mph
+
+    from ({{ measured_trips(dataset, months) }}) as trips
+    group by file_month, pickup_location_id, dropoff_location_id
+    {%- if not loop.last %}
+
+    union all
+
+    {% endif %}
+    {%- endfor %}
+
+),
+
+{{ with_merge('pairs') }}
+
+{{ rows_to_write(months) }}

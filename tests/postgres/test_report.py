@@ -1,0 +1,286 @@
+"""The report: its numbers are the files', it needs nothing else, and everybody can read it."""
+
+import datetime as dt
+import json
+import os
+import re
+import shutil
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from loader.months import parse_month
+from loader.sample import write_month
+from tests.conftest import Workspace, succeeded
+from tests.postgres.test_marts import real_or_generated, trips_of
+
+#: Months, and those that the report compares them with.
+MONTHS = [("green", "2023-01"), ("green", "2023-02"), ("yellow", "2023-02"), ("fhvhv", "2023-02")]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    for dataset, month in MONTHS:
+        real_or_generated(folder, dataset, month)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def warehouse(new_workspace, files) -> Workspace:
+    workspace = new_workspace()
+    for dataset, month in MONTHS:
+        command = ("run", "--dataset", dataset, "--month", month, "--source", files)
+        succeeded(workspace.loader(*command))
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def report(warehouse, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    told = succeeded(warehouse.loader("report", "--month", "2023-02", "--out", path))
+    assert told.stdout == f"{path}: February 2023, fhvhv, green, yellow\n"
+    return path
+
+
+class Tables(HTMLParser):
+    """The tables of the page: rows of cells, by the section's id."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.rows: dict[str, list[list[str]]] = {}
+        self.sentences: dict[str, str] = {}
+        self._section, self._tag = "", ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self._tag = tag
+        if tag == "section":
+            self._section = dict(attrs)["id"]
+            self.rows[self._section] = []
+            self.sentences[self._section] = ""
+        elif tag == "tr":
+            self.rows[self._section].append([])
+        elif tag in ("td", "th"):
+            self.rows[self._section][-1].append("")
+
+    def handle_data(self, data):
+        if self._tag in ("td", "th"):
+            self.rows[self._section][-1][-1] += data.strip()
+        elif self._tag == "p" and self._section:
+            self.sentences[self._section] += data.strip()
+
+    def handle_endtag(self, tag):
+        self._tag = ""
+
+
+@pytest.fixture(scope="module")
+def page(report) -> Tables:
+    return Tables(report.read_text())
+
+
+def number(text: str) -> float:
+    return float(re.sub("[$,%]", "", text))
+
+
+def test_the_headline_counts_the_files(page, files):
+    rows = {row[0]: row for row in page.rows["headline"][1:]}
+    assert set(rows) == {"green", "yellow", "fhvhv"}
+    for dataset in rows:
+        trips = [trip for trip in trips_of(files, dataset, "2023-02") if not trip.is_reversal]
+        assert number(rows[dataset][1]) == len(trips)
+        total = sum(t.amounts["total_amount"] or 0 for t in trips_of(files, dataset, "2023-02"))
+        assert number(rows[dataset][4]) == pytest.approx(total, abs=0.6)
+    before = sum(not trip.is_reversal for trip in trips_of(files, "green", "2023-01"))
+    change = (number(rows["green"][1]) / before - 1) * 100
+    assert rows["green"][2] == f"{change:+.1f}%"
+    assert rows["yellow"][2] == ""  # the month before isn't there
+
+
+def test_days_hours_and_zones_count_the_files(page, files):
+    days, hours, zones, airports = Counter(), Counter(), Counter(), Counter()
+    for dataset in ("green", "yellow", "fhvhv"):
+        for trip in trips_of(files, dataset, "2023-02"):
+            if trip.is_reversal:
+                continue
+            zones[trip.row["pickup_location_id"]] += 1
+            if trip.is_outside:
+                continue
+            days[dataset, trip.pickup.date()] += 1
+            hours[dataset, trip.pickup.weekday(), trip.pickup.hour] += 1
+            if trip.row["pickup_location_id"] == 132:
+                airports[trip.pickup.hour] += 1
+    heading, *rows = page.rows["days"]
+    assert len(rows) == 28
+    for day, *counts in rows:
+        for dataset, count in zip(heading[1:], counts, strict=True):
+            assert number(count) == days[dataset, dt.date.fromisoformat(day[4:])]
+    for dataset, hour, *counts in page.rows["weekdays"][1:]:
+        for weekday, count in enumerate(counts):  # February 2023 has four of each
+            average = hours[dataset, weekday, int(hour[:-3])] / 4
+            assert number(count) == pytest.approx(average, abs=0.5)
+    for row in page.rows["zones"][1:]:
+        assert number(row[2]) == zones[int(row[1])]
+    column = page.rows["airports"][0].index("JFK")
+    for hour, *counts in page.rows["airports"][1:]:
+        assert number(counts[column - 1]) == airports[int(hour[:-3])]
+
+
+def test_what_is_paid_and_how_good_the_data_is(page, files):
+    column = page.rows["paid"][0].index("green")
+    paid = {row[0]: number(row[column]) for row in page.rows["paid"][1:]}
+    trips = trips_of(files, "green", "2023-02")
+    rides = sum(not trip.is_reversal for trip in trips)
+    fares = sum(trip.amounts["fare_amount"] or 0 for trip in trips)
+    assert paid["fare"] == pytest.approx(fares / rides, abs=0.006)
+    (quality,) = [r for r in page.rows["quality"][1:] if r[:2] == ["green", "2023-02"]]
+    assert number(quality[2]) == len(trips)
+    in_block = sum(trip.is_in_null_block for trip in trips)
+    assert number(quality[3]) == pytest.approx(in_block / len(trips) * 100, abs=0.006)
+
+
+def test_every_section_has_a_sentence_and_a_table(page):
+    sections = ["headline", "days", "weekdays", "zones", "map", "boroughs", "paid", "payments"]
+    sections += ["tips", "airports", "quality", "calendar"]
+    assert [name for name in page.rows if name != "runs"] == sections
+    for name in sections:
+        assert page.sentences[name].endswith("."), name
+        assert len({len(row) for row in page.rows[name]}) == 1 < len(page.rows[name]), name
+    assert len(page.rows["runs"]) == 1 + len(MONTHS)
+
+
+def test_the_file_needs_nothing_else(report):
+    text = report.read_text()
+    assert "<script" not in text
+    addresses = set(re.findall(r"""(?:src|href)=["']([^"']*)|url\(([^)]*)\)""", text))
+    for address in {one or other for one, other in addresses}:
+        assert address.startswith(("#", "data:")), address
+    ids = re.findall(r' id="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+
+
+def test_a_republished_month_shows_in_the_next_report(workspace):
+    source = workspace.source
+    for rows in (400, 500):
+        write_month(
+            source / "green_tripdata_2023-02.parquet", "green", parse_month("2023-02"), rows
+        )
+        command = ("run", "--dataset", "green", "--month", "2023-02", "--source", source)
+        succeeded(workspace.loader(*command))
+        out = workspace.local_dir / "report.html"
+        succeeded(workspace.loader("report", "--out", out))
+        page = Tables(out.read_text())
+        assert number(page.rows["quality"][1][2]) == rows
+    assert "1 were republished" in page.sentences["calendar"]
+
+
+def test_a_map_is_drawn_from_shapes(warehouse, tmp_path):
+    square = [[[-74, 40.7], [-74, 40.8], [-73.9, 40.8], [-73.9, 40.7], [-74, 40.7]]]
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"LocationID": zone},
+            "geometry": {"type": "Polygon", "coordinates": square},
+        }
+        for zone in (74, 75)
+    ]
+    shapes = tmp_path / "zones.geojson"
+    shapes.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    out = tmp_path / "report.html"
+    command = ("report", "--month", "2023-02", "--out", out, "--shapes")
+    succeeded(warehouse.loader(*command, shapes))
+    (drawn,) = re.findall(
+        r'<figure class="wide"><svg role="img" aria-label="Zone by zone.*?</svg>',
+        out.read_text(),
+        re.S,
+    )
+    assert drawn.count("<path") >= 2
+    shapes.write_text("[]")
+    told = warehouse.loader(*command, shapes)
+    assert (told.returncode, told.stderr.count("\n")) == (2, 1)
+    assert f"--shapes {shapes}: not a GeoJSON file of zones" in told.stderr
+
+
+def test_a_month_without_marts_is_told(warehouse):
+    told = warehouse.loader("report", "--month", "2020-01")
+    assert told.returncode == 6
+    assert told.stderr == (
+        "error: 2020-01: no dataset has marts of it; load the month, or build its marts:"
+        " nyc-tlc marts\n"
+    )
+
+
+def test_runs_are_listed_with_their_seconds(warehouse, files):
+    told = json.loads(succeeded(warehouse.loader("runs", "--json")).stdout)
+    assert [(run["dataset"], run["month"]) for run in told] == MONTHS[::-1]
+    for run in told:
+        assert run["state"] == "merged"
+        assert run["rows"] == len(trips_of(files, run["dataset"], run["month"]))
+        assert run["land_seconds"] >= 0 < run["build_seconds"]
+    shown = succeeded(warehouse.loader("runs", "--last", "1")).stdout.splitlines()
+    assert len(shown) == 2
+    assert shown[1].split()[2:5] == ["fhvhv", "2023-02", "merged"]
+
+
+def test_a_failed_build_is_in_the_record(workspace):
+    source = workspace.source
+    write_month(source / "green_tripdata_2023-02.parquet", "green", parse_month("2023-02"), 300)
+    command = ("run", "--dataset", "green", "--month", "2023-02", "--source", source)
+    succeeded(workspace.loader(*command))
+    workspace.query(
+        f"create view {workspace.prefix}mine as"
+        f" select * from {workspace.tlc}.green_tripdata_2023_02"
+    )
+    assert workspace.loader(*command, "--force").returncode == 6
+    failed, merged = json.loads(succeeded(workspace.loader("runs", "--json")).stdout)
+    assert (failed["state"], merged["state"]) == ("failed", "merged")
+    assert "depend on the month's partition" in failed["error"]
+    assert merged["build_seconds"] is None  # dbt keeps the results of a month's last build
+
+
+# ---- In a browser --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser():
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        reason = "chromium is missing, so no page is looked at in a browser"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_report_is_readable_for_everybody(report, browser, width, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
+    )
+    page = context.new_page()
+    said, asked = [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(report.as_uri())
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for details in page.query_selector_all("summary"):
+        details.click()  # a table is under each picture
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    visible = page.eval_on_selector_all(
+        "figure svg", "all => all.map(one => one.getBoundingClientRect()).filter(r => r.width > 0)"
+    )
+    assert len(visible) == 11
+    found = Axe().run(page).response["violations"]
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
+    assert said == []
+    context.close()

@@ -117,17 +117,18 @@ def _select(manifest: Any, request: Request) -> list[str]:
     chosen = [table] if request.builds_table else []
     if request.builds_marts:
         chosen += marts
+    options: list[str] = []
     before = ""
     if request.is_first:
         before = "+"  # and all that these need
+        # No tests of other datasets, which may lack a table or seed.
+        options = ["--indirect-selection", "buildable"]
         left_out = set() if request.builds_marts else _with_children(manifest, marts)
         chosen = [node for node in _with_children(manifest, [table]) if node not in left_out]
         if not request.builds_table:
             chosen.remove(table)
     # By the whole path: a folder has the name of a mart.
-    select = [f"{before}{'.'.join(manifest.nodes[node].fqn)}" for node in chosen]
-    # No tests of other datasets, which may lack a table or seed.
-    return ["--select", *select, "--indirect-selection", "buildable"]
+    return ["--select", *(before + ".".join(manifest.nodes[n].fqn) for n in chosen), *options]
 
 
 def _mart_tables(manifest: Any) -> list[str]:

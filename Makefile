@@ -3,9 +3,9 @@
 VENV := .venv
 BIN := $(VENV)/bin
 IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
-# WITH=bigquery, report or dashboard, or several: the optional extras of pyproject.toml.
+# WITH=bigquery, report, explore, dashboard, or several: the optional extras of pyproject.toml.
 WITH :=
-EXTRAS := bigquery report dashboard
+EXTRAS := bigquery report explore dashboard
 ifneq ($(filter-out $(EXTRAS),$(WITH)),)
 $(error WITH=$(WITH): choose from $(EXTRAS))
 endif

@@ -36,7 +36,7 @@ from loader.progress import Reporter, how_far
 from loader.report.numbers import newest_month, read_numbers
 from loader.run import RunOptions, build_marts, run_months
 from loader.runs import read_runs, table_of_runs
-from loader.settings import TARGETS, TLC_CDN, Settings, export_settings, load_settings
+from loader.settings import PROJECT_DIR, TARGETS, TLC_CDN, Settings, export_settings, load_settings
 from loader.source.mirror import mirror_months
 from loader.state import MonthState, State, months_without_marts, read_state, read_states
 from loader.summary import Summary, describe_bill, summarizing
@@ -553,6 +553,35 @@ def report_command(
     except OSError as error:
         raise UsageError(f"can't write the report {path}: {error.strerror}") from error
     print(f"{path}: {numbers.title}, {', '.join(numbers.datasets)}")
+
+
+@app.command()
+def explore(
+    port: Annotated[int, typer.Option("--port", help="port on this machine")] = 2718,
+    target: TargetOption = None,
+    headless: Annotated[
+        bool, typer.Option("--headless", help="print the address, and open no browser")
+    ] = False,
+) -> None:
+    """Open a window on the marts in the browser: choose a dataset, months, zones; or ask in SQL.
+
+    It listens on this machine only, with a token in its address. On Postgres its session can only
+    read; on BigQuery your credentials decide. Stop it with Ctrl-C.
+    """
+    settings = load_settings(target)
+    try:
+        import marimo  # noqa: F401 - the program that is started below needs it
+    except ImportError as error:
+        raise UsageError(
+            "the explorer needs marimo, of the extra `explore`: make install WITH=explore"
+        ) from error
+    if settings.target == "local":
+        local_server.start(settings.local_dir)
+    read_only = f"{os.environ.get('PGOPTIONS', '')} -c default_transaction_read_only=on"
+    os.environ |= {"TLC_TARGET": settings.target, "PGOPTIONS": read_only.strip()}
+    notebook = PROJECT_DIR / "loader" / "report" / "explore.py"
+    options = ["--host", "127.0.0.1", "--port", str(port), "--token"]
+    _become("marimo", ["run", str(notebook), *options, *(["--headless"] if headless else [])])
 
 
 def _report_extra() -> Any:

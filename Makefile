@@ -17,14 +17,15 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 	"$$name" -c '$(IS_SUPPORTED)' 2>/dev/null && echo "$$name" && break; done)
 endif
 
-.PHONY: help install demo demo-clean docs test check first-ten-minutes bench chaos fuzz audit \
+.PHONY: help install demo demo-clean docs site test check first-ten-minutes bench chaos fuzz audit \
 	constraints clean
 
 help:
 	@echo 'make install      create the environment in $(VENV) (WITH=bigquery: for that warehouse too)'
-	@echo 'make demo         load, merge and test two generated months of green and yellow'
+	@echo 'make demo         load, merge and test two generated months of green and yellow, and report'
 	@echo 'make demo-clean   stop and remove the demo'
 	@echo 'make docs         dbt docs of the demo, as one page: target/static_index.html'
+	@echo 'make site         README, docs, dbt docs and a report as a website in site/, which needs no server'
 	@echo 'make check        lint, types and the tests that need no server, for every commit'
 	@echo 'make test         make check, then dbt and Python tests on Postgres and on emulators of BigQuery'
 	@echo 'make first-ten-minutes   run the demo and the commands of the README in a fresh clone'
@@ -56,7 +57,7 @@ $(BIN)/python:
 		{ echo 'PYTHON=$(PYTHON): Python 3.11$(comma) 3.12 or 3.13 is needed' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-demo: install
+demo: $(call installed,$(WITH) report)
 	@$(IN_VENV) scripts/demo
 
 demo-clean: install
@@ -65,6 +66,9 @@ demo-clean: install
 
 docs: demo
 	@TLC_TARGET=local TLC_LOCAL_DIR=.local/demo $(BIN)/nyc-tlc dbt docs generate --static
+
+site: docs
+	@$(BIN)/python scripts/build_site.py .local/demo/report.html target/static_index.html
 
 test: $(call installed,dev)
 	@$(IN_VENV) scripts/test

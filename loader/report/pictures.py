@@ -29,7 +29,7 @@ _THEME = {
     "axis": {
         **{"labelColor": INK, "titleColor": INK, "domainColor": FAINT, "tickColor": FAINT},
         **{"gridColor": GRID, "labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": 400},
-        **{"labelLimit": 150, "labelOverlap": "greedy"},
+        **{"labelLimit": 150, "labelOverlap": "greedy", "labelSeparation": 10},
     },
     "legend": {
         **{"labelColor": INK, "titleColor": INK, "labelFontSize": 11, "titleFontSize": 11},

@@ -307,11 +307,13 @@ def _paid(numbers: Numbers) -> Section | None:
         return None
     labels = [label for label in PARTS.values() if any(row[1] == label for row in rows)]
     paying = list(dict.fromkeys(dataset for dataset, *_ in rows))
-    said = [
-        f"a {dataset} trip costs"
-        f" ${sum(value for name, _, value in rows if name == dataset):.2f} on average"
-        for dataset in paying
-    ]
+    said = []
+    for dataset in paying:
+        now = numbers.sums(dataset)
+        if now:
+            said.append(
+                f"a {dataset} trip costs ${now['total_amount'] / now['trips']:.2f} on average"
+            )
 
     def draw(width: int) -> Any:
         values = [{"dataset": d, "part": p, "dollars": v} for d, p, v in rows]

@@ -1,0 +1,163 @@
+#!/usr/bin/env python
+"""Build the site: README and docs as pages, a report, and dbt's docs. `make site` calls it."""
+
+import html
+import re
+import shutil
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+ROOT = Path(__file__).resolve().parents[1]
+SITE = ROOT / "site"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MENU = {
+    "index.html": "Start",
+    "docs/index.html": "All pages",
+    "report/index.html": "Sample report",
+    "dbt/index.html": "Tables and columns",
+}
+STYLE = """
+:root {
+  --paper: #fffdf8; --ink: #1d1d1b; --grid: #e4e1d8; --link: #0b5394; --code: #f3f0e6;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --paper: #171716; --ink: #ecebe7; --grid: #3a3936; --link: #8fbdf0; --code: #232321;
+  }
+}
+body {
+  margin: 0 auto; padding: 1.5rem 1rem 3rem; max-width: 54rem; background: var(--paper);
+  color: var(--ink); font: 1rem/1.55 system-ui, sans-serif; overflow-wrap: break-word;
+}
+a { color: var(--link); }
+nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; list-style: none; padding: 0; }
+h1, h2, h3 { line-height: 1.25; }
+code { background: var(--code); font-size: .9em; padding: .1em .25em; }
+pre { background: var(--code); padding: .75rem; overflow-x: auto; line-height: 1.4; }
+pre code { padding: 0; }
+img { max-width: 100%; height: auto; background: #fffdf8; }
+.table { overflow-x: auto; }
+table { border-collapse: collapse; }
+th, td {
+  border-bottom: 1px solid var(--grid); padding: .35rem .75rem .35rem 0; text-align: left;
+  vertical-align: top;
+}
+"""
+
+
+class BrokenLink(Exception):
+    """A link to nothing."""
+
+
+def place(path: Path) -> Path | None:
+    """Return where a file of the repository is on the site; None: it isn't there."""
+    if path == ROOT / "README.md":
+        return SITE / "index.html"
+    if path == ROOT / "docs" / "README.md":
+        return SITE / "docs" / "index.html"
+    if path.name == "README.md" and path.is_relative_to(ROOT / "docs"):
+        return SITE / path.relative_to(ROOT).with_name("index.html")
+    if path.is_relative_to(ROOT / "docs") and path.is_file():
+        there = SITE / path.relative_to(ROOT)
+        return there.with_suffix(".html") if path.suffix == ".md" else there
+    return None
+
+
+def anchors(path: Path) -> list[str]:
+    """Return the ids of a page's headings, as GitHub makes them."""
+    tokens = MarkdownIt().enable("table").parse(path.read_text())
+    return [anchor(after) for one, after in pairwise(tokens) if one.type == "heading_open"]
+
+
+def anchor(heading: Token) -> str:
+    """Return the id of a heading."""
+    text = "".join(child.content for child in heading.children or [])
+    return re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
+
+
+def resolve(page: Path, link: str) -> str | None:
+    """Return a link of a page as it is on the site; None: its target isn't there."""
+    if re.match(r"[a-z]+:", link):
+        return link
+    name, _, part = link.partition("#")
+    target = (page.parent / name).resolve() if name else page
+    if not target.exists():
+        raise BrokenLink(f"{page.relative_to(ROOT)}: {link}: no such file")
+    if part and target.suffix == ".md" and part not in anchors(target):
+        raise BrokenLink(f"{page.relative_to(ROOT)}: {link}: no such heading")
+    found = place(target)
+    return found and relative(page, found) + (f"#{part}" if part else "")
+
+
+def relative(page: Path, target: Path) -> str:
+    """Return the address of a file of the site, from a page."""
+    steps = len(place(page).relative_to(SITE).parents) - 1
+    return "../" * steps + target.relative_to(SITE).as_posix()
+
+
+def render(page: Path) -> str:
+    """Return a page as HTML."""
+    markdown = MarkdownIt().enable("table")
+    tokens = markdown.parse(page.read_text())
+    for number, token in enumerate(tokens):
+        if token.type == "heading_open":
+            token.attrSet("id", anchor(tokens[number + 1]))
+        opened = True
+        for child in token.children or []:
+            if child.type == "image":
+                child.attrSet("src", resolve(page, child.attrs["src"]))
+            elif child.type == "link_open":
+                address = resolve(page, child.attrs["href"])
+                opened = address is not None
+                if opened:
+                    child.attrSet("href", address)
+                else:  # a file of the repository that is no page
+                    child.type, child.tag, child.attrs = "text", "", {}
+            elif child.type == "link_close" and not opened:
+                child.type, child.tag = "text", ""
+    body = markdown.renderer.render(tokens, markdown.options, {})
+    body = body.replace("<table>", '<div class="table" tabindex="0"><table>')
+    body = body.replace("</table>", "</table></div>").replace("<pre>", '<pre tabindex="0">')
+    body = body.replace("<th></th>", "<td></td>")
+    title = next(after.content for one, after in pairwise(tokens) if one.type == "heading_open")
+    menu = "".join(
+        f'<li><a href="{relative(page, SITE / target)}">{label}</a></li>'
+        for target, label in MENU.items()
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta name="color-scheme" content="light dark">\n<link rel="icon" href="data:,">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f'<nav aria-label="Site"><ul>{menu}</ul></nav>\n<main>\n{body}</main>\n</body>\n</html>\n'
+    )
+
+
+def main(report: str, dbt_docs: str) -> None:
+    """Build the site.
+
+    Args:
+        report: a report, as HTML.
+        dbt_docs: dbt's docs, as one page.
+    """
+    shutil.rmtree(SITE, ignore_errors=True)
+    for page in PAGES:
+        there = place(page)
+        there.parent.mkdir(parents=True, exist_ok=True)
+        there.write_text(render(page))
+    shutil.copytree(ROOT / "docs" / "images", SITE / "docs" / "images")
+    for name, file in {"report": report, "dbt": dbt_docs}.items():
+        (SITE / name).mkdir()
+        shutil.copy(file, SITE / name / "index.html")
+    print(SITE / "index.html")
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except BrokenLink as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,88 @@
+"""The site: every page, no broken link, and readable for everybody without a network."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from loader.settings import PROJECT_DIR
+
+
+def build(folder: Path) -> subprocess.CompletedProcess[str]:
+    (folder / "page.html").write_text("<!doctype html><title>A page</title>")
+    return subprocess.run(
+        [sys.executable, "scripts/build_site.py", folder / "page.html", folder / "page.html"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    for name in ("docs", "scripts", "models", "analyses", "benchmarks"):
+        shutil.copytree(PROJECT_DIR / name, folder / name)
+    for path in PROJECT_DIR.iterdir():
+        if path.is_file():
+            shutil.copy(path, folder)
+    told = build(folder)
+    assert told.returncode == 0, told.stderr
+    return folder
+
+
+def test_every_page_is_there_and_every_link_leads_somewhere(checkout):
+    site = checkout / "site"
+    pages = sorted(site.rglob("*.html"))
+    sources = [*(PROJECT_DIR / "docs").rglob("*.md"), PROJECT_DIR / "README.md"]
+    assert len(pages) == len(sources) + 2
+    for page in pages:
+        text = page.read_text()
+        for link in re.findall(r'(?:href|src)="([^"]+)"', text):
+            if not re.match("[a-z]+:", link):
+                name, _, part = link.partition("#")
+                target = (page.parent / name).resolve() if name else page
+                assert target.is_file(), (page.name, link)
+                assert not part or f'id="{part}"' in target.read_text(), (page.name, link)
+
+
+def test_a_broken_link_stops_the_build(checkout):
+    page = checkout / "docs" / "marts.md"
+    page.write_text(page.read_text() + "\n[gone](no-such-page.md)\n")
+    told = build(checkout)
+    assert told.returncode == 1
+    assert told.stderr == "error: docs/marts.md: no-such-page.md: no such file\n"
+    shutil.copy(PROJECT_DIR / "docs" / "marts.md", page)
+    assert build(checkout).returncode == 0
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_are_readable_for_everybody(checkout, width, scheme):
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        reason = "chromium is missing, so no page is looked at in a browser"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    from axe_playwright_python.sync_playwright import Axe
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        page = browser.new_page(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
+        )
+        asked, said = [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: said.append(message.text))
+        for name in ("index.html", "docs/index.html", "docs/settings.html", "docs/marts.html"):
+            page.goto((checkout / "site" / name).as_uri())
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            found = Axe().run(page).response["violations"]
+            assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
+        assert [url for url in asked if not url.startswith(("file:", "data:"))] == said == []
+        browser.close()

@@ -8,7 +8,7 @@ import shlex
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +23,7 @@ from loader import __version__, interrupts
 from loader.datasets import check_supported, datasets, get_dataset
 from loader.doctor import checks
 from loader.embedded import local_server
-from loader.errors import LoaderError, UsageError, WarehouseError
+from loader.errors import LoaderError, NoRightError, UsageError, WarehouseError
 from loader.landing.land import fetch_month, land_month
 from loader.log import log_to_file, showing_retries
 from loader.months import (
@@ -440,9 +440,11 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
         states = [
             state for state in read_states(context.warehouse).values() if state.here != State.ABSENT
         ]
-        without_marts = {
-            (one.dataset, one.file_month) for one in months_without_marts(context.warehouse)
-        }
+        without_marts: set[tuple[str, dt.date]] | None = None
+        with suppress(NoRightError):  # a user who only loads
+            without_marts = {
+                (one.dataset, one.file_month) for one in months_without_marts(context.warehouse)
+            }
     rows: list[dict[str, Any]] = []
     for state in states:
         landed, merged = state.landed, state.merged
@@ -456,7 +458,9 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
                 "table_rows": merged.table_rows if merged else None,
                 "landed_at": newest.landed_at,
                 "merged_at": merged.merged_at if merged else None,
-                "has_marts": bool(merged) and (state.dataset, state.month) not in without_marts,
+                "has_marts": None
+                if without_marts is None
+                else bool(merged) and (state.dataset, state.month) not in without_marts,
                 "format": newest.format,
                 "source_url": newest.source_url,
                 "sha256": newest.sha256,

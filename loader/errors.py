@@ -67,6 +67,10 @@ class WarehouseError(LoaderError):
     exit_code = 6
 
 
+class NoRightError(WarehouseError):
+    """The user may not read what is asked for."""
+
+
 class ReconciliationError(LoaderError):
     """Counts differ between the file, the landed rows and the table."""
 

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from loader.datasets import get_dataset
 from loader.errors import LoaderError
 from loader.source.published import PublishedFile, redact
 from loader.warehouse.base import Warehouse
@@ -171,6 +172,11 @@ def read_state(warehouse: Warehouse, dataset: str, month: dt.date) -> MonthState
     return read_states(warehouse, [(dataset, month)])[dataset, month]
 
 
+def has_zones(dataset: str) -> bool:
+    """Return whether the marts show a dataset: they count trips by zone."""
+    return any(column.name == "pickup_location_id" for column in get_dataset(dataset).columns)
+
+
 def months_without_marts(warehouse: Warehouse) -> list[FileVersion]:
     """Return the merged versions whose marts are missing, or of an earlier merge; oldest first.
 
@@ -178,13 +184,15 @@ def months_without_marts(warehouse: Warehouse) -> list[FileVersion]:
         warehouse: the warehouse.
     """
     built = {
-        (row["dataset"], row["file_month"], row["merged_at"])
+        (row["dataset"], row["file_month"]): row["merged_at"]
         for row in warehouse.read(
             "select dataset, file_month, merged_at from {marts}.month_quality"
         )
     }
-    return [
-        version
-        for version in current_versions(warehouse).values()
-        if (version.dataset, version.file_month, version.merged_at) not in built
-    ]
+    without = []
+    for key, version in current_versions(warehouse).items():
+        # Of a file without rows, the marts have nothing.
+        is_done = built.get(key) == version.merged_at if version.table_rows else key not in built
+        if not is_done and has_zones(version.dataset):
+            without.append(version)
+    return without

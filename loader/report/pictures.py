@@ -7,9 +7,11 @@ from typing import Any
 import altair as alt
 import vl_convert
 
+from loader.datasets import datasets
+
 #: Vega writes colours as it is given them, so each stands for a variable of the page's style sheet.
 INK, FAINT, GRID, PAPER = "#010001", "#010002", "#010003", "#010004"
-COLOURS = {"yellow": "#020001", "green": "#020002", "fhvhv": "#020003", "fhv": "#020004"}
+COLOURS = {dataset: f"#0200{number:02}" for number, dataset in enumerate(datasets(), 1)}
 #: For parts of a whole, which have no colour of their own.
 SERIES = [f"#0300{number:02}" for number in range(1, 12)]
 
@@ -18,7 +20,7 @@ _VARIABLES = {
     FAINT: "--faint",
     GRID: "--grid",
     PAPER: "--paper",
-    **{colour: f"--{dataset}" for dataset, colour in COLOURS.items()},
+    **{colour: f"--{dataset}, var(--ink)" for dataset, colour in COLOURS.items()},
     **{colour: f"--series-{number}" for number, colour in enumerate(SERIES, 1)},
 }
 _THEME = {
@@ -39,14 +41,14 @@ _THEME = {
 }
 
 
-def colours(datasets: list[str]) -> alt.Color:
+def colours(shown: list[str]) -> alt.Color:
     """Colour marks by dataset.
 
     Args:
-        datasets: those that the chart shows; a single one needs no legend.
+        shown: datasets of the chart; a single one needs no legend.
     """
-    scale = alt.Scale(domain=datasets, range=[COLOURS.get(name, INK) for name in datasets])
-    legend = alt.Legend() if len(datasets) > 1 else None
+    scale = alt.Scale(domain=shown, range=[COLOURS.get(name, INK) for name in shown])
+    legend = alt.Legend() if len(shown) > 1 else None
     return alt.Color("dataset:N", scale=scale, legend=legend)
 
 

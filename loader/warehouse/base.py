@@ -66,6 +66,9 @@ class Warehouse(Protocol):
 
         Returns:
             Its rows, by column; none when a table isn't there yet.
+
+        Raises:
+            NoRightError: when the user may not read it.
         """
 
     def bytes_billed(self, invocation_id: str | None) -> int | None:

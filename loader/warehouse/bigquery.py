@@ -28,7 +28,14 @@ from tenacity import (
 
 from loader import interrupts
 from loader.datasets import get_dataset, month_files_columns
-from loader.errors import ABORTED, LockedError, ReconciliationError, UsageError, WarehouseError
+from loader.errors import (
+    ABORTED,
+    LockedError,
+    NoRightError,
+    ReconciliationError,
+    UsageError,
+    WarehouseError,
+)
 from loader.months import format_month, next_month
 from loader.progress import Reporter
 from loader.settings import Settings
@@ -340,7 +347,12 @@ class BigQueryWarehouse:
         """Run a query on {tlc} and {marts}; no rows when a table isn't there yet."""
         schemas = {"tlc": self._final, "marts": self._marts}
         names = {name: f"`{self.project}`.{schema}" for name, schema in schemas.items()}
-        return self._query_if_there(query.format(**names))
+        try:
+            return self._query_if_there(query.format(**names))
+        except WarehouseError as error:
+            if isinstance(error.__cause__, Forbidden):
+                raise NoRightError(str(error)) from error
+            raise
 
     def bytes_billed(self, invocation_id: str | None) -> int | None:
         """Return the bytes that this connection and a dbt invocation were billed for.

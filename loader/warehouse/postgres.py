@@ -12,7 +12,13 @@ from psycopg2 import sql
 from psycopg2.extras import RealDictCursor
 
 from loader.datasets import get_dataset
-from loader.errors import TABLE_IN_USE, LockedError, ReconciliationError, WarehouseError
+from loader.errors import (
+    TABLE_IN_USE,
+    LockedError,
+    NoRightError,
+    ReconciliationError,
+    WarehouseError,
+)
 from loader.months import format_month
 from loader.progress import Reporter
 from loader.settings import Settings
@@ -134,6 +140,8 @@ class PostgresWarehouse:
             return self._rows(query.format(tlc=self._final, marts=self._marts))
         except psycopg2.errors.UndefinedTable:
             return []
+        except psycopg2.errors.InsufficientPrivilege as error:
+            raise NoRightError(f"Postgres: {' '.join(str(error).split())}") from error
 
     def bytes_billed(self, invocation_id: str | None) -> None:
         """Return nothing: a server bills no bytes."""

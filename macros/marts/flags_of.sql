@@ -1,6 +1,6 @@
 {#- What month_quality counts, by dataset: names and conditions. -#}
 {% macro flags_of(dataset) %}
-    {%- set is_app = dataset in ['fhv', 'fhvhv'] -%}
+    {%- set is_app = is_app_dataset(dataset) -%}
     {{ return({
         'reversal': 'false' if is_app else 'is_reversal',
         'outside_month': 'is_outside_file_month',

@@ -2,8 +2,7 @@
     of amounts hold the reversals, so that a charge and its negative twin cancel each other; what
     describes a trip (miles, minutes, passengers) doesn't. -#}
 {% macro measured_trips(dataset, months) %}
-    {%- set app_datasets = ['fhv', 'fhvhv'] -%}
-    {%- if dataset in app_datasets %}
+    {%- if is_app_dataset(dataset) %}
     select
         file_month,
         pickup_datetime,
@@ -79,3 +78,8 @@
 {% macro plausible_minutes(column) -%}
     case when {{ column }} between 0 and 1440 then {{ column }} end
 {%- endmacro %}
+
+
+{% macro is_app_dataset(dataset) %}
+    {{ return('dispatching_base_num' in contract_columns(dataset)) }}
+{% endmacro %}

@@ -27,13 +27,15 @@
             and ledger.merged_at = month_quality.merged_at
         {% endif %}
 
-        where ledger.is_current
+        -- a file without rows leaves nothing to count
+        where ledger.is_current and ledger.table_rows > 0
         order by ledger.file_month desc
     {%- endset -%}
 
     {%- set requested, found = requested_months(), {} -%}
     {%- for row in run_query(query).rows
-        if row['dataset'] in requested_datasets() and row['has_marts'] == has_marts -%}
+        if row['dataset'] in requested_datasets() and row['has_marts'] == has_marts
+        and 'pickup_location_id' in contract_columns(row['dataset']) -%}
         {%- set month, months = row['file_month'] | string, found.setdefault(row['dataset'], []) -%}
         {#- A build of all that is missing stays small: `nyc-tlc marts` builds month by month. -#}
         {%- if month in requested or (not requested and months | length < 12) -%}
@@ -60,5 +62,5 @@
 {% macro datasets_of(months) %}
     {%- set found = [] -%}
     {%- for dataset, of_dataset in months.items() if of_dataset -%}{%- do found.append(dataset) -%}{%- endfor -%}
-    {{ return(found | sort or ['yellow']) }}
+    {{ return(found | sort or datasets()[:1]) }}
 {% endmacro %}

@@ -1,4 +1,5 @@
-{{ config(materialized='incremental') }}
+-- A full refresh would drop it, with every view on it.
+{{ config(materialized='incremental', full_refresh=false) }}
 {%- set months = months_without_marts() -%}
 -- depends_on: {{ ref('trips') }}, {{ ref('app_trips') }}
 with
@@ -14,7 +15,7 @@ counted as (
         {%- endfor %}
         count(*) as all_rows
 
-    from {{ ref('app_trips') if dataset in ['fhv', 'fhvhv'] else ref('trips') }}
+    from {{ ref('app_trips') if is_app_dataset(dataset) else ref('trips') }}
     where {{ is_month_of(months, [dataset]) }}
     group by file_month
     {%- if not loop.last %}
@@ -104,7 +105,7 @@ versioned as (
         counted.dataset,
         counted.file_month,
         counted.all_rows,
-        {%- for flag in flags_of('yellow') %}
+        {%- for flag in flags_of(datasets()[0]) %}
         counted.{{ flag }}_rows,
         {{ ratio('counted.' ~ flag ~ '_rows', 'counted.all_rows') }} as {{ flag }}_share,
         {%- endfor %}

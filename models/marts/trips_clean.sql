@@ -1,23 +1,17 @@
 with
 
-trips as (
+described as (
 
-    select * from {{ ref('trips') }}
-
-),
-
-clean as (
-
-    select *
-
-    from trips
-    where
-        not is_reversal
-        and not is_outside_file_month
-        and not is_dropoff_before_pickup
-        and not is_over_1000_miles
-        and not {{ has_no_place() }}
+    {{ described_trips(['yellow', 'green']) }}
 
 )
 
-select * from clean
+select *
+
+from described
+where
+    not is_reversal
+    and not is_outside_file_month
+    and not is_dropoff_before_pickup
+    and not is_over_1000_miles
+    and not {{ has_no_place() }}

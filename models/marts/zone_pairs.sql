@@ -1,4 +1,5 @@
-{{ config(materialized='incremental') }}
+-- A full refresh would drop it, with every view on it.
+{{ config(materialized='incremental', full_refresh=false) }}
 {%- set months = months_without_marts() -%}
 {#- Warehouses sort NaN differently: it is no fare. -#}
 {%- set finite_fare =

@@ -371,6 +371,22 @@ def test_marts_that_were_left_for_later_are_named_and_built(workspace):
     assert told.stdout == "nothing to do: every merged month has its marts\n"
 
 
+@pytest.mark.parametrize("later", [True, False])
+def test_a_month_that_became_empty_leaves_the_marts(workspace, later):
+    path = workspace.source / "green_tripdata_2023-01.parquet"
+    write_month(path, "green", dt.date(2023, 1, 1), 300)
+    succeeded(run(workspace, "green", "2023-01", workspace.source))
+    pq.write_table(pq.read_table(path).slice(0, 0), path)
+    options = ("--allow-empty", "--accept", *(["--marts", "later"] if later else []))
+    succeeded(run(workspace, "green", "2023-01", workspace.source, *options))
+    assert ("without their marts: 1" in workspace.loader("status").stdout) == later
+    if later:
+        succeeded(workspace.loader("marts", **DATA_TESTS))
+    for name in TABLES:
+        assert mart(workspace, name, "green", "2023-01") == []
+    assert "without their marts" not in workspace.loader("status").stdout
+
+
 def test_marts_that_were_cut_off_are_finished_by_the_next_run(workspace):
     """The months are merged, one mart is of the merge before, and another one lacks the month."""
     path = workspace.source / "green_tripdata_2023-01.parquet"

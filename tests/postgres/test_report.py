@@ -2,9 +2,7 @@
 
 import datetime as dt
 import json
-import os
 import re
-import shutil
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 
 from loader.months import parse_month
 from loader.sample import write_month
+from tests.browser import open_browser
 from tests.conftest import Workspace, succeeded
 from tests.postgres.test_marts import real_or_generated, trips_of
 
@@ -245,16 +244,8 @@ def test_a_failed_build_is_in_the_record(workspace):
 
 @pytest.fixture(scope="module")
 def browser():
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        reason = "chromium is missing, so no page is looked at in a browser"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with open_browser() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

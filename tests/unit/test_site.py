@@ -1,6 +1,5 @@
 """The site: every page, no broken link, and readable for everybody without a network."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from loader.settings import PROJECT_DIR
+from tests.browser import open_browser
 
 
 def build(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -64,15 +64,9 @@ def test_a_broken_link_stops_the_build(checkout):
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_are_readable_for_everybody(checkout, width, scheme):
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        reason = "chromium is missing, so no page is looked at in a browser"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
-    from axe_playwright_python.sync_playwright import Axe
-    from playwright.sync_api import sync_playwright
+    with open_browser() as browser:
+        from axe_playwright_python.sync_playwright import Axe
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         page = browser.new_page(
             viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
         )
@@ -85,4 +79,3 @@ def test_pages_are_readable_for_everybody(checkout, width, scheme):
             found = Axe().run(page).response["violations"]
             assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
         assert [url for url in asked if not url.startswith(("file:", "data:"))] == said == []
-        browser.close()

@@ -146,6 +146,16 @@ def flags_of(dataset: str) -> dict[str, str]:
     return {"reversal": "is_reversal"}
 
 
+def is_app_dataset(dataset: str) -> bool:
+    """Whether it is one."""
+    return False
+
+
+def described_trips(datasets: list[str]) -> str:
+    """A query."""
+    return "select * from trips_of_all"
+
+
 def has_no_place() -> str:
     """A condition."""
     return "(pickup_location_id is null)"

@@ -145,7 +145,7 @@ def _first_month(
 
     The month of the last `run` stays.
     """
-    found: dict[str, Any] = {"load": [], "build": [], "run": [], "limit": []}
+    found: dict[str, Any] = {"load": [], "build": [], "run": [], "marts": [], "limit": []}
     limit = None
     for turn in range(repeats):
         _say(f"month 1 on an empty warehouse, {turn + 1} of {repeats}: ours and the limit")
@@ -156,6 +156,7 @@ def _first_month(
         server.drop("one_")
         found["limit"].append(limit.measure())
         found["run"].append(ours.run(_FIRST, ""))
+        found["marts"].append(ours.marts(_FIRST, ""))
     return found, limit
 
 

@@ -39,6 +39,7 @@ _FIGURES = {
     "unchanged_seconds": "`run` of a month that has not changed",
     "dbt_overhead_seconds": "`run` of a landed month of 1,000 rows, less the line above",
     "backfill_month_seconds": "a month, when one `run` does several",
+    "marts_to_run": "the marts of month 1, by `nyc-tlc marts` ÷ one `run` without them",
     "mirror_ratio": "`mirror` ÷ a plain copy of the files, which verifies nothing",
     "peak_mb": "memory of loader and dbt together, at its highest in any month",
     "drift": "the limit at the end of the months ÷ the limit before: what the machine did",
@@ -113,6 +114,7 @@ def ratios(result: dict[str, Any]) -> dict[str, float]:
         "landing_to_frozen_copy": landing / _median(first["limit"], "copy_frozen"),
         "landing_process_ratio": _median(first["load"], "seconds") / copy,
         "flatness": _median(months[-ends:], "seconds") / _median(months[:ends], "seconds"),
+        "marts_to_run": _median(first["marts"], "seconds") / run,
         "unchanged_seconds": unchanged,
         "dbt_overhead_seconds": result["small"]["run"]["seconds"] - unchanged,
         "peak_mb": max(

@@ -27,6 +27,7 @@ FIGURES = (
     "dbt_overhead_seconds",
     "mirror_ratio",
     "peak_mb",
+    "marts_to_run",
     "drift",
 )
 

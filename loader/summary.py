@@ -89,7 +89,17 @@ def _table(summary: Summary) -> str:
         return ""
     rows = [lines[key] for key in sorted(lines, key=lambda key: key[::-1])]
     table = "\n".join([_row(_COLUMNS), _ALIGNED, *map(_row, rows)]) + "\n\n"
-    return f"{table}{summary.total()}\n\n" if len(summary.done) > 1 else table
+    total = f"{summary.total()}\n\n" if len(summary.done) > 1 else ""
+    return f"{table}{total}{_report_of(summary)}"
+
+
+def _report_of(summary: Summary) -> str:
+    """Return the command that shows the months that were merged."""
+    months = sorted({format_month(one.month) for one in summary.done if one.state == "merged"})
+    if not months:
+        return ""
+    to = f" --to {months[-1]}" if len(months) > 1 else ""
+    return f"To look at them: `nyc-tlc report --month {months[0]}{to}`\n\n"
 
 
 def _skipped(state: MonthState) -> list[str]:

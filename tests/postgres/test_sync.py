@@ -52,14 +52,15 @@ def test_a_month_that_fails_stops_no_other_and_force_does_all_anew(workspace, tm
     merged = f"select file_month::text, count(*) from {workspace.tlc}.green_tripdata group by 1"
     assert sorted(workspace.query(merged)) == [("2023-01-01", 50), ("2023-03-01", 50)]
     lines = summary.read_text().splitlines()
-    told = [[cell.strip() for cell in line.split("|")[1:3]] for line in lines[2:-3]]
+    told = [[cell.strip() for cell in line.split("|")[1:3]] for line in lines[2:-5]]
     assert told[:8] == [[f"green 2022-{number:02}", "skipped"] for number in range(5, 13)]
     assert told[8:] == [
         *(["green 2023-01", "merged"], ["green 2023-02", "**failed**"]),
         *(["green 2023-03", "merged"], ["green 2023-04", "skipped"], ["green 2023-05", "skipped"]),
     ]
 
-    assert lines[-2].startswith("2 of 3 months, 100 rows, ")
+    assert lines[-4].startswith("2 of 3 months, 100 rows, ")
+    assert lines[-2] == "To look at them: `nyc-tlc report --month 2023-01 --to 2023-03`"
 
     (workspace.source / "green_tripdata_2023-02.parquet").unlink()
     process = workspace.loader("sync", *options, "--json", TLC_TODAY="2023-05-10")

@@ -40,7 +40,8 @@ def test_months_stand_in_one_table_oldest_first(tmp_path):
     assert (before, empty, end) == (
         "before",
         "",
-        "\n1 of 2 months, 1,000 rows, 75.0 s, 2.75 GB billed ($0.016)\n\n",
+        "\n1 of 2 months, 1,000 rows, 75.0 s, 2.75 GB billed ($0.016)\n\n"
+        "To look at them: `nyc-tlc report --month 2024-02`\n\n",
     )
     assert len(cells(head)) == 8
     assert cells(january)[:2] == ["green 2024-01", "**failed**"]

@@ -16,7 +16,7 @@ def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_months_stand_in_one_table_oldest_first(tmp_path):
+def test_months_stand_in_one_table_oldest_first(tmp_path, monkeypatch):
     path = tmp_path / "summary.md"
     path.write_text("before\n\n")
     warnings = {
@@ -27,7 +27,7 @@ def test_months_stand_in_one_table_oldest_first(tmp_path):
         told.states = [
             MonthState("green", month, None, None) for month in (JANUARY, FEBRUARY, MARCH)
         ]
-        told.started -= 75.04
+        monkeypatch.setattr("loader.summary.time.monotonic", lambda: told.started + 75.04)
         told.done = [
             MonthRun(
                 *("green", FEBRUARY, "merged", 7.25, 1000, 900, 1, 100, warnings),

@@ -402,10 +402,10 @@ def marts_command(
             autocompletion=lambda: list(datasets()),
         ),
     ] = None,
-    month: Annotated[str | None, typer.Option("--month", help="first month, YYYY-MM")] = None,
-    to: Annotated[
-        str | None, typer.Option("--to", help="last month; default --month, or the newest")
+    month: Annotated[
+        str | None, typer.Option("--month", help="file month, YYYY-MM; default all")
     ] = None,
+    to: ToOption = None,
     target: TargetOption = None,
 ) -> None:
     """Build the marts of merged months that lack them, oldest first.
@@ -414,13 +414,15 @@ def marts_command(
     were marts. Stop it at any moment, and run it again to go on.
     """
     names = [get_dataset(dataset).name] if dataset else list(datasets())
-    first, last = (parse_month(text) if text else None for text in (month, to or month))
+    if to and not month:
+        raise UsageError("--to goes with --month, the first month")
+    first = parse_month(month) if month else None
+    months = month_range(first, parse_month(to) if to else first) if first else None
     with _session(target, None) as context:
         versions = [
             version
             for version in months_without_marts(context.warehouse)
-            if version.dataset in names
-            and (first or dt.date.min) <= version.file_month <= (last or dt.date.max)
+            if version.dataset in names and (months is None or version.file_month in months)
         ]
         asked = [(one.dataset, one.file_month) for one in versions]
         built: list[tuple[str, dt.date]] = []
@@ -495,9 +497,15 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
             print(f"without their marts: {len(without_marts):,}; to build them: nyc-tlc marts")
 
 
+#: Runs that are shown when nobody says how many.
+_LAST_RUNS = 30
+
+
 @app.command("runs")
 def runs_command(
-    last: Annotated[int, typer.Option("--last", help="how many, the newest first", min=1)] = 30,
+    last: Annotated[
+        int, typer.Option("--last", help="how many, the newest first", min=1)
+    ] = _LAST_RUNS,
     target: TargetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -549,7 +557,7 @@ def report_command(
             print("no month has marts yet: try nyc-tlc run --dataset green --month 2023-01")
             return
         numbers = read_numbers(context.warehouse, first, last or first)
-        runs = read_runs(context.settings, context.warehouse)[:30]
+        runs = read_runs(context.settings, context.warehouse)[:_LAST_RUNS]
         text = page.render(numbers, zones, table_of_runs(runs))
     path = out or Path(f"report-{format_month(first)}{f'-to-{to}' if to else ''}.html")
     try:

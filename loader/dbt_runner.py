@@ -152,7 +152,7 @@ class DbtRunner:
                 stage.note = _count_tests(built)
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
-        return {_name(node): rows_by_column(node) for node in built.nodes if node.status == "warn"}
+        return {node.name: rows_by_column(node) for node in built.nodes if node.status == "warn"}
 
     def _build(self, dataset: str, month: str, merge: bool, marts: bool) -> BuildResult:
         self.start()
@@ -184,7 +184,7 @@ class DbtRunner:
         for node in failed:
             if "_reconcile" in node.unique_id:
                 return ReconciliationError(
-                    f"{label}: {_name(node)}: the table's rows and the file's differ;"
+                    f"{label}: {node.name}: the table's rows and the file's differ;"
                     " run the command again, and report it if it stays"
                 )
         if failed and "due to lock timeout" in (failed[0].message or ""):
@@ -248,8 +248,4 @@ def describe_failure(node: NodeResult) -> str:
     """
     lines = [line.strip() for line in (node.message or "").splitlines()]
     said = takewhile(lambda line: not line.startswith(("> in macro", "compiled code at")), lines)
-    return f"{_name(node)}: {' '.join(line for line in said if line and ' Error in ' not in line)}"
-
-
-def _name(node: NodeResult) -> str:
-    return node.unique_id.split(".")[2]
+    return f"{node.name}: {' '.join(line for line in said if line and ' Error in ' not in line)}"

@@ -57,6 +57,11 @@ class NodeResult(NamedTuple):
     message: str | None
     found: str
 
+    @property
+    def name(self) -> str:
+        """Name of the model or test."""
+        return self.unique_id.split(".")[2]
+
 
 class BuildResult(NamedTuple):
     """What dbt reports of a build.
@@ -125,8 +130,6 @@ def _select(manifest: Any, request: Request) -> list[str]:
         options = ["--indirect-selection", "buildable"]
         left_out = set() if request.builds_marts else _with_children(manifest, marts)
         chosen = [node for node in _with_children(manifest, [table]) if node not in left_out]
-        if not request.builds_table:
-            chosen.remove(table)
     # By the whole path: a folder has the name of a mart.
     return ["--select", *(before + ".".join(manifest.nodes[n].fqn) for n in chosen), *options]
 

@@ -136,7 +136,7 @@ def _merged(version: FileVersion, build: _Build | None) -> Run:
         build_seconds=build_seconds,
         rows_per_second=rate,
         warnings=[
-            describe_warning(node.unique_id.split(".")[2], rows_by_column(node))
+            describe_warning(node.name, rows_by_column(node))
             for node in (build.nodes if build else [])
             if node.status == "warn"
         ],

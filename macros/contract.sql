@@ -53,3 +53,9 @@
     {%- set columns = contracts().get(dataset, []) | selectattr('meta.' ~ number, 'defined') -%}
     {{ return(columns | sort(attribute='meta.' ~ number) | list) }}
 {% endmacro %}
+
+
+{#- Trips of apps and bases have a dispatching base; the others are of taxis. -#}
+{% macro is_app_dataset(dataset) %}
+    {{ return('dispatching_base_num' in contract_columns(dataset)) }}
+{% endmacro %}

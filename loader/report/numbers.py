@@ -42,7 +42,6 @@ class Numbers:
         last: last month.
         datasets: those that have marts in these months.
         totals: sums by dataset and month, of the months and those that they are compared with.
-        days: trips by dataset and day.
         hours: trips, and fares and tips by card, by dataset, day and hour.
         zones: trips by dataset, pickup zone and whether they are of the months before.
         boroughs: trips by dataset and the boroughs of both ends.
@@ -57,7 +56,6 @@ class Numbers:
     last: dt.date
     datasets: Sequence[str]
     totals: Rows
-    days: Rows
     hours: Rows
     zones: Rows
     boroughs: Rows
@@ -127,10 +125,7 @@ def read_numbers(warehouse: Warehouse, first: dt.date, last: dt.date) -> Numbers
             for row in warehouse.read(query)
         ]
 
-    sums = ", ".join(
-        f"sum({name}) as {name}"
-        for name in ("trips", "reversals", "miles", "minutes", "total_amount", *PARTS)
-    )
+    sums = ", ".join(f"sum({name}) as {name}" for name in ("trips", "total_amount", *PARTS))
     card = "case when payment_type = 1 then"
     totals = read(
         f"select dataset, file_month, {sums}, sum({card} fare_amount end) as card_fare_amount,"
@@ -143,20 +138,18 @@ def read_numbers(warehouse: Warehouse, first: dt.date, last: dt.date) -> Numbers
             f"{format_month(first)}: no dataset has marts of it; load the month, or build its"
             " marts: nyc-tlc marts"
         )
-    hours = read(
-        "select dataset, cast(pickup_hour as date) as pickup_date,"
-        " extract(hour from pickup_hour) as hour_of_day, sum(trips) as trips,"
-        f" sum({card} fare_amount end) as card_fare_amount,"
-        f" sum({card} tip_amount end) as card_tip_amount from {{marts}}.hourly_zone_trips"
-        f" where {in_time} group by dataset, pickup_date, hour_of_day"
-    )
     return Numbers(
         first=first,
         last=last,
         datasets=datasets,
         totals=totals,
-        days=_by_day(hours),
-        hours=hours,
+        hours=read(
+            "select dataset, cast(pickup_hour as date) as pickup_date,"
+            " extract(hour from pickup_hour) as hour_of_day, sum(trips) as trips,"
+            f" sum({card} fare_amount end) as card_fare_amount,"
+            f" sum({card} tip_amount end) as card_tip_amount from {{marts}}.hourly_zone_trips"
+            f" where {in_time} group by dataset, pickup_date, hour_of_day"
+        ),
         zones=read(
             "select hourly.dataset, hourly.pickup_location_id, zones.zone_name, zones.borough,"
             f" hourly.file_month < date '{first}' as is_before, sum(hourly.trips) as trips"
@@ -201,15 +194,3 @@ def read_numbers(warehouse: Warehouse, first: dt.date, last: dt.date) -> Numbers
             )
         },
     )
-
-
-def _by_day(hours: Rows) -> Rows:
-    """Add hours up to days."""
-    days: dict[tuple[str, dt.date], float] = {}
-    for row in hours:
-        key = row["dataset"], row["pickup_date"]
-        days[key] = days.get(key, 0) + row["trips"]
-    return [
-        {"dataset": dataset, "pickup_date": day, "trips": trips}
-        for (dataset, day), trips in sorted(days.items())
-    ]

@@ -11,16 +11,14 @@ from loader import __version__
 from loader.errors import UsageError
 from loader.report.numbers import Numbers
 from loader.report.pictures import to_svg
-from loader.report.sections import Section, sections
-from loader.report.zone_map import zone_map
+from loader.report.section import Section
+from loader.report.sections import sections
 
 #: Widths of a picture: on a screen, and on a phone.
 _WIDTHS = {"wide": 720, "narrow": 330}
 
 
-def render(
-    numbers: Numbers, shapes: dict[str, Any] | None = None, runs: list[list[str]] | None = None
-) -> str:
+def render(numbers: Numbers, shapes: dict[str, Any] | None, runs: list[list[str]]) -> str:
     """Make the page.
 
     Args:
@@ -36,13 +34,10 @@ def render(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
-    parts = [*sections(numbers)]
-    parts.insert(4, zone_map(numbers, shapes))
     return environment.get_template("page.html").render(
         title=f"New York's taxi trips, {numbers.title}",
         version=__version__,
-        sections=[(part, _pictures(part)) for part in parts],
-        runs=runs or [],
+        sections=[(part, _pictures(part)) for part in sections(numbers, shapes, runs)],
     )
 
 

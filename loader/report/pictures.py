@@ -10,7 +10,7 @@ import vl_convert
 from loader.datasets import datasets
 
 #: Vega writes colours as it is given them, so each stands for a variable of the page's style sheet.
-INK, FAINT, GRID, PAPER = "#010001", "#010002", "#010003", "#010004"
+INK, FAINT, GRID = "#010001", "#010002", "#010003"
 COLOURS = {dataset: f"#0200{number:02}" for number, dataset in enumerate(datasets(), 1)}
 #: For parts of a whole, which have no colour of their own.
 SERIES = [f"#0300{number:02}" for number in range(1, 12)]
@@ -19,7 +19,6 @@ _VARIABLES = {
     INK: "--ink",
     FAINT: "--faint",
     GRID: "--grid",
-    PAPER: "--paper",
     **{colour: f"--{dataset}, var(--ink)" for dataset, colour in COLOURS.items()},
     **{colour: f"--series-{number}" for number, colour in enumerate(SERIES, 1)},
 }
@@ -37,7 +36,6 @@ _THEME = {
         **{"labelColor": INK, "titleColor": INK, "labelFontSize": 11, "titleFontSize": 11},
         **{"orient": "top", "title": None, "columns": 3, "labelLimit": 150},
     },
-    "header": {"labelColor": INK, "titleColor": INK, "labelFontSize": 12},
 }
 
 
@@ -50,6 +48,63 @@ def colours(shown: list[str]) -> alt.Color:
     scale = alt.Scale(domain=shown, range=[COLOURS.get(name, INK) for name in shown])
     legend = alt.Legend() if len(shown) > 1 else None
     return alt.Color("dataset:N", scale=scale, legend=legend)
+
+
+def series(field: str, names: list[str], columns: int = 3) -> alt.Color:
+    """Colour marks by the parts of a whole.
+
+    Args:
+        field: the field that names a part.
+        names: the parts, in their order.
+        columns: of the legend.
+    """
+    scale = alt.Scale(domain=names, range=SERIES[: len(names)])
+    return alt.Color(field, scale=scale, legend=alt.Legend(columns=columns))
+
+
+def by_hour(values: list[dict[str, Any]], y: alt.Y, colour: alt.Color, width: int) -> alt.Chart:
+    """Make lines over the hours of the day.
+
+    Args:
+        values: with a field `hour`, and those of the other arguments.
+        y: the axis.
+        colour: which line.
+        width: of the picture.
+    """
+    return (
+        alt.Chart(alt.Data(values=values))
+        .mark_line(strokeWidth=2)
+        .encode(
+            x=alt.X("hour:Q", title="hour of the day", axis=alt.Axis(tickCount=8)),
+            y=y,
+            color=colour,
+        )
+        .properties(width=width - 60, height=180)
+    )
+
+
+def stacked(values: list[dict[str, Any]], x: alt.X, parts: list[str], width: int) -> alt.Chart:
+    """Make a bar for each dataset, of parts in their order.
+
+    Args:
+        values: with the fields `dataset`, `part`, and that of `x`.
+        x: the axis.
+        parts: the parts.
+        width: of the picture.
+    """
+    bars = len({value["dataset"] for value in values})
+    return (
+        alt.Chart(alt.Data(values=values))
+        .mark_bar()
+        .encode(
+            x=x,
+            y=alt.Y("dataset:N", title=None),
+            color=series("part:N", parts, columns=width // 170),
+            order=alt.Order("order:Q"),
+        )
+        .transform_calculate(order=f"indexof({parts}, datum.part)")
+        .properties(width=width - 80, height=34 * bars)
+    )
 
 
 def heading(text: str) -> alt.Title:

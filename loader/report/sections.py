@@ -2,66 +2,65 @@
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import altair as alt
 
 from loader.months import format_month, month_range
 from loader.report.numbers import AIRPORTS, PARTS, Numbers
-from loader.report.pictures import COLOURS, FAINT, GRID, INK, SERIES, colours, heading
+from loader.report.pictures import (
+    COLOURS,
+    FAINT,
+    GRID,
+    INK,
+    SERIES,
+    by_hour,
+    colours,
+    heading,
+    series,
+    stacked,
+)
+from loader.report.section import Section
+from loader.report.zone_map import zone_map
 from loader.state import State
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-#: Shares of odd rows, and how they are called.
+#: Shares of odd rows: what they are called, and what these rows have.
 QUALITY = {
-    "null_block_share": "no meter data",
-    "reversal_share": "reversals",
-    "unknown_zone_share": "unknown zone",
-    "out_of_range_share": "out of range",
-    "outside_month_share": "other month",
+    "null_block_share": ("no meter data", "no meter data"),
+    "reversal_share": ("reversals", "a charge taken back"),
+    "unknown_zone_share": ("unknown zone", "an unknown zone"),
+    "out_of_range_share": ("out of range", "a value out of range"),
+    "outside_month_share": ("other month", "a pickup in another month"),
 }
+_KINDS = [kind for kind, _ in QUALITY.values()]
 _TOP_ZONES = 15
 
 
-@dataclass(frozen=True)
-class Section:
-    """A part of the report.
-
-    Attributes:
-        name: unique, for links.
-        title: its heading.
-        sentence: what the picture shows.
-        columns: headings of the table.
-        rows: cells of the table, as people read them.
-        draw: makes the picture, for a width in pixels; None: the table is enough.
-    """
-
-    name: str
-    title: str
-    sentence: str
-    columns: Sequence[str]
-    rows: list[list[str]]
-    draw: Callable[[int], Any] | None = None
-
-
-def sections(numbers: Numbers) -> Iterator[Section]:
+def sections(
+    numbers: Numbers, shapes: dict[str, Any] | None, runs: list[list[str]]
+) -> Iterator[Section]:
     """Make the parts, in the order of the page.
 
     Args:
         numbers: the numbers.
+        shapes: of the zones, for a map; None: without a map.
+        runs: the table of `nyc-tlc runs`, its headings first.
     """
     yield _headline(numbers)
     yield _days(numbers)
     yield _weekdays(numbers)
     yield _zones(numbers)
+    yield zone_map(numbers, shapes)
     for part in (_boroughs, _paid, _payments, _tips, _airports):
         section = part(numbers)
         if section:
             yield section
     yield _quality(numbers)
     yield _calendar(numbers)
+    said = "The last months that were loaded here, newest first. Times are UTC."
+    yield Section("runs", "Runs", said, runs[0], runs[1:])
 
 
 def _headline(numbers: Numbers) -> Section:
@@ -100,9 +99,10 @@ def _headline(numbers: Numbers) -> Section:
 
 
 def _days(numbers: Numbers) -> Section:
-    by_day: dict[str, dict[dt.date, float]] = defaultdict(dict)
-    for row in numbers.days:
-        by_day[row["dataset"]][row["pickup_date"]] = row["trips"]
+    by_day: dict[str, dict[dt.date, float]] = {}
+    for row in sorted(numbers.hours, key=lambda row: str(row["dataset"])):
+        days = by_day.setdefault(row["dataset"], defaultdict(float))
+        days[row["pickup_date"]] += row["trips"]
     said = []
     for dataset, days in by_day.items():
         best, least = max(days, key=lambda d: days[d]), min(days, key=lambda d: days[d])
@@ -110,7 +110,7 @@ def _days(numbers: Numbers) -> Section:
             f"{dataset} has most trips on {best:%A, %B} {best.day} ({_count(days[best])}) and"
             f" fewest on {least:%A, %B} {least.day} ({_count(days[least])})"
         )
-    dates = sorted({row["pickup_date"] for row in numbers.days})
+    dates = sorted({row["pickup_date"] for row in numbers.hours})
 
     def draw(width: int) -> Any:
         day = alt.X("day:T", title=None, axis=alt.Axis(format="%b %-d", tickCount=width // 70))
@@ -120,8 +120,9 @@ def _days(numbers: Numbers) -> Section:
             if date.weekday() >= 5
         ]
         values = [
-            {"dataset": r["dataset"], "day": f"{r['pickup_date']}T12:00:00", "trips": r["trips"]}
-            for r in numbers.days
+            {"dataset": dataset, "day": f"{date}T12:00:00", "trips": trips}
+            for dataset, days in by_day.items()
+            for date, trips in sorted(days.items())
         ]
         shades = alt.Chart(alt.Data(values=weekends)).mark_rect(color=GRID, opacity=0.5)
         line = alt.Chart(alt.Data(values=values)).mark_line(strokeWidth=2)
@@ -155,8 +156,9 @@ def _weekdays(numbers: Numbers) -> Section:
         sums[row["dataset"], date.weekday(), int(row["hour_of_day"])] += row["trips"]
         days[date.weekday()].add(date)
     averages = {key: trips / len(days[key[1]]) for key, trips in sums.items()}
+    shown = sorted({dataset for dataset, *_ in averages})
     said = []
-    for dataset in numbers.datasets:
+    for dataset in shown:
         own = {key[1:]: value for key, value in averages.items() if key[0] == dataset}
         weekday, hour = max(own, key=lambda key: own[key])
         said.append(f"{dataset} is busiest on {WEEKDAYS[weekday]} at {hour}:00")
@@ -167,7 +169,7 @@ def _weekdays(numbers: Numbers) -> Section:
             for (d, w, h), value in averages.items()
         ]
         charts = []
-        for dataset in numbers.datasets:
+        for dataset in shown:
             own = [value for value in values if value["dataset"] == dataset]
             charts.append(
                 alt.Chart(alt.Data(values=own), title=heading(dataset))
@@ -187,7 +189,7 @@ def _weekdays(numbers: Numbers) -> Section:
 
     most = {
         dataset: max(value for key, value in averages.items() if key[0] == dataset)
-        for dataset in numbers.datasets
+        for dataset in shown
     }
     return Section(
         "weekdays",
@@ -200,7 +202,7 @@ def _weekdays(numbers: Numbers) -> Section:
                 f"{hour}:00",
                 *(_count(averages.get((dataset, weekday, hour), 0)) for weekday in range(7)),
             ]
-            for dataset in numbers.datasets
+            for dataset in shown
             for hour in range(24)
         ],
         draw,
@@ -316,20 +318,8 @@ def _paid(numbers: Numbers) -> Section | None:
             )
 
     def draw(width: int) -> Any:
-        values = [{"dataset": d, "part": p, "dollars": v} for d, p, v in rows]
-        scale = alt.Scale(domain=labels, range=SERIES[: len(labels)])
-        return (
-            alt.Chart(alt.Data(values=values))
-            .mark_bar()
-            .encode(
-                x=alt.X("dollars:Q", title="dollars a trip"),
-                y=alt.Y("dataset:N", title=None),
-                color=alt.Color("part:N", scale=scale, legend=alt.Legend(columns=width // 170)),
-                order=alt.Order("order:Q"),
-            )
-            .transform_calculate(order=f"indexof({labels}, datum.part)")
-            .properties(width=width - 80, height=34 * len(paying))
-        )
+        values = [{"dataset": d, "part": p, "size": v} for d, p, v in rows]
+        return stacked(values, alt.X("size:Q", title="dollars a trip"), labels, width)
 
     return Section(
         "paid",
@@ -356,10 +346,10 @@ def _payments(numbers: Numbers) -> Section | None:
     total: dict[str, float] = defaultdict(float)
     for row in numbers.payments:
         total[row["dataset"]] += row["trips"]
-    kinds = sorted(
-        {row["payment_type_name"] for row in numbers.payments},
-        key=lambda kind: -sum(r["trips"] for r in numbers.payments if _is_kind(r, kind)),
-    )
+    by_kind: dict[str, float] = defaultdict(float)
+    for row in numbers.payments:
+        by_kind[row["payment_type_name"]] += row["trips"]
+    kinds = sorted(by_kind, key=lambda kind: -by_kind[kind])
     share = {
         (row["dataset"], row["payment_type_name"]): row["trips"] / total[row["dataset"]]
         for row in numbers.payments
@@ -372,18 +362,9 @@ def _payments(numbers: Numbers) -> Section | None:
     ]
 
     def draw(width: int) -> Any:
-        values = [{"dataset": d, "kind": k, "share": value} for (d, k), value in share.items()]
-        scale = alt.Scale(domain=kinds, range=SERIES[: len(kinds)])
-        return (
-            alt.Chart(alt.Data(values=values))
-            .mark_bar()
-            .encode(
-                x=alt.X("share:Q", title="share of the trips", axis=alt.Axis(format="%")),
-                y=alt.Y("dataset:N", title=None),
-                color=alt.Color("kind:N", scale=scale, legend=alt.Legend(columns=width // 130)),
-            )
-            .properties(width=width - 80, height=34 * len(total))
-        )
+        values = [{"dataset": d, "part": k, "size": value} for (d, k), value in share.items()]
+        size = alt.X("size:Q", title="share of the trips", axis=alt.Axis(format="%"))
+        return stacked(values, size, kinds, width)
 
     return Section(
         "payments",
@@ -393,10 +374,6 @@ def _payments(numbers: Numbers) -> Section | None:
         [[kind, *(f"{share.get((dataset, kind), 0):.1%}" for dataset in total)] for kind in kinds],
         draw,
     )
-
-
-def _is_kind(row: dict[str, Any], kind: str) -> bool:
-    return bool(row["payment_type_name"] == kind)
 
 
 def _tips(numbers: Numbers) -> Section | None:
@@ -418,16 +395,8 @@ def _tips(numbers: Numbers) -> Section | None:
 
     def draw(width: int) -> Any:
         values = [{"dataset": d, "hour": h, "percent": value} for (d, h), value in percents.items()]
-        return (
-            alt.Chart(alt.Data(values=values))
-            .mark_line(strokeWidth=2)
-            .encode(
-                x=alt.X("hour:Q", title="hour of the day", axis=alt.Axis(tickCount=8)),
-                y=alt.Y("percent:Q", title="tip, % of the fare", scale=alt.Scale(zero=False)),
-                color=colours(tipped),
-            )
-            .properties(width=width - 60, height=180)
-        )
+        tip = alt.Y("percent:Q", title="tip, % of the fare", scale=alt.Scale(zero=False))
+        return by_hour(values, tip, colours(tipped), width)
 
     return Section(
         "tips",
@@ -453,17 +422,8 @@ def _airports(numbers: Numbers) -> Section | None:
 
     def draw(width: int) -> Any:
         values = [{"airport": a, "hour": h, "trips": value} for (a, h), value in sums.items()]
-        scale = alt.Scale(domain=names, range=SERIES[: len(names)])
-        return (
-            alt.Chart(alt.Data(values=values))
-            .mark_line(strokeWidth=2)
-            .encode(
-                x=alt.X("hour:Q", title="hour of the day", axis=alt.Axis(tickCount=8)),
-                y=alt.Y("trips:Q", title="trips", axis=alt.Axis(format="~s")),
-                color=alt.Color("airport:N", scale=scale, legend=alt.Legend()),
-            )
-            .properties(width=width - 60, height=180)
-        )
+        trips = alt.Y("trips:Q", title="trips", axis=alt.Axis(format="~s"))
+        return by_hour(values, trips, series("airport:N", names), width)
 
     return Section(
         "airports",
@@ -482,7 +442,7 @@ def _quality(numbers: Numbers) -> Section:
         worst = max(QUALITY, key=lambda name: row[name] or 0)
         said.append(
             f"{row['dataset']} {format_month(row['file_month'])}:"
-            f" {row[worst] or 0:.1%} of the rows have {_trouble(worst)}"
+            f" {row[worst] or 0:.1%} of the rows have {QUALITY[worst][1]}"
         )
 
     def draw(width: int) -> Any:
@@ -490,11 +450,11 @@ def _quality(numbers: Numbers) -> Section:
             {
                 "dataset": row["dataset"],
                 "month": f"{row['file_month']}T00:00:00",
-                "kind": label,
+                "kind": kind,
                 "share": row[name] or 0,
             }
             for row in numbers.quality
-            for name, label in QUALITY.items()
+            for name, (kind, _) in QUALITY.items()
         ]
         charts = []
         for dataset in sorted({row["dataset"] for row in numbers.quality}):
@@ -504,11 +464,7 @@ def _quality(numbers: Numbers) -> Section:
                     "month:T", title=None, axis=alt.Axis(format="%Y-%m", tickCount=width // 90)
                 ),
                 y=alt.Y("share:Q", title="share of the rows", axis=alt.Axis(format="%")),
-                color=alt.Color(
-                    "kind:N",
-                    scale=alt.Scale(domain=list(QUALITY.values()), range=SERIES[: len(QUALITY)]),
-                    legend=alt.Legend(columns=width // 120),
-                ),
+                color=series("kind:N", _KINDS, columns=width // 120),
             )
             charts.append(
                 (base.mark_line(strokeWidth=2) + base.mark_point(filled=True, size=25)).properties(
@@ -521,7 +477,7 @@ def _quality(numbers: Numbers) -> Section:
         "quality",
         "How good the data is",
         _sentence(said, "None of these rows is lost: flags and marts name them."),
-        ["dataset", "month", "rows", *QUALITY.values(), "versions"],
+        ["dataset", "month", "rows", *_KINDS, "versions"],
         [
             [
                 row["dataset"],
@@ -534,16 +490,6 @@ def _quality(numbers: Numbers) -> Section:
         ],
         draw,
     )
-
-
-def _trouble(name: str) -> str:
-    return {
-        "null_block_share": "no meter data",
-        "reversal_share": "a charge taken back",
-        "unknown_zone_share": "an unknown zone",
-        "out_of_range_share": "a value out of range",
-        "outside_month_share": "a pickup in another month",
-    }[name]
 
 
 def _calendar(numbers: Numbers) -> Section:

@@ -7,7 +7,7 @@ import altair as alt
 
 from loader.report.numbers import Numbers
 from loader.report.pictures import GRID, SERIES, heading
-from loader.report.sections import Section
+from loader.report.section import Section
 
 _BOROUGHS = ("Bronx", "Manhattan", "Queens", "Brooklyn", "Staten Island", "EWR")
 

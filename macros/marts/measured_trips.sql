@@ -78,8 +78,3 @@
 {% macro plausible_minutes(column) -%}
     case when {{ column }} between 0 and 1440 then {{ column }} end
 {%- endmacro %}
-
-
-{% macro is_app_dataset(dataset) %}
-    {{ return('dispatching_base_num' in contract_columns(dataset)) }}
-{% endmacro %}

@@ -18,7 +18,13 @@ with
 
 days as (
 
-    {{ days_between('2009-01-01', '2040-12-31') }}
+    {{ dbt.date_spine('day', "date '2009-01-01'", "date '2041-01-01'") }}
+
+),
+
+plain as (
+
+    select cast(date_day as date) as date_day from days
 
 ),
 
@@ -33,7 +39,7 @@ numbered as (
         -- 2001-01-01 was a Monday
         mod({{ dbt.datediff("date '2001-01-01'", 'date_day', 'day') }}, 7) + 1 as day_of_week
 
-    from days
+    from plain
 
 ),
 

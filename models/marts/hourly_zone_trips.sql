@@ -26,7 +26,10 @@ hourly as (
     select
         {{ dbt.string_literal(dataset) }} as dataset,
         file_month,
-        {{ hour_of('pickup_datetime') }} as pickup_hour,
+        -- on BigQuery dbt truncates to a time with a zone
+        cast(
+            {{ dbt.date_trunc('hour', 'pickup_datetime') }} as {{ type_datetime() }}
+        ) as pickup_hour,
         pickup_location_id,
         payment_type,
         sum(case when is_reversal then 0 else 1 end) as trips,

@@ -105,7 +105,7 @@ versioned as (
         counted.dataset,
         counted.file_month,
         counted.all_rows,
-        {%- for flag in flags_of(datasets()[0]) %}
+        {%- for flag in flags_of(datasets_of(months)[0]) %}
         counted.{{ flag }}_rows,
         {{ ratio('counted.' ~ flag ~ '_rows', 'counted.all_rows') }} as {{ flag }}_share,
         {%- endfor %}

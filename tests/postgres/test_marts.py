@@ -39,22 +39,22 @@ AMOUNTS_OF_APPS = {
 HALF = Decimal("0.00005")
 
 
-def real_or_generated(folder: Path, dataset: str, month: str) -> Path:
-    name = file_name(dataset, parse_month(month))
-    for place in ("trip-data", "old-yellow"):
-        if DATA_DIR and (DATA_DIR / place / name).exists():
-            (folder / name).symlink_to(DATA_DIR / place / name)
-            return folder / name
-    write_month(folder / name, dataset, parse_month(month), 3_000)
-    return folder / name
+def files_of(months: list[tuple[str, str]], folder: Path) -> Path:
+    """Fill a folder with the real files of months, or with generated ones in their place."""
+    for dataset, month in months:
+        name = file_name(dataset, parse_month(month))
+        places = [DATA_DIR / place / name for place in ("trip-data", "old-yellow") if DATA_DIR]
+        real = next((path for path in places if path.exists()), None)
+        if real:
+            (folder / name).symlink_to(real)
+        else:
+            write_month(folder / name, dataset, parse_month(month), 3_000)
+    return folder
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("files")
-    for dataset, month in MONTHS:
-        real_or_generated(folder, dataset, month)
-    return folder
+    return files_of(MONTHS, tmp_path_factory.mktemp("files"))
 
 
 def run(workspace: Workspace, dataset: str, month: str, source: Path, *options: str):

@@ -13,7 +13,7 @@ from loader.months import parse_month
 from loader.sample import write_month
 from tests.browser import open_browser
 from tests.conftest import Workspace, succeeded
-from tests.postgres.test_marts import real_or_generated, trips_of
+from tests.postgres.test_marts import files_of, run, trips_of
 
 #: Months, and those that the report compares them with.
 MONTHS = [("green", "2023-01"), ("green", "2023-02"), ("yellow", "2023-02"), ("fhvhv", "2023-02")]
@@ -21,18 +21,14 @@ MONTHS = [("green", "2023-01"), ("green", "2023-02"), ("yellow", "2023-02"), ("f
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("files")
-    for dataset, month in MONTHS:
-        real_or_generated(folder, dataset, month)
-    return folder
+    return files_of(MONTHS, tmp_path_factory.mktemp("files"))
 
 
 @pytest.fixture(scope="module")
 def warehouse(new_workspace, files) -> Workspace:
     workspace = new_workspace()
     for dataset, month in MONTHS:
-        command = ("run", "--dataset", dataset, "--month", month, "--source", files)
-        succeeded(workspace.loader(*command))
+        succeeded(run(workspace, dataset, month, files))
     return workspace
 
 
@@ -213,11 +209,11 @@ def test_a_month_without_marts_is_told(warehouse):
 
 def test_runs_are_listed_with_their_seconds(warehouse, files):
     told = json.loads(succeeded(warehouse.loader("runs", "--json")).stdout)
-    assert [(run["dataset"], run["month"]) for run in told] == MONTHS[::-1]
-    for run in told:
-        assert run["state"] == "merged"
-        assert run["rows"] == len(trips_of(files, run["dataset"], run["month"]))
-        assert run["land_seconds"] >= 0 < run["build_seconds"]
+    assert [(one["dataset"], one["month"]) for one in told] == MONTHS[::-1]
+    for one in told:
+        assert one["state"] == "merged"
+        assert one["rows"] == len(trips_of(files, one["dataset"], one["month"]))
+        assert one["land_seconds"] >= 0 < one["build_seconds"]
     shown = succeeded(warehouse.loader("runs", "--last", "1")).stdout.splitlines()
     assert len(shown) == 2
     assert shown[1].split()[2:5] == ["fhvhv", "2023-02", "merged"]

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 dbt = SimpleNamespace(
     dateadd=lambda part, number, date: f"({date} + interval '{number} {part}')",
+    date_spine=lambda part, first, last: "select * from all_days",
+    date_trunc=lambda part, time: f"date_trunc('{part}', {time})",
     datediff=lambda first, second, part: f"({second} - {first})",
     escape_single_quotes=lambda text: text.replace("'", "''"),
     string_literal=lambda text: f"'{text}'",
@@ -136,11 +138,6 @@ def percentile(expression: str, share: float) -> str:
     return f"max({expression})"
 
 
-def hour_of(datetime: str) -> str:
-    """An expression."""
-    return f"date_trunc('hour', {datetime})"
-
-
 def flags_of(dataset: str) -> dict[str, str]:
     """Conditions."""
     return {"reversal": "is_reversal"}
@@ -159,11 +156,6 @@ def described_trips(datasets: list[str]) -> str:
 def has_no_place() -> str:
     """A condition."""
     return "(pickup_location_id is null)"
-
-
-def days_between(first: str, last: str) -> str:
-    """A query."""
-    return "select * from all_days"
 
 
 class flags:

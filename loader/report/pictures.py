@@ -30,11 +30,13 @@ _THEME = {
     "axis": {
         **{"labelColor": INK, "titleColor": INK, "domainColor": FAINT, "tickColor": FAINT},
         **{"gridColor": GRID, "labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": 400},
-        **{"labelLimit": 150, "labelOverlap": "greedy", "labelSeparation": 10},
+        "labelLimit": 150,
     },
+    "axisQuantitative": {"labelOverlap": "greedy"},
+    "axisTemporal": {"labelOverlap": "greedy", "labelSeparation": 10},
     "legend": {
         **{"labelColor": INK, "titleColor": INK, "labelFontSize": 11, "titleFontSize": 11},
-        **{"orient": "top", "title": None, "columns": 3, "labelLimit": 150},
+        **{"orient": "top", "title": None, "columns": 3, "labelLimit": 150, "columnPadding": 24},
     },
 }
 

@@ -456,13 +456,13 @@ def _quality(numbers: Numbers) -> Section:
             for row in numbers.quality
             for name, (kind, _) in QUALITY.items()
         ]
+        months = len({row["file_month"] for row in numbers.quality})
+        every = alt.TimeIntervalStep(interval="month", step=1 + months * 90 // width)
         charts = []
         for dataset in sorted({row["dataset"] for row in numbers.quality}):
             own = [value for value in values if value["dataset"] == dataset]
             base = alt.Chart(alt.Data(values=own), title=heading(dataset)).encode(
-                x=alt.X(
-                    "month:T", title=None, axis=alt.Axis(format="%Y-%m", tickCount=width // 90)
-                ),
+                x=alt.X("month:T", title=None, axis=alt.Axis(format="%Y-%m", tickCount=every)),
                 y=alt.Y("share:Q", title="share of the rows", axis=alt.Axis(format="%")),
                 color=series("kind:N", _KINDS, columns=width // 120),
             )

@@ -1,6 +1,7 @@
 """The report: its numbers are the files', it needs nothing else, and everybody can read it."""
 
 import datetime as dt
+import html
 import json
 import re
 from collections import Counter
@@ -144,6 +145,21 @@ def test_every_section_has_a_sentence_and_a_table(page):
         assert page.sentences[name].endswith("."), name
         assert len({len(row) for row in page.rows[name]}) == 1 < len(page.rows[name]), name
     assert len(page.rows["runs"]) == 1 + len(MONTHS)
+
+
+def test_no_label_of_a_picture_is_left_out(report, page):
+    text = report.read_text()
+    labels = {
+        "weekdays": page.rows["weekdays"][0][2:],
+        "boroughs": page.rows["boroughs"][0][1:],
+        "quality": sorted({row[1] for row in page.rows["quality"][1:]}),
+        "zones": [row[0][:12] for row in page.rows["zones"][1:]],
+    }
+    for name, wanted in labels.items():
+        figure = text[text.index(f'<section id="{name}"') :].split("</figure>")[0]
+        shown = [html.unescape(label) for label in re.findall(r"<text[^>]*>([^<]+)</text>", figure)]
+        for label in wanted:
+            assert any(label in one for one in shown), (name, label)
 
 
 def test_the_file_needs_nothing_else(report):

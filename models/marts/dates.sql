@@ -46,20 +46,15 @@ numbered as (
 described as (
 
     select
-        date_day,
-        year_number,
-        quarter_of_year,
-        month_of_year,
-        day_of_month,
-        day_of_week,
+        *,
         case day_of_week
             {%- for name in weekdays %}
             when {{ loop.index }} then '{{ name }}'
             {%- endfor %}
         end as day_name,
         day_of_week >= 6 as is_weekend,
-        {{ dbt.dateadd('day', '1 - day_of_week', 'date_day') }} as week_start,
-        {{ dbt.dateadd('day', '1 - day_of_month', 'date_day') }} as month_start,
+        cast({{ dbt.dateadd('day', '1 - day_of_week', 'date_day') }} as date) as week_start,
+        cast({{ dbt.dateadd('day', '1 - day_of_month', 'date_day') }} as date) as month_start,
         case
             {%- for name, rule in holidays.items() %}
             when {{ rule }} then '{{ dbt.escape_single_quotes(name) }}'
@@ -76,26 +71,14 @@ described as (
 
 ),
 
-typed as (
+named as (
 
     select
-        date_day,
-        year_number,
-        quarter_of_year,
-        month_of_year,
-        day_of_month,
-        day_of_week,
-        day_name,
-        is_weekend,
-        cast(week_start as date) as week_start,
-        cast(month_start as date) as month_start,
-        holiday_name,
-        holiday_name is not null as is_holiday,
-        is_clock_set_forward,
-        is_clock_set_back
+        *,
+        holiday_name is not null as is_holiday
 
     from described
 
 )
 
-select * from typed
+select * from named

@@ -132,7 +132,9 @@ def test_in_a_download(workspace, running, cdn, tmp_path):
     ]
     told = summary.read_text().splitlines()
     assert told[0] == "**Stopped.**"
-    assert [line.split(" | ")[0] for line in told[4:] if line] == ["| green 2023-01"]
+    *rows, report = (line for line in told[4:] if line)
+    assert [line.split(" | ")[0] for line in rows] == ["| green 2023-01"]
+    assert report == "To look at them: `nyc-tlc report --month 2023-01`"
     assert_same(stored(workspace, "green", "2023-01"), expected(paths["2023-01"], "green"))
 
     again = succeeded(workspace.loader(*command))

@@ -60,11 +60,13 @@ class Workspace:
         env: environment of the commands: target postgres, the server's PG* variables.
         local_dir: TLC_LOCAL_DIR; `source` below it is a folder for files made by the test.
         prefix: TLC_SCHEMA_PREFIX.
+        marts: whether `run` and `sync` build the marts, when a test doesn't say.
     """
 
     env: dict[str, str]
     local_dir: Path
     prefix: str
+    marts: bool = True
 
     @property
     def raw(self) -> str:
@@ -87,6 +89,8 @@ class Workspace:
         self, *args: object, cwd: Path = PROJECT_DIR, **env: str
     ) -> subprocess.CompletedProcess[str]:
         """Run `python -m loader` with these arguments, and variables besides the workspace's."""
+        if args[0] in ("run", "sync") and not self.marts and "--marts" not in args:
+            args = (*args, "--marts", "later")
         return self._python("-m", "loader", *args, cwd=cwd, **env)
 
     def dbt(self, *args: object, **env: str) -> subprocess.CompletedProcess[str]:
@@ -223,10 +227,13 @@ def new_database() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def new_workspace(server, tmp_path_factory) -> Callable[[], Workspace]:
-    """Makes workspaces: for fixtures of a wider scope than one test."""
+def new_workspace(server, tmp_path_factory) -> Callable[..., Workspace]:
+    """Makes workspaces: for fixtures of a wider scope than one test.
 
-    def make() -> Workspace:
+    `marts=True` is for tests that look at the marts, whose building takes half of a small month.
+    """
+
+    def make(marts: bool = False) -> Workspace:
         prefix = f"t{next(_NUMBERS):03}_"  # as long as _NO_PREFIX
         local_dir = tmp_path_factory.mktemp(prefix)
         env = clean_env(
@@ -239,7 +246,7 @@ def new_workspace(server, tmp_path_factory) -> Callable[[], Workspace]:
             DBT_EXCLUDE_RESOURCE_TYPES="unit_test test",
             **local_server.connection_env(server),
         )
-        return Workspace(env, local_dir, prefix)
+        return Workspace(env, local_dir, prefix, marts)
 
     return make
 

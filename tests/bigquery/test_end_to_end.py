@@ -129,7 +129,7 @@ def on_bigquery(rig, source, tmp_path_factory) -> BigQueryWorkspace:
 @pytest.fixture(scope="module")
 def on_postgres(new_workspace, source) -> Workspace:
     """The same months on Postgres."""
-    workspace = new_workspace()
+    workspace = new_workspace(marts=True)
     for dataset in MONTHS:
         land_and_merge(workspace, source, dataset)
     return workspace

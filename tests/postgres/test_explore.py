@@ -20,8 +20,8 @@ __all__ = ["browser"]
 def address(workspace):
     source = workspace.source
     write_month(source / "green_tripdata_2023-02.parquet", "green", parse_month("2023-02"), 500)
-    command = ("run", "--dataset", "green", "--month", "2023-02", "--source", source)
-    succeeded(workspace.loader(*command))
+    month = ("--dataset", "green", "--month", "2023-02", "--source", source)
+    succeeded(workspace.loader("run", *month, "--marts", "now"))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])

@@ -62,9 +62,14 @@ def run(workspace: Workspace, dataset: str, month: str, source: Path, *options: 
     return workspace.loader(*command, *options, **DATA_TESTS)
 
 
+@pytest.fixture
+def workspace(new_workspace) -> Workspace:
+    return new_workspace(marts=True)
+
+
 @pytest.fixture(scope="module")
 def warehouse(new_workspace, files) -> Workspace:
-    workspace = new_workspace()
+    workspace = new_workspace(marts=True)
     for dataset, month in MONTHS:
         succeeded(run(workspace, dataset, month, files))
     return workspace

@@ -25,9 +25,14 @@ def files(tmp_path_factory) -> Path:
     return files_of(MONTHS, tmp_path_factory.mktemp("files"))
 
 
+@pytest.fixture
+def workspace(new_workspace) -> Workspace:
+    return new_workspace(marts=True)
+
+
 @pytest.fixture(scope="module")
 def warehouse(new_workspace, files) -> Workspace:
-    workspace = new_workspace()
+    workspace = new_workspace(marts=True)
     for dataset, month in MONTHS:
         succeeded(run(workspace, dataset, month, files))
     return workspace

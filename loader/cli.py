@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shlex
+import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
@@ -436,6 +437,27 @@ def marts_command(
 
 
 @app.command()
+def upgrade(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what it needs, and change nothing")
+    ] = False,
+    target: TargetOption = None,
+) -> None:
+    """Give trips tables of an earlier version today's shape: a tenth smaller, faster to read.
+
+    Nothing else needs it: tables of both shapes take new months and answer the same queries. A
+    table is copied month by month beside the old one, and changes as a whole at the end; stopped
+    before that, it is as it was. Your views, grants and indexes stay.
+    """
+    with _session(target, None) as context, context.warehouse.build_lock(context.reporter):
+        arguments = ["--quiet", "--no-use-colors", "run-operation", "upgrade_tables"]
+        options = ["--args", json.dumps({"dry_run": dry_run})]
+        dbt = subprocess.run([_script("dbt"), *arguments, *options], check=False)  # noqa: S603
+        if dbt.returncode:
+            raise WarehouseError("the upgrade failed, and the table is as it was: see above")
+
+
+@app.command()
 def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
     """Show the ledger: which version of each month is landed, which the trips table holds."""
     with _session(target, None) as context:
@@ -799,9 +821,12 @@ def run_dlt(arguments: PassedOn = None) -> None:
 
 
 def _become(program: str, arguments: list[str] | None) -> None:
-    script = Path(sysconfig.get_path("scripts")) / program
     # It replaces this process: terminal, signals and exit code are its own.
-    os.execv(script, [program, *(arguments or [])])  # noqa: S606
+    os.execv(_script(program), [program, *(arguments or [])])  # noqa: S606
+
+
+def _script(program: str) -> Path:
+    return Path(sysconfig.get_path("scripts")) / program
 
 
 def _finish(told: Summary, as_json: bool) -> None:

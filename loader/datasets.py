@@ -20,6 +20,7 @@ _BYTES_PER_ROW = 20.0
 
 #: The Arrow type for each type of the declarations.
 ARROW_TYPES: dict[str, pa.DataType] = {
+    "smallint": pa.int16(),
     "integer": pa.int32(),
     "bigint": pa.int64(),
     "double": pa.float64(),

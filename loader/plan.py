@@ -14,9 +14,9 @@ from loader.state import MonthState
 from loader.warehouse.versions import FileVersion
 
 #: Bytes of a value on Postgres. NULLs take none, so columns that a month lacks don't count.
-_VALUE_BYTES = {"integer": 4, "double": 8, "timestamp": 8, "text": 4}
+_VALUE_BYTES = {"smallint": 2, "integer": 4, "double": 8, "timestamp": 8, "text": 4}
 #: Of a row of a trips table: its header, id, month and place in the file, and its index entry.
-_ROW_BYTES = 28 + 24 + 38
+_ROW_BYTES = 36 + 24 + 29
 #: What is there at once beside the finished months: raw rows and the new partition of one, raw rows
 #: of the next, and the download after that.
 _IN_FLIGHT = 4

@@ -48,6 +48,21 @@
 {% endmacro %}
 
 
+{#- The same columns of the staging view, as the trips table has them: raw tables of earlier versions
+    have codes as integers. -#}
+{% macro trip_columns(dataset) %}
+    {%- set found = [] -%}
+    {%- for column in contracts().get(dataset, []) -%}
+        {%- if column.data_type == 'smallint' -%}
+            {%- do found.append('cast(' ~ column.name ~ ' as smallint) as ' ~ column.name) -%}
+        {%- else -%}
+            {%- do found.append(column.name) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(found) }}
+{% endmacro %}
+
+
 {#- Columns that are numbered in the declaration, as `key` or `tie_breaker`, in that order. -#}
 {% macro numbered_columns(dataset, number) %}
     {%- set columns = contracts().get(dataset, []) | selectattr('meta.' ~ number, 'defined') -%}

@@ -219,13 +219,24 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
                 " alter _file_row set not null, alter _dlt_load_id set default %s",
                 (self._load_id,),
             )
+            # Raw tables of earlier versions have codes as integers.
+            cursor.execute(
+                "select attname from pg_attribute"
+                " where attrelid = to_regclass(%s) and atttypid = 'integer'::regtype",
+                (table,),
+            )
+            integers = {name for (name,) in cursor}
+            schema = pa.schema(
+                field.with_type(pa.int32()) if field.name in integers else field
+                for field in batches[0].select(conformer.filled).schema
+            )
             # Else the commit would wait for the disk, which was idle until then.
             cursor.execute("set local backend_flush_after = '2MB'")
             # A column that the file lacks is NULL by default: nothing of it is sent.
             columns = ", ".join(f'"{name}"' for name in conformer.filled)
             cursor.copy_expert(
                 f"copy {table} ({columns}) from stdin (format binary, freeze)",
-                _CopyStream(conformer.filled, batches, self._target.add_rows),
+                _CopyStream(schema, batches, self._target.add_rows),
             )
             if cursor.rowcount != rows:
                 raise DatabaseTerminalException(
@@ -263,11 +274,11 @@ class _CopyStream:
 
     def __init__(
         self,
-        columns: list[str],
+        schema: pa.Schema,
         batches: list[pa.RecordBatch],
         on_rows: Callable[[int], None],
     ) -> None:
-        self._chunks = self._encode(columns, batches, on_rows)
+        self._chunks = self._encode(schema, batches, on_rows)
 
     def read(self, size: int) -> bytes:
         # A chunk as it is: psycopg2 sends what it gets, and cutting it to size would copy it.
@@ -276,12 +287,13 @@ class _CopyStream:
 
     @staticmethod
     def _encode(
-        columns: list[str], batches: list[pa.RecordBatch], on_rows: Callable[[int], None]
+        schema: pa.Schema, batches: list[pa.RecordBatch], on_rows: Callable[[int], None]
     ) -> Iterator[bytes]:
-        encoder = pgpq.ArrowToPostgresBinaryEncoder(batches[0].select(columns).schema)
+        encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
         yield encoder.write_header()
         while batches:
-            batch = batches.pop(0).select(columns)  # its memory is freed when it is copied
+            # Its memory is freed when it is copied.
+            batch = batches.pop(0).select(schema.names).cast(schema)
             for first in range(0, batch.num_rows, _ENCODED_ROWS):
                 yield encoder.write_batch(batch.slice(first, _ENCODED_ROWS))
             on_rows(batch.num_rows)

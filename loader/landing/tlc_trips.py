@@ -23,6 +23,7 @@ from loader.source import discover, download
 
 #: The contract's types as dlt's column hints. Times are naive: New York wall clock.
 _HINTS: dict[str, TColumnSchema] = {
+    "smallint": {"data_type": "bigint", "precision": 16},
     "integer": {"data_type": "bigint", "precision": 32},
     "bigint": {"data_type": "bigint"},
     "double": {"data_type": "double"},

@@ -53,6 +53,7 @@ _TURN_SECONDS = (5, 15)
 _ABORTED_ATTEMPTS = 8
 _ABORTED_MAX_SECONDS = 30
 _PARAMETER_TYPES = {
+    "smallint": "INT64",
     "integer": "INT64",
     "bigint": "INT64",
     "text": "STRING",

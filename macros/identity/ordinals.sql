@@ -1,9 +1,9 @@
 {#- The models give each row the id of ordinal 1. Rows that share a key share that id, and are numbered
     when the month is built, by a window over all rows. On Postgres, where few rows of most months do, the
     loader says which to look at: then these alone are numbered, after the month is built. -#}
-{% macro numbered_rows(dataset, model_sql) %}
+{% macro numbered_rows(dataset, columns, rows_sql) %}
     select
-        {%- for column in model.columns %}
+        {%- for column in columns %}
         {%- if column == 'unique_row_id' %}
         case
             when ordinal = 1 then unique_row_id
@@ -17,7 +17,7 @@
         select
             model.*,
             {{ ordinal(dataset) }} as ordinal
-        from ({{ model_sql }}) as model
+        from ({{ rows_sql }}) as model
     ) as numbered
 {% endmacro %}
 

@@ -63,7 +63,7 @@
 {#- Two arguments of concat_ws, which leaves out the one that is NULL: the number itself, whose text
     it makes faster than a cast does, or a marker for NULL or out of range. -#}
 {% macro postgres__key_text(column, type, decimals) -%}
-    {%- if type == 'integer' -%}
+    {%- if type in ('integer', 'smallint') -%}
         {{ column }}, case when {{ column }} is null then '~' end
     {%- elif type == 'date' -%}
         {#- Days since 1970. -#}
@@ -85,7 +85,7 @@
 {%- endmacro %}
 
 {% macro bigquery__key_text(column, type, decimals) -%}
-    {%- if type == 'integer' -%}
+    {%- if type in ('integer', 'smallint') -%}
         coalesce(cast({{ column }} as string), '~')
     {%- elif type == 'date' -%}
         cast(date_diff({{ column }}, date '1970-01-01', day) as string)

@@ -1,4 +1,4 @@
-{#- A column that a dataset lacks is NULL. -#}
+{#- A column that a dataset lacks is NULL. Codes are integers, whatever a table has. -#}
 {% macro union_datasets(datasets) %}
     {%- set types = {} -%}
     {%- for dataset in datasets -%}
@@ -15,7 +15,11 @@
         file_month,
         file_row
         {%- for name, type in types.items() %},
-        {{ name if name in own else 'cast(null as ' ~ sql_type(type) ~ ') as ' ~ name }}
+        {%- if type == 'smallint' or name not in own %}
+        cast({{ name if name in own else 'null' }} as {{ sql_type(type) }}) as {{ name }}
+        {%- else %}
+        {{ name }}
+        {%- endif %}
         {%- endfor %}
 
     from {{ ref(dataset ~ '_tripdata') }}
@@ -30,6 +34,7 @@
 {% macro sql_type(data_type) %}
     {{ return({
         'integer': dbt.type_int(),
+        'smallint': dbt.type_int(),
         'double': dbt.type_float(),
         'text': dbt.type_string(),
         'timestamp': type_datetime(),

@@ -82,19 +82,22 @@
         set local client_connection_check_interval = '2s'
     {%- endcall -%}
 
-    {#- The month is built beside the table, in the same transaction as all that follows: nothing
-        of it is left when the transaction ends early. -#}
+    {#- A table of an earlier version has codes as integers, until `nyc-tlc upgrade`. -#}
+    {%- set types = types_of(table) -%}
+    {%- set columns = stored_columns(types) -%}
     {%- set rows_sql -%}
         select
-            {%- for column in model.columns %}
-            {{ adapter.quote(column) }}{{ ',' if not loop.last }}
+            {%- for name in columns %}
+            cast({{ adapter.quote(name) }} as {{ types[name] }}) as {{ adapter.quote(name) }}{{ ',' if not loop.last }}
             {%- endfor %}
         from ({{ model_sql }}) as model
         where file_month = date '{{ month }}'
     {%- endset -%}
+    {#- The month is built beside the table, in the same transaction as all that follows: nothing
+        of it is left when the transaction ends early. -#}
     {%- call statement('build') -%}
         create table {{ built }} as
-        {{ rows_sql if version.names_repeated_rows else numbered_rows(dataset, rows_sql) }}
+        {{ rows_sql if version.names_repeated_rows else numbered_rows(dataset, columns, rows_sql) }}
     {%- endcall -%}
     {%- set rows = load_result('build').response.rows_affected -%}
     {%- if rows != version.landed_rows -%}
@@ -107,31 +110,13 @@
     {%- if version.names_repeated_rows -%}
         {%- do number_repeated_keys(built, dataset, version) -%}
     {%- endif -%}
+    {%- do index_ids(built) -%}
     {%- do create_indexes(built) -%}
     {%- set unchanged, before = compare_versions(built, partition) -%}
 
-    {%- call statement('check') -%}
-        {{ limit_lock_waits() }};
-        alter table {{ built }}
-            {%- for column in model.columns.values() if column.constraints | selectattr('type', 'equalto', 'not_null') | list %}
-            alter column {{ adapter.quote(column.name) }} set not null,
-            {%- endfor %}
-            -- spares the attachment a scan of its own
-            add constraint is_file_month check (file_month = date '{{ month }}')
-    {%- endcall -%}
-    {%- set dependents = drop_if_unused(partition) -%}
-    {%- if dependents -%}
-        {{ exceptions.raise_compiler_error(
-            dataset ~ " " ~ month[:7] ~ ": these depend on the month's partition, which a build replaces: "
-            ~ dependents ~ "; nothing was changed. Define them on " ~ table.schema ~ '.' ~ table.identifier
-            ~ ", with: where file_month = date '" ~ month ~ "'"
-        ) }}
-    {%- endif -%}
-    {%- call statement('swap') -%}
-        alter table {{ built }} rename to {{ adapter.quote(partition.identifier) }};
-        alter table {{ table }} attach partition {{ partition }} for values in (date '{{ month }}');
-        alter table {{ partition }} drop constraint is_file_month;
-    {%- endcall -%}
+    {%- do check_month(built, month, model.columns) -%}
+    {%- do drop_partition(table, partition, month) -%}
+    {%- do attach_partition(table, partition, built, month) -%}
     {%- call statement('record') -%}
         {{ record_merge_sql(dataset, version, rows, before, unchanged) }}
     {%- endcall -%}
@@ -155,7 +140,7 @@
         from ({{ model_sql }}) as model
         where file_month = date '{{ month }}'
     {%- endset -%}
-    {%- set new_rows_sql = numbered_rows(dataset, rows_sql) -%}
+    {%- set new_rows_sql = numbered_rows(dataset, model.columns, rows_sql) -%}
     {%- set script -%}
         declare built_row_count, former_row_count, unchanged_row_count int64 default 0;
 

@@ -3,7 +3,7 @@ select
     {{ row_id(row_key('fhv'), '1') }} as unique_row_id,
     file_month,
     file_row,
-    {{ contract_columns('fhv') | join(',\n    ') }}
+    {{ trip_columns('fhv') | join(',\n    ') }}
 
 from {{ ref('stg_tlc__fhv_trips') }}
 where {{ is_version_to_merge('fhv') }}

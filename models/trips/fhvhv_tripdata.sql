@@ -3,7 +3,7 @@ select
     {{ row_id(row_key('fhvhv'), '1') }} as unique_row_id,
     file_month,
     file_row,
-    {{ contract_columns('fhvhv') | join(',\n    ') }}
+    {{ trip_columns('fhvhv') | join(',\n    ') }}
 
 from {{ ref('stg_tlc__fhvhv_trips') }}
 where {{ is_version_to_merge('fhvhv') }}

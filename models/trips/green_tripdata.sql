@@ -3,7 +3,7 @@ select
     {{ row_id(row_key('green'), '1') }} as unique_row_id,
     file_month,
     file_row,
-    {{ contract_columns('green') | join(',\n    ') }}
+    {{ trip_columns('green') | join(',\n    ') }}
 
 from {{ ref('stg_tlc__green_trips') }}
 where {{ is_version_to_merge('green') }}

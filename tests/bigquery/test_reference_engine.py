@@ -38,6 +38,7 @@ REAL, ODD = dt.date(2026, 6, 1), dt.date(2026, 7, 1)
 _ODD_ROWS = 24
 _REAL_ROWS = 160  # of all real months, beside some that share their key
 
+CODES = st.one_of(st.none(), st.integers(-2, 2), st.sampled_from([265, 2**15 - 1, -(2**15)]))
 INTEGERS = st.one_of(st.none(), st.integers(-2, 2), st.sampled_from([265, 2**31 - 1, -(2**31)]))
 DOUBLES = st.one_of(
     st.none(),
@@ -57,7 +58,13 @@ TEXTS = st.one_of(
     st.text('ab|~"', max_size=3),
     st.sampled_from(["'; --", "\\N", "\\", "Peñas", "e\u0301", "\uffff", "日本😀", " "]),
 )
-_VALUES = {"integer": INTEGERS, "double": DOUBLES, "timestamp": TIMES, "text": TEXTS}
+_VALUES = {
+    "smallint": CODES,
+    "integer": INTEGERS,
+    "double": DOUBLES,
+    "timestamp": TIMES,
+    "text": TEXTS,
+}
 #: The engine executes no MERGE, with which dbt writes the marts.
 MARTS = ("hourly_zone_trips+", "zone_pairs+", "monthly_fares+")
 
@@ -154,10 +161,8 @@ def real_rows(dataset: str, folder: Path) -> list[tuple]:
 def republished(rows: list[tuple], dataset: str) -> list[tuple]:
     """Return the rows as TLC might publish them again: fewer, more, changed, and reordered."""
     columns = get_dataset(dataset).file_columns
-    other = next(i for i, c in enumerate(columns) if not c.key and c.data_type == "integer")
-    key = next(
-        i for i, column in enumerate(columns) if column.key and column.data_type == "integer"
-    )
+    other = next(i for i, c in enumerate(columns) if not c.key and c.data_type == "smallint")
+    key = next(i for i, c in enumerate(columns) if c.key and c.data_type == "smallint")
     changed = rows[10:]
     for place, value, row in ((other, 77, 0), (other, None, 1), (key, 77, 2), (key, None, 3)):
         changed[row] = (*changed[row][:place], value, *changed[row][place + 1 :])

@@ -88,10 +88,11 @@ def bill_queries() -> None:
 
 
 def record_jobs(folder: Path) -> None:
-    """Write each job to `jobs.jsonl`, for tests that ask Google's own engine (tests/zetasql).
+    """Write each job to `jobs.jsonl`, for tests that ask Google's own engine (tests/googlesql).
 
     A query is written as text with its parameters, and the error that it ended with; a load as the
-    table, and the file of its content after the load.
+    table, and the file of its content after the load. A job is written when it ends, with its
+    number among those that started: another may have read what its first statement made.
     """
     folder.mkdir()
     jobs, lock = (folder / "jobs.jsonl").open("a"), threading.Lock()
@@ -102,7 +103,7 @@ def record_jobs(folder: Path) -> None:
             print(json.dumps(job), file=jobs, flush=True)
 
     def execute_recorded(cur, project_id, job_id, config, *args, **kwargs):
-        error = None
+        number, error = next(numbers), None
         try:
             return execute(cur, project_id, job_id, config, *args, **kwargs)
         except Exception as raised:
@@ -111,6 +112,7 @@ def record_jobs(folder: Path) -> None:
         finally:
             default = config.defaultDataset
             record(
+                number=number,
                 sql=config.query,
                 parameters=[parameter.dump() for parameter in config.queryParameters or []],
                 dataset=default and default.datasetId,
@@ -118,14 +120,15 @@ def record_jobs(folder: Path) -> None:
             )
 
     def load_recorded(cur, config, upload):
+        number = next(numbers)
         statistics = load(cur, config, upload)
         table = config.destinationTable
         names = (table.projectId, table.datasetId, table.tableId)
         rows = f"select * from {database.quote(*names)} limit {_MOST_ROWS}"
-        file = folder / f"{next(numbers)}.parquet"
+        file = folder / f"{number}.parquet"
         # DuckDB's own writer takes -0.0 and 0.0 for the same entry of a dictionary.
         parquet.write_table(cur.sql(rows).to_arrow_table(), file, use_dictionary=False)
-        record(table=".".join(names), file=file.name)
+        record(number=number, table=".".join(names), file=file.name)
         return statistics
 
     query.execute = execute_recorded

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ _NAMES_AND_NUMBERS = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+")
 
 
 class Jobs:
-    """Jobs of an emulator, in order; each is read once."""
+    """Jobs of an emulator, in the order in which they started; each is read once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -31,8 +32,7 @@ class Jobs:
         """Read the jobs that ran since the last time."""
         lines = (self._folder / "jobs.jsonl").read_text().splitlines()
         first, self._read = self._read, len(lines)
-        for line in lines[first:]:
-            yield json.loads(line)
+        yield from sorted(map(json.loads, lines[first:]), key=itemgetter("number"))
 
     def load(self, database: Database, job: dict[str, Any]) -> None:
         """Give a loaded table its columns, and its rows to a database that executes."""

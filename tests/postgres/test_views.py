@@ -218,7 +218,7 @@ def test_a_view_on_a_partition_keeps_its_month_from_being_replaced(built):
     assert built.query(f"select count(*) from {own}.january") == [(rows,)]
 
     built.query(
-        f"create or replace view {own}.january as"
+        f"drop view {own}.january; create view {own}.january as"
         f" select * from {tlc}.green_tripdata where file_month = date '2023-01-01'"
     )
     succeeded(run(built, "2023-01"))

@@ -25,7 +25,7 @@ _TIMES = st.datetimes(dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31))
 _NEAR = st.integers(-3, 3).map(lambda micros: dt.datetime(2019, 1, 1, microsecond=micros % 10**6))
 _NUMBERS = st.floats() | st.sampled_from([-0.0, 0.005, 2.675, 1e15, -1e15, math.nan, math.inf])
 _VALUES = {
-    pa.int32(): st.integers(-1, 1) | st.sampled_from([-(2**31), 2**31 - 1]),
+    pa.int16(): st.integers(-1, 1) | st.sampled_from([-(2**15), 2**15 - 1]),
     pa.timestamp("us"): _NEAR | _TIMES,
     pa.float64(): _NUMBERS | st.integers(-30, 30).map(lambda thousandths: thousandths / 1000),
 }

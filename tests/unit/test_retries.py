@@ -143,7 +143,8 @@ def test_doctor_asks_the_source_once_and_last(cdn, loader):
 
 @pytest.fixture
 def waits(monkeypatch) -> list[float]:
-    """What was waited, which is only recorded."""
+    """What was waited, which is only recorded. No host has answered: ports are used again."""
+    monkeypatch.setattr("loader.source.http._reached", set())
     recorded: list[float] = []
     monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=recorded.append))
     return recorded

@@ -58,7 +58,7 @@ def row_id(row_key: str, ordinal: str) -> str:
     return f"{row_key} || {ordinal}"
 
 
-def contract_columns(dataset: str) -> list[str]:
+def trip_columns(dataset: str) -> list[str]:
     """A list, which the macro reads from the declaration."""
     return ["vendor_id", "fare_amount"]
 

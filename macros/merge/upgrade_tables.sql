@@ -1,0 +1,181 @@
+{#- `nyc-tlc upgrade`: gives trips tables of earlier versions today's shape. A table is converted in one
+    transaction: its months are copied beside it, and take their places at the end, when readers wait for
+    a moment. The table itself stays, and with it grants, indexes, triggers and comments. -#}
+{% macro upgrade_tables(dry_run=false) %}
+    {%- set upgraded = [] -%}
+    {%- for node in graph.nodes.values() | sort(attribute='name')
+        if target.type == 'postgres' and node.config.incremental_strategy == 'replace_file_month' -%}
+        {%- set table = adapter.get_relation(node.database, node.schema, node.alias) -%}
+        {%- set codes = codes_to_narrow(table, node.columns) if table else [] -%}
+        {%- if codes -%}
+            {%- do upgraded.append(table) -%}
+            {%- set months = months_of_table(table) -%}
+            {%- set megabytes = months | sum(attribute='bytes') / 1000000 -%}
+            {%- do print(
+                table.schema ~ '.' ~ table.identifier ~ ', months: ' ~ months | length ~ ': needs '
+                ~ '{:,.0f}'.format(megabytes) ~ ' MB more on the way, and a tenth less than now in the end'
+            ) -%}
+            {%- if not dry_run -%}
+                {%- do upgrade_table(table, node.columns, codes, months) -%}
+            {%- endif -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if not upgraded -%}
+        {%- do print('nothing to do: the tables have the shape of this version') -%}
+    {%- endif -%}
+{% endmacro %}
+
+
+{% macro codes_to_narrow(table, columns) %}
+    {%- set codes = [] -%}
+    {%- for name, type in types_of(table).items() -%}
+        {%- if type == 'integer' and name in columns and columns[name].data_type == 'smallint' -%}
+            {%- do codes.append(name) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(codes) }}
+{% endmacro %}
+
+
+{% macro months_of_table(table) %}
+    {%- set months = [] -%}
+    {%- set query -%}
+        select
+            relname as name,
+            (regexp_match(pg_get_expr(relpartbound, oid), '[0-9]{4}-[0-9]{2}-[0-9]{2}'))[1] as file_month,
+            pg_total_relation_size(oid) as bytes
+        from pg_class
+        where oid in (select inhrelid from pg_inherits where inhparent = cast('{{ table }}' as regclass))
+        order by 2
+    {%- endset -%}
+    {%- for row in run_query(query).rows -%}
+        {%- do months.append({'name': row['name'], 'file_month': row['file_month'], 'bytes': row['bytes'] | int}) -%}
+    {%- endfor -%}
+    {{ return(months) }}
+{% endmacro %}
+
+
+{% macro upgrade_table(table, columns, codes, months) %}
+    {%- set types = types_of(table) -%}
+    {%- for code in codes -%}
+        {%- do types.update({code: 'smallint'}) -%}
+    {%- endfor -%}
+    {%- call statement('begin') -%}
+        begin;
+        -- other builds wait, readers don't
+        lock table only {{ table }} in share update exclusive mode
+    {%- endcall -%}
+    {%- for month in months -%}
+        {%- set partition = table.incorporate(path={'identifier': month.name}, type='table') -%}
+        {%- set built = table.incorporate(path={'identifier': month.name ~ '__new'}, type='table') -%}
+        {%- call statement('copy') -%}
+            create table {{ built }} as
+            select
+                {%- for name in stored_columns(types) %}
+                cast({{ adapter.quote(name) }} as {{ types[name] }}) as {{ adapter.quote(name) }}{{ ',' if not loop.last }}
+                {%- endfor %}
+            from {{ partition }}
+        {%- endcall -%}
+        {%- do index_ids(built) -%}
+        {%- do check_month(built, month.file_month, columns) -%}
+        {%- do print(dataset_of(table) ~ ' ' ~ month.file_month[:7] ~ ': copied') -%}
+    {%- endfor -%}
+
+    {%- set views = views_on(table) -%}
+    {%- call statement('release') -%}
+        {%- for view in views %}
+        {{ view.empty_sql }};
+        {%- endfor %}
+    {%- endcall -%}
+    {%- for month in months -%}
+        {%- do drop_partition(
+            table, table.incorporate(path={'identifier': month.name}, type='table'), month.file_month
+        ) -%}
+    {%- endfor -%}
+    {%- call statement('narrow') -%}
+        alter table {{ table }}
+        {%- for code in codes %}
+            alter column {{ adapter.quote(code) }} type smallint{{ ',' if not loop.last }}
+        {%- endfor %}
+    {%- endcall -%}
+    {%- for month in months -%}
+        {%- set partition = table.incorporate(path={'identifier': month.name}, type='table') -%}
+        {%- set built = table.incorporate(path={'identifier': month.name ~ '__new'}, type='table') -%}
+        {%- do attach_partition(table, partition, built, month.file_month) -%}
+    {%- endfor -%}
+    {%- call statement('restore') -%}
+        {%- for view in views %}
+        {{ view.view_sql }};
+        {%- endfor %}
+    {%- endcall -%}
+    {%- call statement('commit') -%}commit{%- endcall -%}
+{% endmacro %}
+
+
+{#- Views that read a table keep its columns from getting another type. Each becomes an empty view of the
+    same columns for a moment, and then itself again: never dropped, so that its grants stay, and all that
+    is built on it. Its columns keep their types. -#}
+{% macro views_on(table) %}
+    {%- set query -%}
+        with views as (
+
+            select distinct
+                pg_class.oid,
+                pg_class.oid::regclass::text as name,
+                pg_class.reloptions
+
+            from pg_depend
+            inner join pg_rewrite on pg_depend.objid = pg_rewrite.oid
+            inner join pg_class on pg_rewrite.ev_class = pg_class.oid
+            where
+                pg_depend.classid = 'pg_rewrite'::regclass
+                and pg_depend.refobjid = '{{ table }}'::regclass
+                and pg_class.relkind = 'v'
+
+        ),
+
+        columns as (
+
+            select
+                attrelid as oid,
+                string_agg(
+                    format(
+                        'cast(null as %s)%s as %I',
+                        format_type(atttypid, atttypmod),
+                        case when attcollation != typcollation then ' collate ' || attcollation::regcollation end,
+                        attname
+                    ),
+                    ', ' order by attnum
+                ) as empty_columns,
+                string_agg(
+                    case
+                        when atttypid = 'integer'::regtype then format('cast(%1$I as integer) as %1$I', attname)
+                        else quote_ident(attname)
+                    end,
+                    ', ' order by attnum
+                ) as own_columns
+
+            from pg_attribute
+            inner join pg_type on pg_attribute.atttypid = pg_type.oid
+            where attrelid in (select oid from views) and attnum > 0 and not attisdropped
+            group by attrelid
+
+        )
+
+        select
+            format('create or replace view %s as select %s where false', views.name, columns.empty_columns)
+                as empty_sql,
+            format(
+                'create or replace view %s %s as select %s from (%s) as trips',
+                views.name,
+                'with (' || array_to_string(views.reloptions, ', ') || ')',
+                columns.own_columns,
+                rtrim(pg_get_viewdef(views.oid), ';')
+            ) as view_sql
+
+        from views
+        inner join columns on views.oid = columns.oid
+    {%- endset -%}
+    {%- set found = run_query(query) -%}
+    {{ return(found.rows) }}
+{% endmacro %}

@@ -30,6 +30,7 @@ help:
 	@echo 'make test         make check, then dbt and Python tests on Postgres and on emulators of BigQuery'
 	@echo 'make first-ten-minutes   run the demo and the commands of the README in a fresh clone'
 	@echo 'make bench        compare with the replaced flow and the limit: ROWS=7700000 MONTHS=24, any size'
+	@echo '                  HISTORY=1: all published months, at a thousandth of their rows'
 	@echo 'make chaos        kill loads and builds at random moments (ROUNDS=200 SEED=1), compare results'
 	@echo 'make fuzz         load malformed files (ROUNDS=5000 SEED=1): refused, or loaded right'
 	@echo 'make audit        ask PyPI for known vulnerabilities of the installed packages'
@@ -85,9 +86,10 @@ MONTHS ?= 3
 REPEATS ?= 3
 THEIRS ?= 13
 PEERS := .local/bench/venv
-bench: install $(PEERS)/installed
+bench: $(call installed,dev) $(PEERS)/installed
 	@$(IN_VENV) python -m benchmarks --rows $(ROWS) --months $(MONTHS) --theirs $(THEIRS) \
-		--repeats $(REPEATS) --peers $(PEERS)/bin/python --dataset $(or $(DATASET),yellow)
+		--repeats $(REPEATS) --peers $(PEERS)/bin/python --dataset $(or $(DATASET),yellow) \
+		$(if $(HISTORY),--history)
 
 # The constraints list every package that is compared.
 $(PEERS)/installed: benchmarks/constraints.txt $(BIN)/python
@@ -115,6 +117,7 @@ constraints: $(BIN)/python
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check uv
 	$(UV_COMPILE) pyproject.toml --all-extras --python-version 3.11 -o constraints.txt
 	$(UV_COMPILE) --group emulator --python-version 3.13 -o tests/emulator/constraints.txt
+	$(UV_COMPILE) --group pgadmin --python-version 3.11 -o tests/postgres/pgadmin_constraints.txt
 	$(UV_COMPILE) --group bench --python-version 3.11 -o benchmarks/constraints.txt
 
 clean:

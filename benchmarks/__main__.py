@@ -15,6 +15,7 @@ from rich.console import Console
 
 from benchmarks import report
 from benchmarks.check import check_month
+from benchmarks.history import measure_history, show
 from benchmarks.limit import Limit, compiled_row_id
 from benchmarks.mirror import measure_mirror
 from benchmarks.other_datasets import measure_dataset
@@ -45,6 +46,9 @@ def main(
     dataset: Annotated[
         str, typer.Option(help="Another than yellow: ours and the limit alone, month by month.")
     ] = "yellow",
+    history: Annotated[
+        bool, typer.Option("--history", help="All published months, at a thousandth of their rows.")
+    ] = False,
 ) -> None:
     """Measure ours, the replaced flow and the limit on the same generated months.
 
@@ -62,6 +66,9 @@ def main(
             sys.exit(f"error: another run works in {folder}; wait for it to end")
         try:
             with throwaway_server(folder) as server:
+                if history:
+                    show(measure_history(server, folder / "files"), folder)
+                    return
                 if dataset != "yellow":
                     found = measure_dataset(server, folder / "files", dataset, rows, repeats)
                     print(json.dumps(found, indent=2))

@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import io
 import re
 import socket
 import struct
@@ -229,6 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RD)
             self.rfile.close()
             self.wfile.close()
+            self.wfile = io.BytesIO()  # http.server flushes once more
             self.connection.close()
 
     def _wait_until_received(self) -> None:

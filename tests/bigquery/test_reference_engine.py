@@ -161,8 +161,9 @@ def real_rows(dataset: str, folder: Path) -> list[tuple]:
 def republished(rows: list[tuple], dataset: str) -> list[tuple]:
     """Return the rows as TLC might publish them again: fewer, more, changed, and reordered."""
     columns = get_dataset(dataset).file_columns
-    other = next(i for i, c in enumerate(columns) if not c.key and c.data_type == "smallint")
-    key = next(i for i, c in enumerate(columns) if c.key and c.data_type == "smallint")
+    whole = [i for i, c in enumerate(columns) if c.data_type in ("smallint", "integer")]
+    other = next(i for i in whole if not columns[i].key)
+    key = next(i for i in whole if columns[i].key)
     changed = rows[10:]
     for place, value, row in ((other, 77, 0), (other, None, 1), (key, 77, 2), (key, None, 3)):
         changed[row] = (*changed[row][:place], value, *changed[row][place + 1 :])

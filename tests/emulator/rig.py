@@ -4,8 +4,6 @@ The BigQuery emulator needs Python 3.13 and packages that clash with the project
 an environment of its own. What is tested here is tested on an emulator, never on the service.
 """
 
-import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -19,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests import environments
 
 PROJECT = "local"
 LOCATION = "US"
@@ -76,24 +76,20 @@ def install(folder: Path) -> Path:
         The folder.
 
     Raises:
-        RigError: when Python 3.13 is missing, or an installation fails.
+        RigError: when Python 3.13 is missing.
+        InstallError: when an installation fails.
     """
     python = _python()
     if python is None:
         raise RigError(missing())
-    state = hashlib.sha256(_CONSTRAINTS.read_bytes()).hexdigest()
-    stamp = folder / "installed"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not stamp.exists() or stamp.read_text() != state:
-            _run([python, "-m", "venv", "--clear", str(folder)])
-            ours = str(folder / "bin" / "python")
-            # All that the group `emulator` of pyproject.toml needs is in its constraints.
-            _run([ours, "-m", "pip", "install", "-qq", "--no-deps", "-r", str(_CONSTRAINTS)])
-            # DuckDB looks for extensions in the home directory, and would else download them.
-            _run([ours, "-c", _IMPORT_EXTENSIONS], env=_server_env(folder))
-            stamp.write_text(state)
+
+    def import_extensions() -> None:
+        # DuckDB looks for extensions in the home directory, and would else download them.
+        own = str(folder / "bin" / "python")
+        environments.run([own, "-c", _IMPORT_EXTENSIONS], env=_server_env(folder))
+
+    # All that the group `emulator` of pyproject.toml needs is in its constraints.
+    environments.install(folder, python, _CONSTRAINTS, import_extensions)
     return folder
 
 
@@ -282,10 +278,3 @@ def _post(url: str, body: dict[str, str]) -> None:
         url, json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
     urllib.request.urlopen(request, timeout=_PATIENCE).close()
-
-
-def _run(command: list[str], env: dict[str, str] | None = None) -> None:
-    done = subprocess.run(command, env=env, capture_output=True, text=True)
-    if done.returncode:
-        last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no message"]
-        raise RigError(f"{' '.join(command[:4])} … failed: {last[0]}")

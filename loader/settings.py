@@ -74,6 +74,15 @@ def local_directory() -> Path:
     return PROJECT_DIR / (os.environ.get("TLC_LOCAL_DIR") or ".local")
 
 
+def cores() -> int:
+    """Return how many cores to use: TLC_CORES, or those that this process may run on.
+
+    Raises:
+        UsageError: when TLC_CORES can't be right.
+    """
+    return _number("TLC_CORES", int, 1, 1_024, os.cpu_count() or 1)
+
+
 def require_checkout() -> None:
     """Refuse to work without the dbt project, which is not part of the package.
 

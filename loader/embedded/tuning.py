@@ -1,25 +1,34 @@
-"""The server's settings, by the machine's memory."""
+"""The server's settings, by the machine's memory and cores."""
 
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from loader.settings import cores
+
 PORT = "5432"  # only names the socket's file: the server doesn't listen on TCP
 SOCKET = f".s.PGSQL.{PORT}"
 
 _MB = 1024 * 1024
+#: Workers of one query, at most: more wait for the one process that writes their rows.
+_MOST_WORKERS = 8
 
 
 def server_settings() -> dict[str, str]:
     """Return settings for bulk loads. fsync, full_page_writes and synchronous_commit stay on."""
-    ram = _memory_mb()
+    ram, workers = _memory_mb(), cores()
+    of_a_query = str(min(max(workers, 2), _MOST_WORKERS))
     settings = {
         "listen_addresses": "",
         "port": PORT,
         "unix_socket_permissions": "0700",
         "maintenance_work_mem": f"{min(max(ram // 16, 64), 512)}MB",
         "work_mem": f"{min(max(ram // 64, 4), 64)}MB",
+        "max_parallel_workers_per_gather": of_a_query,
+        "max_parallel_maintenance_workers": of_a_query,
+        "max_parallel_workers": str(max(workers, 8)),
+        "max_worker_processes": str(max(workers, 8)),
         # Months are read and written once, from the system's cache. More shared_buffers than the
         # default 128 MB is one more copy of them, and a process that reads ahead only a detour.
         "io_method": "sync",

@@ -22,12 +22,13 @@ from loader.landing.conform import Conformer
 from loader.landing.repeated_keys import RepeatedKeys
 from loader.landing.tlc_trips import file_reference
 from loader.progress import Stage, StageMaker
+from loader.settings import cores
 from loader.warehouse.postgres import PostgresWarehouse
 from loader.warehouse.postgres_parts import PARTITION_KEY, Part
 
-#: COPYs at once: one a core of a small machine.
-_COPIES = 2
-#: Rows of a part. Up to three parts are in memory: two that are copied, and the next.
+#: COPYs at once, at most: the one process that reads and casts the file can't feed more.
+_MOST_COPIES = 6
+#: Rows of a part. The parts that are copied and the next one are in memory, 40 MB each.
 PART_ROWS = 262_144
 #: Rows that are encoded at once: what stays in the processor's cache is encoded faster.
 _ENCODED_ROWS = 16_384
@@ -157,7 +158,7 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
     """
 
     def run(self) -> None:
-        """Copy the file: while two parts are copied, the next one is read and cast.
+        """Copy the file: while some parts are copied, one a core, the next one is read and cast.
 
         Raises:
             DatabaseTerminalException: when the file is refused, or when Postgres took another
@@ -166,10 +167,11 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
         conformer = self._target.conformer
         keys = RepeatedKeys(conformer.contract)
         copying: set[Future[None]] = set()
+        at_once = min(max(cores(), 2), _MOST_COPIES)
         try:
-            with ThreadPoolExecutor(_COPIES) as copies:
+            with ThreadPoolExecutor(at_once) as copies:
                 for batches in _parts(conformer.batches()):
-                    if len(copying) == _COPIES:
+                    if len(copying) == at_once:
                         done, copying = wait(copying, return_when=FIRST_COMPLETED)
                         _raise_errors(done)
                     for batch in batches:

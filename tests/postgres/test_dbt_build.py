@@ -27,7 +27,7 @@ def test_a_month_that_is_merged_and_dropped_is_nothing_to_do_and_can_be_tested(w
         workspace.source / "green_tripdata_2023-01.parquet", "green", dt.date(2023, 1, 1), rows
     )
     run = ("run", "--dataset", "green", "--month", "2023-01", "--source", workspace.source)
-    succeeded(workspace.loader(*run))
+    succeeded(workspace.loader(*run, "--marts", "now"))
     before = scans(workspace)
 
     for options, said in (
@@ -82,7 +82,9 @@ def test_a_warning_names_columns_and_the_number_of_their_rows(workspace):
     table = pq.read_table(path)
     ordinary = {"trip_distance": 2.5, "fare_amount": 9.5, "tip_amount": 1.0, "tolls_amount": 0.0}
     ordinary |= {"total_amount": 12.0, "RatecodeID": 1, "passenger_count": 1, "payment_type": 1}
+    ordinary |= {"DOLocationID": 265}
     odd = {"trip_distance": [2_000.0] * 3, "fare_amount": [-1.0, 2_000.0], "RatecodeID": [7] * 4}
+    odd |= {"DOLocationID": [0, 266]}
     for name, value in ordinary.items():
         values = [*odd.get(name, []), *[value] * rows][:rows]
         place = table.schema.get_field_index(name)
@@ -98,16 +100,17 @@ def test_a_warning_names_columns_and_the_number_of_their_rows(workspace):
     (told,) = json.loads(process.stdout)
     assert told["warnings"] == {
         "unusual_values_green": {
-            **{"pickup_datetime": 1, "rate_code_id": 4},
+            **{"pickup_datetime": 1, "rate_code_id": 4, "dropoff_location_id": 2},
             **{"trip_distance": 3, "fare_amount": 2},
         },
     }
     merge = next(line for line in process.stderr.splitlines() if "  merge  " in line)
     assert re.search(rf"  {rows} rows  .* rows/s  tests: [0-9]+ passed, 1 warned$", merge)
-    counts = "pickup_datetime 1, rate_code_id 4, trip_distance 3, fare_amount 2"
+    counts = "pickup_datetime 1, rate_code_id 4, dropoff_location_id 2, trip_distance 3"
+    counts += ", fare_amount 2"
     assert f"green 2023-01  warning: unusual values: {counts}\n" in process.stderr
 
     built = succeeded(workspace.dbt("build", "--vars", "{month: 2023-01}", **DATA_TESTS))
     reported = f"unusual_values_green: rows by column: {counts}"
     assert reported in built.stdout
-    assert "WARN 10 unusual_values_green" in built.stdout
+    assert "WARN 12 unusual_values_green" in built.stdout

@@ -35,11 +35,11 @@ def parts(workspace: Workspace) -> list[tuple[str, int, int, bool]]:
     return sorted(rows, key=lambda row: row[1])
 
 
-@pytest.mark.parametrize("row_group", [ROWS, 70_000])
-def test_a_file_of_several_parts_lands_row_for_row(workspace, trips, row_group):
+@pytest.mark.parametrize(("row_group", "cores"), [(ROWS, 1), (70_000, 8)])
+def test_a_file_of_several_parts_lands_row_for_row(workspace, trips, row_group, cores):
     path = workspace.source / NAME
     pq.write_table(trips, path, row_group_size=row_group)
-    succeeded(workspace.loader(*LOAD, "--source", workspace.source))
+    succeeded(workspace.loader(*LOAD, "--source", workspace.source, TLC_CORES=str(cores)))
     assert_same(landed(workspace, "yellow", MONTH), expected(path, "yellow"))
     found = parts(workspace)
     assert len(found) > 2

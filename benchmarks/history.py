@@ -36,7 +36,7 @@ _ROWS = {
     "fhvhv": {2019: 21.3, 2020: 11.9, 2021: 14.5, 2022: 17.7, 2023: 19.4, 2024: 20.0},
 }
 _KILLS = 10
-_SECONDS_TO_KILL = (5, 45)
+_SECONDS_TO_KILL = (20, 60)
 #: Of a hundred requests, those that go wrong.
 _MISBEHAVED = 3
 _QUERIES_AT_ONCE = 10

@@ -15,6 +15,7 @@ from typing import Any
 
 from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
 
+from loader import dbt_worker
 from loader.datasets import get_dataset
 from loader.dbt_worker import BuildResult, NodeResult, Request
 from loader.errors import (
@@ -68,7 +69,10 @@ class DbtRunner:
         with self._log.with_name("dbt_worker.log").open("w") as output:
             return subprocess.Popen(  # noqa: S603 - our own interpreter
                 [
-                    *(sys.executable, "-m", "loader.dbt_worker"),
+                    # As a file, not with -m. In each build dbt looks through its stack for each
+                    # of its flags, and for a frame without a file through all modules: -m has two
+                    # such frames, which took most of a small build.
+                    *(sys.executable, "-P", dbt_worker.__file__),
                     *("--no-use-colors", "--target", self._target),
                 ],
                 env=os.environ | {name: str(path) for name, path in paths.items()},

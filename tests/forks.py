@@ -1,9 +1,9 @@
 """A Python that starts in a tenth of the time: forked from a process that has imported dbt or dlt.
 
-`python()` names a program that takes `-m module …` or `-c code …`. What it runs is a process of its
-own, with the environment, folder, files, exit code and children of any other; only what it imports
-of other people's is imported already, and nothing of that was called. `tests/unit/test_forks.py`
-compares it with Python itself.
+`python()` names a program that takes `-m module …`, `-P file …` or `-c code …`. What it runs is a
+process of its own, with the environment, folder, files, exit code and children of any other; only
+what it imports of other people's is imported already, and nothing of that was called.
+`tests/unit/test_forks.py` compares it with Python itself.
 
 It is not in the process group of its caller, and ends a moment after the program is killed: tests
 that send signals, limit resources or ask who is whose child take `sys.executable`.
@@ -13,11 +13,10 @@ import atexit
 import fcntl
 import functools
 import gc
-import importlib
+import importlib.util
 import logging
 import marshal
 import os
-import runpy
 import select
 import shutil
 import signal
@@ -81,7 +80,8 @@ def python() -> str:
     program.chmod(0o755)
     servers = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.forks", name, str(folder)],
+            # A file, as frames of -m are slow to look through: see loader/dbt_runner.py.
+            [sys.executable, __file__, name, str(folder)],
             cwd=PROJECT_DIR,
             stdin=subprocess.PIPE,  # its end is the server's
             stdout=subprocess.PIPE,
@@ -160,13 +160,23 @@ def _become(program: socket.socket, executable: Path) -> None:
 
 def _run(option: str, what: str, arguments: list[str]) -> int:
     """Run what a program is asked to; return the exit code."""
-    sys.modules["__main__"] = ModuleType("__main__")
-    sys.argv = [option, *arguments]
+    main = sys.modules["__main__"] = ModuleType("__main__")
     try:
         if option == "-m":
-            runpy._run_module_as_main(what)
+            spec = importlib.util.find_spec(what)
+            if spec.submodule_search_locations:
+                spec = importlib.util.find_spec(f"{what}.__main__")
+            code = spec.loader.get_code(spec.name)
+            main.__file__, main.__spec__, main.__package__ = spec.origin, spec, spec.parent
+            sys.argv = [spec.origin, *arguments]
+        elif option == "-P":
+            code = compile(Path(what).read_text(), what, "exec")
+            main.__file__ = what
+            sys.argv = [what, *arguments]
         else:
-            exec(compile(what, "<string>", "exec"), vars(sys.modules["__main__"]))
+            code = compile(what, "<string>", "exec")
+            sys.argv = [option, *arguments]
+        exec(code, vars(main))
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             return end.code or 0

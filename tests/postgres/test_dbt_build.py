@@ -1,5 +1,6 @@
 """`dbt build` and `dbt test` by themselves, as users call them."""
 
+import ast
 import datetime as dt
 import json
 import re
@@ -114,3 +115,23 @@ def test_a_warning_names_columns_and_the_number_of_their_rows(workspace):
     reported = f"unusual_values_green: rows by column: {counts}"
     assert reported in built.stdout
     assert "WARN 12 unusual_values_green" in built.stdout
+
+
+MANY_BUILDS = """
+import io, json, sys
+from loader import dbt_worker
+
+request = json.dumps(["green", "2023-01", "green_tripdata", True, False, False])
+sys.stdin = io.StringIO("\\n".join([request] * 3))
+dbt_worker.main(["--no-use-colors", "--target", "postgres"])
+
+from dbt.adapters.base import impl
+print([flag["name"] for flag in impl.DEFAULT_BASE_BEHAVIOR_FLAGS], file=sys.stderr)
+"""
+
+
+def test_dbt_keeps_nothing_of_a_build_that_slows_the_next(workspace):
+    """Each invocation of dbt adds an adapter's flags to a list that it goes through in the next."""
+    process = succeeded(workspace.python(MANY_BUILDS))
+    names = ast.literal_eval(process.stderr.splitlines()[-1])
+    assert len(names) == len(set(names))

@@ -167,7 +167,14 @@ class _Run:
             with place.stage("land"):
                 if file:
                     self.dbt.start()  # it is ready to build when the file has landed
-                landing = land_month(self.settings, warehouse, state, file, self.reporter)
+                landing = land_month(
+                    self.settings,
+                    warehouse,
+                    state,
+                    file,
+                    self.reporter,
+                    keeps_rows=self.options.keep_raw,
+                )
                 landed = self._accepted(warehouse, landing.landed)
             is_new = state.merged is None or state.merged.sha256 != landed.sha256
             # Columns that the contract doesn't know are in the raw table only.

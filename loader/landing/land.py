@@ -65,6 +65,8 @@ def land_month(
     state: MonthState,
     file: LocalFile | None,
     reporter: Reporter,
+    *,
+    keeps_rows: bool = True,
 ) -> Landing:
     """Land a month file. Hold the month's lock.
 
@@ -77,6 +79,8 @@ def land_month(
         state: the month's state in the warehouse.
         file: the month file; None when the source has the version that landed.
         reporter: where to show progress.
+        keeps_rows: the raw rows are to outlive a crash of the server. Without, fewer bytes are
+            written; after a crash the month is as if it had never landed.
 
     Returns:
         What was done.
@@ -100,7 +104,7 @@ def land_month(
 
     from loader.landing.pipeline import load_file  # dlt, which takes its time to import
 
-    landed = load_file(settings, warehouse, file, reporter)
+    landed = load_file(settings, warehouse, file, reporter, keeps_rows=keeps_rows)
     landed = replace(landed, suspect=_suspicion(settings, landed, state.merged))
     warehouse.commit_landing(landed)
     if landed.suspect:

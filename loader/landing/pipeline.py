@@ -65,7 +65,12 @@ class _Target(Protocol):
 
 
 def load_file(
-    settings: Settings, warehouse: Warehouse, file: LocalFile, reporter: Reporter
+    settings: Settings,
+    warehouse: Warehouse,
+    file: LocalFile,
+    reporter: Reporter,
+    *,
+    keeps_rows: bool,
 ) -> FileVersion:
     """Load a month file; nobody sees its rows before `Warehouse.commit_landing`.
 
@@ -74,6 +79,7 @@ def load_file(
         warehouse: the warehouse.
         file: the month file.
         reporter: where to show progress.
+        keeps_rows: the raw rows are to outlive a crash of the server.
 
     Returns:
         The version to commit.
@@ -95,7 +101,9 @@ def load_file(
             " landed as text in the raw table, and kept there"
         )
     with _only_one_pipeline(settings, reporter):
-        target = _open_target(settings, warehouse, conformer, file.rows)
+        # Columns that the contract doesn't know are in the raw table only.
+        is_logged = keeps_rows or bool(conformer.unknown)
+        target = _open_target(settings, warehouse, conformer, file.rows, is_logged)
         pipeline = dlt.pipeline(
             PIPELINE,
             pipelines_dir=str(settings.local_dir / "dlt" / "pipelines"),
@@ -144,7 +152,9 @@ def load_file(
     )
 
 
-def _open_target(settings: Settings, warehouse: Any, conformer: Conformer, rows: int) -> _Target:
+def _open_target(
+    settings: Settings, warehouse: Any, conformer: Conformer, rows: int, is_logged: bool
+) -> _Target:
     """Choose how to load into the target's warehouse.
 
     Args:
@@ -152,6 +162,7 @@ def _open_target(settings: Settings, warehouse: Any, conformer: Conformer, rows:
         warehouse: the warehouse.
         conformer: the month file and how it maps to its raw table.
         rows: rows of the file.
+        is_logged: a Postgres server writes the rows so that they outlive a crash.
     """
     if settings.target == "bigquery":
         from loader.landing.bigquery_load import BigQueryTarget
@@ -159,7 +170,7 @@ def _open_target(settings: Settings, warehouse: Any, conformer: Conformer, rows:
         return BigQueryTarget(warehouse, conformer, rows)
     from loader.landing.postgres_copy import PostgresTarget
 
-    return PostgresTarget(warehouse, conformer, rows)
+    return PostgresTarget(warehouse, conformer, rows, is_logged)
 
 
 def _create_raw_tables(pipeline: dlt.Pipeline, schema: dlt.Schema, warehouse: Warehouse) -> None:

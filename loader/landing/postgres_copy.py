@@ -40,15 +40,19 @@ class PostgresTarget:
     staging: Destination[Any, Any] | None = None  # COPY needs no files in between
     landed_rows: int | None = None
 
-    def __init__(self, warehouse: PostgresWarehouse, conformer: Conformer, rows: int) -> None:
+    def __init__(
+        self, warehouse: PostgresWarehouse, conformer: Conformer, rows: int, is_logged: bool
+    ) -> None:
         """Make dlt's destination, with the connection that the warehouse has.
 
         Args:
             warehouse: the database.
             conformer: the month file and how it maps to its raw table.
             rows: rows of the file.
+            is_logged: the rows outlive a crash of the server.
         """
         self.conformer = conformer
+        self.is_logged = is_logged
         self._rows = rows
         self._copied = 0
         self._lock = threading.Lock()
@@ -210,9 +214,10 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
             cursor.execute("select to_regclass(%s)", (table,))
             if cursor.fetchone()[0] is not None:
                 return
+            unlogged = "" if self._target.is_logged else "unlogged"
             cursor.execute(
                 # What each row is checked for on its way in, the attachment needn't scan for.
-                f"create table {table} (like {parent}, check (_file_month = %s"
+                f"create {unlogged} table {table} (like {parent}, check (_file_month = %s"
                 " and _file_row >= %s and _file_row <= %s)) with (autovacuum_enabled = false)",
                 (part.month, part.first_row, part.last_row),
             )
@@ -232,8 +237,10 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
                 field.with_type(pa.int32()) if field.name in integers else field
                 for field in batches[0].select(conformer.filled).schema
             )
-            # Else the commit would wait for the disk, which was idle until then.
-            cursor.execute("set local backend_flush_after = '2MB'")
+            if self._target.is_logged:
+                # Else the commit would wait for the disk, which was idle until then. What isn't
+                # logged is dropped before most of it gets there.
+                cursor.execute("set local backend_flush_after = '2MB'")
             # A column that the file lacks is NULL by default: nothing of it is sent.
             columns = ", ".join(f'"{name}"' for name in conformer.filled)
             cursor.copy_expert(

@@ -245,8 +245,15 @@ class PostgresWarehouse:
         return [FileVersion.of_row(row) for row in self._rows(query)]
 
     def has_raw_rows(self, dataset: str, month: dt.date) -> bool:
-        """Return whether a month's landed rows are still there."""
-        return bool(self._parts(dataset, month, attached=True))
+        """Return whether a month's landed rows are still there.
+
+        A crash of the server empties parts that aren't logged; a part never landed without rows.
+        """
+        parts = self._parts(dataset, month, attached=True)
+        return bool(parts) and all(
+            self._scalar("select pg_relation_size(%s::regclass)", f'{self._raw}."{part.name}"')
+            for part in parts
+        )
 
     def table_rows(self, dataset: str, month: dt.date) -> int:
         """Count a month's rows in the trips table."""

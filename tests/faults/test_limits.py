@@ -1,22 +1,27 @@
 """The server gives up, dbt dies, a disk is full, tables are of another time: told, and harmless."""
 
 import datetime as dt
+import json
 import os
 import resource
+import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from loader.embedded import local_server
 from loader.months import parse_month
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from tests.cdn import cdn
-from tests.conftest import Workspace, succeeded
+from tests.conftest import Workspace, clean_env, succeeded
 from tests.exact import assert_same, expected, landed, stored
 
 __all__ = ["cdn"]
@@ -161,3 +166,82 @@ def test_a_column_of_another_type_is_refused(workspace):
     assert refused.returncode == 6
     assert "incorrect binary data format" in last_line(refused)
     assert_same(landed(workspace, "green", "2023-02"), before)
+
+
+@pytest.fixture
+def machine() -> Iterator[Workspace]:
+    """A warehouse on a server of its own, which may crash."""
+    local_dir = Path(tempfile.mkdtemp(prefix="nyc_tlc-crash-"))
+    local_server.start(local_dir)
+    connection = local_server.connection_env(local_dir)
+    env = clean_env(TLC_TARGET="local", TLC_LOCAL_DIR=str(local_dir), **connection)
+    try:
+        yield Workspace(env, local_dir, "", marts=False)
+    finally:
+        local_server.stop(local_dir)
+        shutil.rmtree(local_server.socket_dir(local_dir), ignore_errors=True)
+        shutil.rmtree(local_dir)
+
+
+def crash(machine: Workspace) -> None:
+    """End the server as a power cut does, and start it again."""
+    pid = int((machine.local_dir / "postgres" / "postmaster.pid").read_text().split()[0])
+    end = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGQUIT)
+    select.select([end], [], [])
+    os.close(end)
+    local_server.start(machine.local_dir)
+
+
+def test_a_landing_that_a_crash_takes_away_lands_again_by_itself(machine):
+    before = publish(machine, 500)
+    succeeded(machine.loader("run", *MONTH))
+    rows = expected(before, "green")
+    path = publish(machine, 600)
+    machine.query("create view mine as select * from tlc.green_tripdata_2023_02")
+    assert "these depend on" in last_line(machine.loader("run", *MONTH))
+    count = "select count(*) from tlc_raw.green_tripdata"
+    assert machine.query(count) == [(600,)]
+
+    crash(machine)
+    assert machine.query(count) == [(0,)]
+    assert_same(stored(machine, "green", "2023-02"), rows)
+    # dbt alone can't land it, and says who can.
+    built = machine.dbt("build", "--vars", "{month: 2023-02}", "--target", "local")
+    assert built.returncode == 1
+    assert "600 rows landed, 0 built; nothing was changed" in built.stdout
+    assert "land the month again: nyc-tlc load --dataset green --month 2023-02" in built.stdout
+    (state,) = json.loads(succeeded(machine.loader("status", "--json")).stdout)
+    assert (state["state"], state["table_rows"]) == ("merged", 500)
+
+    machine.query("drop view mine")
+    succeeded(machine.loader("run", *MONTH))
+    assert_same(stored(machine, "green", "2023-02"), expected(path, "green"))
+    assert machine.query(count) == [(0,)]
+
+
+@pytest.mark.parametrize("command", [("load",), ("run", "--keep-raw")])
+def test_raw_rows_that_were_asked_for_outlive_a_crash(machine, command):
+    path = publish(machine, 500)
+    succeeded(machine.loader(*command, *MONTH))
+    crash(machine)
+    assert_same(landed(machine, "green", "2023-02"), expected(path, "green"))
+    succeeded(machine.loader("run", *MONTH))
+    assert_same(stored(machine, "green", "2023-02"), expected(path, "green"))
+
+
+def test_a_crash_after_the_merge_leaves_nothing_to_do(machine):
+    path = publish(machine, 500)
+    succeeded(machine.loader("run", *MONTH, "--keep-raw"))
+    # As when the run is killed before it drops the rows.
+    machine.query(
+        """do $$ begin
+            execute (
+                select string_agg(format('alter table %s set unlogged', inhrelid::regclass), '; ')
+                from pg_inherits where inhparent = 'tlc_raw.green_tripdata'::regclass
+            );
+        end $$"""
+    )
+    crash(machine)
+    assert "nothing to do" in succeeded(machine.loader("run", *MONTH)).stdout
+    assert_same(stored(machine, "green", "2023-02"), expected(path, "green"))

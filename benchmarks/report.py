@@ -41,6 +41,8 @@ _FIGURES = {
     "backfill_month_seconds": "a month, when one `run` does several",
     "marts_to_run": "the marts of month 1, by `nyc-tlc marts` ÷ one `run` without them",
     "mirror_ratio": "`mirror` ÷ a plain copy of the files, which verifies nothing",
+    "bytes_a_row": "a row of month 1 at rest, its index included",
+    "written_ratio": "what the disk wrote for one `run` ÷ the finished month",
     "peak_mb": "memory of loader and dbt together, at its highest in any month",
     "drift": "the limit at the end of the months ÷ the limit before: what the machine did",
 }
@@ -115,6 +117,8 @@ def ratios(result: dict[str, Any]) -> dict[str, float]:
         "landing_process_ratio": _median(first["load"], "seconds") / copy,
         "flatness": _median(months[-ends:], "seconds") / _median(months[:ends], "seconds"),
         "marts_to_run": _median(first["marts"], "seconds") / run,
+        "bytes_a_row": _median(first["run"], "size_mb") * 1e6 / result["rows"],
+        "written_ratio": _median(first["run"], "disk_mb") / _median(first["run"], "size_mb"),
         "unchanged_seconds": unchanged,
         "dbt_overhead_seconds": result["small"]["run"]["seconds"] - unchanged,
         "peak_mb": max(

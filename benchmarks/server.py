@@ -34,6 +34,8 @@ class Measured:
     Attributes:
         seconds: wall time.
         wal_mb: WAL that the server wrote meanwhile.
+        disk_mb: what the disk wrote meanwhile, and until all of it was there; 0 where the system
+            doesn't count it.
         peak_mb: memory of the process and all that it started, added up, at its highest; 0 for
             work of the server alone.
         output: what the process said on standard output.
@@ -42,6 +44,7 @@ class Measured:
 
     seconds: float
     wal_mb: float
+    disk_mb: float
     peak_mb: float = 0
     output: str = ""
     said: str = ""
@@ -49,7 +52,7 @@ class Measured:
     @property
     def figures(self) -> dict[str, float]:
         """The figures, rounded, for the result."""
-        figures = {name: asdict(self)[name] for name in ("seconds", "wal_mb", "peak_mb")}
+        figures = {name: asdict(self)[name] for name in ("seconds", "wal_mb", "disk_mb", "peak_mb")}
         return {name: round(value, 2) for name, value in figures.items() if value}
 
 
@@ -192,12 +195,25 @@ class Server:
         self.execute("checkpoint")
         os.sync()
         elapsed: dict[str, float] = {}
-        before = self.scalar("select pg_current_wal_lsn()")
+        before, on_disk = self.scalar("select pg_current_wal_lsn()"), self._disk_mb()
         started = time.perf_counter()
         yield elapsed
         elapsed["seconds"] = time.perf_counter() - started
         written = self.scalar("select pg_wal_lsn_diff(pg_current_wal_lsn(), %s)", before)
         elapsed["wal_mb"] = float(written) / MB
+        self.execute("checkpoint")
+        os.sync()
+        elapsed["disk_mb"] = self._disk_mb() - on_disk
+
+    def _disk_mb(self) -> float:
+        """Return how much the disk of the server's folder has written since the system started."""
+        device = self.local_dir.stat().st_dev
+        number = [str(os.major(device)), str(os.minor(device))]
+        for line in Path("/proc/diskstats").read_text().splitlines():
+            fields = line.split()
+            if fields[:2] == number:
+                return int(fields[9]) * 512 / MB
+        return 0
 
 
 def environment(settings: dict[str, str]) -> dict[str, str]:

@@ -28,6 +28,8 @@ FIGURES = (
     "mirror_ratio",
     "peak_mb",
     "marts_to_run",
+    "bytes_a_row",
+    "written_ratio",
     "drift",
 )
 

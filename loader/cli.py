@@ -246,7 +246,11 @@ def run(
         asked = [(names[0], one) for one in months]
         if all_months:
             states = _look(context, names, first, last)
-            due = [one for one in states if force or is_due(one)]
+            due = [
+                one
+                for one in states
+                if force or is_due(one) or (one.is_unfinished and not keep_raw)
+            ]
             plan = plan_of(due)
             of_each = {name: plan_of([one for one in due if one.dataset == name]) for name in names}
             if as_json and dry_run:

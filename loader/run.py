@@ -191,9 +191,7 @@ class _Run:
                     merged, warnings = self._merge(warehouse, landed, drops_raw)
                 else:
                     merged = _reconcile(warehouse, landed, is_counted=False)
-            if not self.options.keep_files:
-                # Also what an earlier run downloaded, which was stopped before this line.
-                download.discard(self.settings.local_dir / "downloads", *month)
+                    self._discard_download(month)  # that of an earlier run, which was stopped
         billed = warehouse.bytes_billed(merged.invocation_id if is_merged else None)
         return MonthRun(
             *month,
@@ -217,6 +215,10 @@ class _Run:
         warehouse.update_record(landed)
         return landed
 
+    def _discard_download(self, month: Month) -> None:
+        if not self.options.keep_files:
+            download.discard(self.settings.local_dir / "downloads", *month)
+
     def _merge(
         self, warehouse: Warehouse, landed: FileVersion, drops_raw: bool
     ) -> tuple[FileVersion, Warnings]:
@@ -230,7 +232,8 @@ class _Run:
                 marts=self.options.marts,
             )
             merged = _reconcile(warehouse, landed, is_counted=True)
-            if drops_raw:
+            self._discard_download((landed.dataset, landed.file_month))
+            if drops_raw:  # last: while they are there, `run --all` doesn't skip the month
                 warehouse.drop_raw(landed.dataset, landed.file_month)
         for warning in warnings.items():
             self.reporter.say(f"{_label(landed)}  warning: {describe_warning(*warning)}")

@@ -71,6 +71,17 @@ class MonthState:
         return is_csv and (newest.format, here) != (self.published.format, place)
 
     @property
+    def is_unfinished(self) -> bool:
+        """Whether the merged version still has raw rows, which a run drops last.
+
+        A run was stopped after the merge, or kept them. Rows with columns that the contract doesn't
+        know are always kept.
+        """
+        if self.landed is None or self.state != State.MERGED:
+            return False
+        return self.landed.raw_dropped_at is None and not self.landed.unknown_columns
+
+    @property
     def state(self) -> State:
         """The state, compared with the source if that has the month."""
         if self.published is None:

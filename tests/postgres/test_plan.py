@@ -61,6 +61,20 @@ def test_a_plan_is_printed_carried_out_and_then_empty(stocked):
     assert again.stdout == "nothing to do: 4 months are merged, and the source has no others\n"
 
 
+def test_a_month_whose_run_was_stopped_after_the_merge_is_run_again(stocked):
+    """It was not tested to its end, and has no marts; its raw rows are what it left."""
+    run = ("run", "--all", "--source", stocked.source, "--since", "2019-03", "--to", "2019-03")
+    run += ("--marts", "later")
+    succeeded(stocked.loader(*run, "--keep-raw"))
+    raw_rows = f"select count(*) from {stocked.raw}.yellow_tripdata"
+    assert "nothing to do" in succeeded(stocked.loader(*run, "--keep-raw")).stdout
+    assert stocked.query(raw_rows) == [(ROWS,)]
+
+    assert "yellow   2019-03" in succeeded(stocked.loader(*run)).stdout
+    assert stocked.query(raw_rows) == [(0,)]
+    assert "nothing to do" in succeeded(stocked.loader(*run)).stdout
+
+
 def test_the_room_is_that_of_the_tables(stocked):
     month = ("run", "--all", "--source", stocked.source, "--since", "2019-01", "--to", "2019-03")
     succeeded(stocked.loader(*month))

@@ -4,6 +4,7 @@ import datetime as dt
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -128,6 +129,24 @@ def a_state(
 )
 def test_how_a_month_stands_and_whether_it_is_due(state, name, due, why):
     assert (state.state, is_due(state), reason(state)) == (name, due, why)
+
+
+@pytest.mark.parametrize(
+    ("state", "unfinished"),
+    [
+        (a_state("a", "a", "a"), True),
+        (a_state("b", "a", "a"), False),  # due: another version is at the source
+        (a_state("a", "a", None), False),
+        (a_state("a", None, "a"), False),
+    ],
+)
+def test_a_month_is_unfinished_while_its_merged_version_has_raw_rows(state, unfinished):
+    assert state.is_unfinished is unfinished
+    if state.landed:
+        dropped = replace(state.landed, raw_dropped_at=LANDED_AT)
+        assert not replace(state, landed=dropped).is_unfinished
+        kept_for_ever = replace(state.landed, unknown_columns="new_column")
+        assert not replace(state, landed=kept_for_ever).is_unfinished
 
 
 @pytest.mark.parametrize(

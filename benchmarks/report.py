@@ -43,6 +43,7 @@ _FIGURES = {
     "mirror_ratio": "`mirror` ÷ a plain copy of the files, which verifies nothing",
     "bytes_a_row": "a row of month 1 at rest, its index included",
     "written_ratio": "what the disk wrote for one `run` ÷ the finished month",
+    "server_seconds_a_million": "seconds of a core on the server for a million rows of month 1",
     "peak_mb": "memory of loader and dbt together, at its highest in any month",
     "drift": "the limit at the end of the months ÷ the limit before: what the machine did",
 }
@@ -119,6 +120,7 @@ def ratios(result: dict[str, Any]) -> dict[str, float]:
         "marts_to_run": _median(first["marts"], "seconds") / run,
         "bytes_a_row": _median(first["run"], "size_mb") * 1e6 / result["rows"],
         "written_ratio": _median(first["run"], "disk_mb") / _median(first["run"], "size_mb"),
+        "server_seconds_a_million": _median(first["run"], "server_seconds") * 1e6 / result["rows"],
         "unchanged_seconds": unchanged,
         "dbt_overhead_seconds": result["small"]["run"]["seconds"] - unchanged,
         "peak_mb": max(

@@ -36,6 +36,7 @@ class Measured:
         wal_mb: WAL that the server wrote meanwhile.
         disk_mb: what the disk wrote meanwhile, and until all of it was there; 0 where the system
             doesn't count it.
+        server_seconds: seconds of a core that server processes took which have ended meanwhile.
         peak_mb: memory of the process and all that it started, added up, at its highest; 0 for
             work of the server alone.
         output: what the process said on standard output.
@@ -45,6 +46,7 @@ class Measured:
     seconds: float
     wal_mb: float
     disk_mb: float
+    server_seconds: float
     peak_mb: float = 0
     output: str = ""
     said: str = ""
@@ -52,7 +54,8 @@ class Measured:
     @property
     def figures(self) -> dict[str, float]:
         """The figures, rounded, for the result."""
-        figures = {name: asdict(self)[name] for name in ("seconds", "wal_mb", "disk_mb", "peak_mb")}
+        names = ("seconds", "wal_mb", "disk_mb", "server_seconds", "peak_mb")
+        figures = {name: asdict(self)[name] for name in names}
         return {name: round(value, 2) for name, value in figures.items() if value}
 
 
@@ -196,14 +199,22 @@ class Server:
         os.sync()
         elapsed: dict[str, float] = {}
         before, on_disk = self.scalar("select pg_current_wal_lsn()"), self._disk_mb()
+        cpu = self._cpu_seconds()
         started = time.perf_counter()
         yield elapsed
         elapsed["seconds"] = time.perf_counter() - started
         written = self.scalar("select pg_wal_lsn_diff(pg_current_wal_lsn(), %s)", before)
         elapsed["wal_mb"] = float(written) / MB
+        elapsed["server_seconds"] = self._cpu_seconds() - cpu
         self.execute("checkpoint")
         os.sync()
         elapsed["disk_mb"] = self._disk_mb() - on_disk
+
+    def _cpu_seconds(self) -> float:
+        """Return the processor time of the server's processes that have ended."""
+        pid = (self.data_dir / "postmaster.pid").read_text().split()[0]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
 
     def _disk_mb(self) -> float:
         """Return how much the disk of the server's folder has written since the system started."""

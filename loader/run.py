@@ -191,6 +191,8 @@ class _Run:
                     merged, warnings = self._merge(warehouse, landed, drops_raw)
                 else:
                     merged = _reconcile(warehouse, landed, is_counted=False)
+                    if drops_raw and landed.raw_dropped_at is None:
+                        warehouse.drop_raw(*month)  # a crash has emptied them
                     self._discard_download(month)  # that of an earlier run, which was stopped
         billed = warehouse.bytes_billed(merged.invocation_id if is_merged else None)
         return MonthRun(

@@ -13,11 +13,15 @@
         database=target.database, schema=generate_schema_name('tlc_marts', none), identifier='month_quality'
     ) -%}
     {%- set has_quality = load_relation(month_quality) is not none -%}
+    {%- set requested, with_zones = requested_months(), [] -%}
+    {%- for dataset in requested_datasets() if 'pickup_location_id' in contract_columns(dataset) -%}
+        {%- do with_zones.append(dataset) -%}
+    {%- endfor -%}
+    {#- Postgres and BigQuery choose the rows: a loop over all of history's takes seconds here. -#}
     {%- set query -%}
         select
             ledger.dataset,
-            ledger.file_month,
-            {{ 'month_quality.dataset is not null' if has_quality else 'false' }} as has_marts
+            ledger.file_month
 
         from {{ ledger }} as ledger
         {% if has_quality %}
@@ -27,19 +31,29 @@
             and ledger.merged_at = month_quality.merged_at
         {% endif %}
 
-        -- a file without rows leaves nothing to count
-        where ledger.is_current and ledger.table_rows > 0
+        where
+            ledger.is_current
+            -- a file without rows leaves nothing to count
+            and ledger.table_rows > 0
+            and ledger.dataset in ('{{ with_zones | join("', '") }}')
+            {%- if requested %}
+            and ledger.file_month in (date '{{ requested | join("', date '") }}')
+            {%- endif %}
+            {%- if has_quality %}
+            and month_quality.dataset is {{ 'not null' if has_marts else 'null' }}
+            {%- elif has_marts %}
+            and false
+            {%- endif %}
+
         order by ledger.file_month desc
     {%- endset -%}
 
-    {%- set requested, found = requested_months(), {} -%}
-    {%- for row in run_query(query).rows
-        if row['dataset'] in requested_datasets() and row['has_marts'] == has_marts
-        and 'pickup_location_id' in contract_columns(row['dataset']) -%}
-        {%- set month, months = row['file_month'] | string, found.setdefault(row['dataset'], []) -%}
+    {%- set found = {} -%}
+    {%- for row in run_query(query).rows -%}
+        {%- set months = found.setdefault(row['dataset'], []) -%}
         {#- A build of all that is missing stays small: `nyc-tlc marts` builds month by month. -#}
-        {%- if month in requested or (not requested and months | length < 12) -%}
-            {%- do months.append(month) -%}
+        {%- if requested or months | length < 12 -%}
+            {%- do months.append(row['file_month'] | string) -%}
         {%- endif -%}
     {%- endfor -%}
     {{ return(found) }}

@@ -5,9 +5,7 @@
 
     {%- set landed = landed_versions() -%}
     {%- if not execute -%}{{ return('') }}{%- endif -%}
-    {%- for version in landed
-        if version.suspect and version.dataset in datasets
-        and (not months or version.file_month in months) -%}
+    {%- for version in landed if version.suspect -%}
         {%- set month = version.file_month[:7] -%}
         {%- do log(
             version.dataset ~ " " ~ month ~ ": suspect: " ~ version.suspect
@@ -16,10 +14,7 @@
         ) -%}
     {%- endfor -%}
     {%- for month in months -%}
-        {%- set found = landed
-            | selectattr('file_month', 'equalto', month)
-            | selectattr('dataset', 'in', datasets)
-            | list -%}
+        {%- set found = landed | selectattr('file_month', 'equalto', month) | list -%}
         {%- if not found -%}
             {{ exceptions.raise_compiler_error(
                 datasets | join(' or ') ~ " " ~ month[:7] ~ ": not landed; run: nyc-tlc load --dataset "
@@ -31,8 +26,7 @@
         {%- endfor -%}
     {%- endfor -%}
     {%- set to_merge = landed
-        | selectattr('dataset', 'in', datasets) | selectattr('has_raw_rows') | rejectattr('is_merged')
-        | rejectattr('suspect') | list -%}
+        | selectattr('has_raw_rows') | rejectattr('is_merged') | rejectattr('suspect') | list -%}
     {%- if not (months or to_merge or flags.FULL_REFRESH) and flags.WHICH != 'test' -%}
         {%- do log("every landed month of " ~ datasets | join(', ') ~ " is merged: nothing to do", info=true) -%}
     {%- endif -%}

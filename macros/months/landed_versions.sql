@@ -12,6 +12,7 @@
     {%- set has_ledger = load_relation(ledger) is not none -%}
     {#- A table of an earlier version of the loader lacks columns until the next load. -#}
     {%- set columns = adapter.get_columns_in_relation(month_files) | map(attribute='name') | list -%}
+    {%- set months = requested_months() -%}
     {%- set nothing = "cast(null as " ~ dbt.type_string() ~ ")" -%}
     {%- set query -%}
         with versions as (
@@ -28,6 +29,11 @@
                 row_number() over (partition by dataset, file_month order by landed_at desc) as recency
 
             from {{ month_files }}
+            where
+                dataset in ('{{ requested_datasets() | join("', '") }}')
+                {%- if months %}
+                and file_month in (date '{{ months | join("', date '") }}')
+                {%- endif %}
 
         )
 
@@ -77,13 +83,11 @@
 
 
 {% macro versions_to_merge(dataset) %}
-    {%- set months, landed = requested_months(), landed_versions() -%}
-    {%- set chosen = [] -%}
-    {%- for version in landed
-        if version.dataset == dataset and dataset in requested_datasets() and not version.suspect -%}
+    {%- set months, chosen = requested_months(), [] -%}
+    {%- for version in landed_versions() if version.dataset == dataset and not version.suspect -%}
         {%- if months -%}
             {#- A month requested by name is built again even if it is merged. -#}
-            {%- set is_chosen = version.file_month in months and version.has_raw_rows -%}
+            {%- set is_chosen = version.has_raw_rows -%}
         {%- elif should_full_refresh() -%}
             {%- set is_chosen = true -%}
         {%- else -%}

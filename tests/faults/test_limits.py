@@ -160,7 +160,7 @@ def test_a_column_of_another_type_is_refused(workspace):
     publish(workspace, 500)
     succeeded(workspace.loader("load", *MONTH))
     before = landed(workspace, "green", "2023-02")
-    workspace.query(f"alter table {workspace.raw}.green_tripdata alter trip_type type smallint")
+    workspace.query(f"alter table {workspace.raw}.green_tripdata alter trip_type type bigint")
     publish(workspace, 600)
     refused = workspace.loader("load", *MONTH)
     assert refused.returncode == 6
@@ -245,3 +245,8 @@ def test_a_crash_after_the_merge_leaves_nothing_to_do(machine):
     crash(machine)
     assert "nothing to do" in succeeded(machine.loader("run", *MONTH)).stdout
     assert_same(stored(machine, "green", "2023-02"), expected(path, "green"))
+    unfinished = "select count(*) from tlc_raw.month_files where raw_dropped_at is null"
+    assert machine.query(unfinished) == [(0,)]
+    assert machine.query(
+        "select count(*) from pg_inherits where inhparent = 'tlc_raw.green_tripdata'::regclass"
+    ) == [(0,)]

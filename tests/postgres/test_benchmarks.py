@@ -29,6 +29,7 @@ FIGURES = (
     "peak_mb",
     "marts_to_run",
     "bytes_a_row",
+    "server_seconds_a_million",
     "written_ratio",
     "drift",
 )

@@ -86,7 +86,7 @@ MONTHS ?= 3
 REPEATS ?= 3
 THEIRS ?= 13
 PEERS := .local/bench/venv
-bench: $(call installed,dev) $(PEERS)/installed
+bench: $(call installed,dev) $(if $(HISTORY),,$(PEERS)/installed)
 	@$(IN_VENV) python -m benchmarks --rows $(ROWS) --months $(MONTHS) --theirs $(THEIRS) \
 		--repeats $(REPEATS) --peers $(PEERS)/bin/python --dataset $(or $(DATASET),yellow) \
 		$(if $(HISTORY),--history)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from benchmarks import report
 from benchmarks.check import check_month
-from benchmarks.history import measure_history, show
+from benchmarks.history import measure_history, show, whole_history
 from benchmarks.limit import Limit, compiled_row_id
 from benchmarks.mirror import measure_mirror
 from benchmarks.other_datasets import measure_dataset
@@ -67,7 +67,8 @@ def main(
         try:
             with throwaway_server(folder) as server:
                 if history:
-                    show(measure_history(server, folder / "files"), folder)
+                    months = whole_history()
+                    show(measure_history(server, folder / "files", months, kills=10), folder)
                     return
                 if dataset != "yellow":
                     found = measure_dataset(server, folder / "files", dataset, rows, repeats)

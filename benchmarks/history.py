@@ -1,225 +1,337 @@
-"""All that TLC has published, at a thousandth of its rows, through `run --all` with kills."""
+"""All of history in small: `run --all`, from a server that misbehaves, killed on the way."""
 
 import datetime as dt
 import json
 import os
 import random
-import shutil
 import signal
-import statistics
-import subprocess
-import sys
-import threading
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
-import pyarrow.parquet as pq
+import psycopg2
+from rich.console import Console
+from rich.table import Table
 
-from benchmarks.check import check_month
-from benchmarks.server import BenchmarkError, Server, environment, settings_of
-from loader.datasets import datasets
-from loader.months import file_name, month_range
+from benchmarks import report
+from benchmarks.server import MB, BenchmarkError, Server, tree_bytes
+from loader.datasets import datasets, get_dataset
+from loader.months import file_name, format_month, month_range
 from loader.sample import write_month
-from loader.settings import PROJECT_DIR
+from loader.state import Month
 from tests.cdn import Behaviour, Cdn, Request, close_early, drop, reset, status
+from tests.chaos import Command, check_leftovers, check_records, check_rows
+from tests.conftest import Workspace, clean_env
 
-_LAST = dt.date(2026, 8, 1)
-#: Millions of rows of a month, by the first year for which it holds: averages of TLC's files.
+#: The newest month, and the day on which all are loaded.
+_LAST, _TODAY = dt.date(2026, 8, 1), dt.date(2026, 10, 2)
+#: A thousandth of the rows that an average month of a year has, from a first year on.
 _ROWS = {
-    "yellow": {2009: 14.2, 2014: 13.8, 2015: 12.2, 2016: 10.9, 2017: 9.5, 2018: 8.6, 2019: 7.0}
-    | {2020: 2.1, 2021: 2.6, 2022: 3.3, 2024: 3.4},
-    "green": {2014: 1.3, 2015: 1.6, 2016: 1.4, 2017: 1.0, 2018: 0.7, 2019: 0.5, 2020: 0.1},
-    "fhv": {2015: 5.2, 2016: 11.0, 2017: 16.0, 2018: 21.7, 2019: 3.6, 2020: 1.2},
-    "fhvhv": {2019: 21.3, 2020: 11.9, 2021: 14.5, 2022: 17.7, 2023: 19.4, 2024: 20.0},
+    "fhv": (2015, 5282, 11010, 16026, 21740, 3605, 1245, 1234, 1209, 1322, 1469, 2087, 2094),
+    "fhvhv": (2019, 21330, 11942, 14550, 17701, 19374, 19956, 20299, 21129),
+    "green": (2014, 1320, 1603, 1365, 978, 742, 525, 145, 89, 70, 66, 55, 49, 42),
+    "yellow": (
+        *(2009, 14241, 14083, 14741, 14280, 14318, 13787, 12170, 10928, 9458, 8573),
+        *(7050, 2054, 2575, 3305, 3193, 3431, 4060, 3800),
+    ),
 }
-_KILLS = 10
-_SECONDS_TO_KILL = (20, 60)
-#: Of a hundred requests, those that go wrong.
-_MISBEHAVED = 3
-_QUERIES_AT_ONCE = 10
-#: Months at each end of the run that are compared.
-_END_MONTHS = 100
-_CHECKED = (dt.date(2011, 1, 1), dt.date(2015, 7, 1), dt.date(2023, 2, 1), _LAST)
-_QUERY = """
-    select date_trunc('year', file_month), count(*), count(distinct unique_row_id)
-    from ({all_trips}) as all_trips
-    group by 1
-"""
+#: One of so many requests fails. HEAD seldom: each one that is tried again holds all the others up.
+_BAD = {"GET": 15, "HEAD": 300}
+_AT_ONCE = 10
+_END = 100  # months at each end whose seconds are compared
+_LOOK_SECONDS = 0.2
+
+_console = Console(stderr=True)
+
+_FIGURES = {
+    "months_loaded": "files, each a month",
+    "rows": "rows in them",
+    "requests": "requests to the server",
+    "requests_failed": "of these, answered by 503, a reset, an early end or not at all",
+    "kills": "times that `run --all` was killed",
+    "run_seconds": "`run --all`, all starts added up",
+    "month_seconds": "a month, median",
+    "flatness": "a month of the last hundred ÷ of the first hundred, medians",
+    "start_seconds": "from a start to the first month that is merged, median",
+    "run_peak_mb": "memory of loader and dbt together, at its highest",
+    "marts_seconds": "`nyc-tlc marts`, for all months",
+    "disk_peak_mb": "the server's folder, at its largest",
+    "partitions": "partitions of the trips tables",
+    "queries_seconds": f"{_AT_ONCE} queries at once, each over all partitions",
+}
 
 
-class _Origin(Cdn):
-    """A source that misbehaves a little, the same way in each run."""
+def whole_history() -> list[Month]:
+    """List every month of every dataset, oldest first."""
+    months = [
+        (name, month)
+        for name in datasets()
+        for month in month_range(get_dataset(name).first_month, _LAST)
+    ]
+    return sorted(months, key=lambda one: one[::-1])
 
-    def __init__(self, folder: Path) -> None:
+
+class _MoodyCdn(Cdn):
+    """A server some of whose requests fail, by the dice of a seed."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
         super().__init__(folder)
-        self._random = random.Random(20)  # noqa: S311 - a benchmark, no secret
+        self._dice = random.Random(seed)  # noqa: S311 - of no secrets
+        self.failed = 0
 
     def record(self, request: Request) -> Behaviour:
-        usual = super().record(request)
-        if self._random.randrange(100) >= _MISBEHAVED:
-            return usual
-        return self._random.choice([status(503), drop(), close_early(2_000), reset(1_000)])
+        behaviour = super().record(request)
+        with self._lock:
+            if self._dice.randrange(_BAD[request.method]):
+                return behaviour
+            self.failed += 1
+            answers = [status(503), status(503, Retry_After="1"), drop()]
+            file = self.folder / request.name
+            if request.method == "GET" and file.exists():
+                after = self._dice.randrange(file.stat().st_size)
+                answers += [reset(after), close_early(after)]
+            return self._dice.choice(answers)
 
 
-def measure_history(server: Server, folder: Path) -> dict[str, Any]:
-    """Run all months, kill it now and then, check what came out, and query all of it at once.
+@dataclass
+class _Watched:
+    """Commands that are watched while they run.
+
+    Attributes:
+        server: their server.
+        folder: gets what they write.
+        env: their environment.
+        starts: when each one was started, by the server's clock.
+        peak_mb: memory of a command and all that it started, at its highest.
+        disk_mb: the server's folder at its largest.
+    """
+
+    server: Server
+    folder: Path
+    env: dict[str, str]
+    starts: list[dt.datetime] = field(default_factory=list)
+    peak_mb: float = 0.0
+    disk_mb: float = 0.0
+
+    def run(self, *arguments: str, kill_when: Callable[[], bool] = lambda: False) -> bool:
+        """Run a command to its end, or kill it; return whether it ended by itself.
+
+        Args:
+            arguments: of the loader.
+            kill_when: says when to kill it; asked several times a second.
+
+        Raises:
+            BenchmarkError: when it fails.
+        """
+        self.starts.append(dt.datetime.now(dt.UTC).replace(tzinfo=None))
+        folder = self.folder / f"command-{len(self.starts)}"
+        folder.mkdir()
+        command = Command(folder, ["-m", "loader", *arguments], self.env)
+        measured = 0.0
+        while command.process.poll() is None:
+            if kill_when():
+                # In turns: dbt dies with it, as by a power cut, or dbt outlives it.
+                is_odd = len(self.starts) % 2
+                (command.signal_all if is_odd else command.process.send_signal)(signal.SIGKILL)
+                command.process.wait()
+                return False
+            self.peak_mb = max(self.peak_mb, tree_bytes(command.process.pid) / MB)
+            if time.monotonic() - measured > 5:
+                self.disk_mb = max(self.disk_mb, _size_mb(self.server.data_dir))
+                measured = time.monotonic()
+            time.sleep(_LOOK_SECONDS)
+        if command.process.returncode:
+            raise BenchmarkError(f"{' '.join(arguments)}: {command.said()[-2000:]}")
+        return True
+
+
+def measure_history(
+    server: Server, folder: Path, months: Sequence[Month], kills: int, seed: int = 1
+) -> dict[str, Any]:
+    """Load a history, check that it is right, and measure it.
 
     Args:
         server: the run's server.
-        folder: where to put the files.
+        folder: folder for the month files and what commands write.
+        months: the months, oldest first.
+        kills: how often the run is killed.
+        seed: of the server's failures, and of the moments of the kills.
 
     Returns:
         The figures.
 
     Raises:
-        BenchmarkError: when a month is missing or differs from its file, or a query fails.
+        BenchmarkError: when a command fails, or anything is wrong afterwards.
     """
-    files = _make_files(folder)
-    origin = _Origin(folder)
-    free = shutil.disk_usage(folder).free
-    try:
-        found = _run_with_kills(server, origin.url, folder)
-    finally:
-        origin.close()
-    found["disk_mb"] = round((free - shutil.disk_usage(folder).free) / 1e6)
-    _check(server, files)
-    started = time.perf_counter()
-    _loader(server, "marts")
-    found["marts_seconds"] = round(time.perf_counter() - started, 1)
-    return found | _flatness(server) | _query_at_once(server)
-
-
-def _make_files(folder: Path) -> dict[tuple[str, dt.date], Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    months = {
-        (name, month): folder / file_name(name, month)
-        for name, dataset in datasets().items()
-        for month in month_range(dataset.first_month, _LAST)
-    }
+    files = folder / "trip-data"
+    files.mkdir(parents=True)
+    paths = {one: files / file_name(*one) for one in months}
+    rows = [_rows(name, month) for name, month in months]
+    _say(f"making {len(months)} files of {sum(rows):,} rows")
     with ProcessPoolExecutor() as pool:
-        made = [pool.submit(write_month, path, *key, _rows(*key)) for key, path in months.items()]
-    for one in made:
-        one.result()
-    return months
-
-
-def _rows(dataset: str, month: dt.date) -> int:
-    """Return a thousandth of a month's rows."""
-    millions = [rows for year, rows in _ROWS[dataset].items() if year <= month.year][-1]
-    return round(millions * 1000)
-
-
-def _run_with_kills(server: Server, source: str, folder: Path) -> dict[str, Any]:
-    """Start `run --all` again after each kill, until it ends by itself."""
-    chance = random.Random(19)  # noqa: S311 - a benchmark, no secret
-    run = ("run", "--all", "--source", source, "--marts", "later", "--json")
-    started, kills = time.perf_counter(), 0
-    log = folder / "run.log"
-    while True:
-        with log.open("w") as output:
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter
-                [sys.executable, "-m", "loader", *run],
-                cwd=PROJECT_DIR,
-                env=environment(settings_of(server.local_dir, source)),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-            try:
-                process.wait(chance.uniform(*_SECONDS_TO_KILL) if kills < _KILLS else None)
-                break
-            except subprocess.TimeoutExpired:
-                # The loader alone: its dbt sees that it has gone.
-                os.kill(process.pid, signal.SIGKILL)
-                process.wait()
-                kills += 1
-    if process.returncode:
-        raise BenchmarkError(f"run --all: exit {process.returncode}: {log.read_text()[-500:]}")
-    return {"seconds": round(time.perf_counter() - started, 1), "kills": kills}
-
-
-def _loader(server: Server, *arguments: str) -> None:
-    server.timed_project("-m", "loader", *arguments, source=Path("/no/such/source"))
-
-
-def _check(server: Server, files: dict[tuple[str, dt.date], Path]) -> None:
-    """Compare the counts of every month with its file, and some months as a whole."""
-    wanted = {key: pq.read_metadata(path).num_rows for key, path in files.items()}
-    ledger = server.execute(
-        "select dataset, file_month, file_rows, landed_rows, table_rows from tlc.file_ledger"
-        " where is_current"
-    )
-    recorded = {(name, month): set(counts) for name, month, *counts in ledger}
-    found: dict[tuple[str, dt.date], tuple[int, int]] = {}
-    for name in datasets():
-        for month, *counts in server.execute(
-            f"select file_month, count(*), count(distinct unique_row_id)"
-            f" from tlc.{name}_tripdata group by 1"
-        ):
-            found[name, month] = (counts[0], counts[1])
-    for key, rows in wanted.items():
-        if recorded.get(key) != {rows} or found.get(key) != (rows, rows):
-            raise BenchmarkError(
-                f"{key[0]} {key[1]:%Y-%m}: {rows} rows in the file; in the ledger"
-                f" {recorded.get(key)}; rows and ids {found.get(key)}"
-            )
-    if len(found) != len(wanted) or len(ledger) != len(wanted):
-        raise BenchmarkError(f"{len(wanted)} files, {len(found)} months, {len(ledger)} records")
-    for month in _CHECKED:
-        check_month(server, month, files["yellow", month])
-
-
-def _flatness(server: Server) -> dict[str, Any]:
-    """Compare the seconds of a month at both ends of the run, by the median."""
-    times = [
-        at for (at,) in server.execute("select merged_at from tlc.file_ledger order by merged_at")
+        list(pool.map(write_month, paths.values(), *zip(*months, strict=True), rows, chunksize=9))
+    with closing(_MoodyCdn(files, seed)) as cdn:
+        env = clean_env(
+            TLC_TARGET="local",
+            TLC_LOCAL_DIR=str(server.local_dir),
+            TLC_SOURCE=cdn.url,
+            TLC_TODAY=str(_TODAY),
+            **server.connection_env,
+        )
+        run = _Watched(server, folder, env)
+        began = time.monotonic()
+        _run_all(run, len(months), kills, random.Random(seed))  # noqa: S311 - of no secrets
+        found = report.header(server, sum(rows), len(months)) | {
+            "requests": len(cdn.requests),
+            "requests_failed": cdn.failed,
+            "kills": len(run.starts) - 1,
+            "run_seconds": time.monotonic() - began,
+            "run_peak_mb": run.peak_mb,
+            **_seconds_a_month(server, run.starts),
+        }
+    began = time.monotonic()
+    run.run("marts")
+    found["marts_seconds"] = time.monotonic() - began
+    found["disk_peak_mb"] = run.disk_mb
+    found["partitions"], found["queries_seconds"] = _query_all(server)
+    server.connection.close()  # so that the sessions which are left are the commands'
+    _say("comparing every month with its file")
+    merged = {(name, format_month(month)): path for (name, month), path in paths.items()}
+    workspace = Workspace(env, server.local_dir, "")
+    problems = [
+        *check_records(workspace, merged, {}, {}, merged),
+        *check_rows(workspace, merged, {}),
+        *check_leftovers(workspace, {}, []),
     ]
-    gaps = [(after - before).total_seconds() for before, after in pairwise(times)]
-    first, last = (statistics.median(part) for part in (gaps[:_END_MONTHS], gaps[-_END_MONTHS:]))
-    return {
-        "months": len(times),
-        "first_months_seconds": round(first, 2),
-        "last_months_seconds": round(last, 2),
-        "flatness": round(last / first, 2),
-    }
-
-
-def _query_at_once(server: Server) -> dict[str, Any]:
-    """Read all partitions of all tables, in as many queries at once as a team may send."""
-    union = " union all ".join(
-        f"select file_month, unique_row_id from tlc.{name}_tripdata" for name in datasets()
-    )
-    query = _QUERY.format(all_trips=union)
-    (partitions,) = server.execute(
-        "select count(*) from pg_inherits where inhparent::regclass::text like 'tlc.%%'"
-    )[0]
-    together = threading.Barrier(_QUERIES_AT_ONCE)
-
-    def ask(_: int) -> list[tuple[Any, ...]]:
-        connection = server.connect()
-        try:
-            with connection.cursor() as cursor:
-                together.wait()
-                cursor.execute(query)
-                return cursor.fetchall()
-        finally:
-            connection.close()
-
-    started = time.perf_counter()
-    with ThreadPoolExecutor(_QUERIES_AT_ONCE) as threads:
-        answers = list(threads.map(ask, range(_QUERIES_AT_ONCE)))
-    if any(sorted(answer) != sorted(answers[0]) for answer in answers):
-        raise BenchmarkError("queries at once have different answers")
-    seconds = round(time.perf_counter() - started, 1)
-    return {"partitions": partitions, "queries_at_once_seconds": seconds}
+    if problems:
+        raise BenchmarkError("\n".join(problems))
+    return found
 
 
 def show(found: dict[str, Any], folder: Path) -> None:
-    """Print the figures, and write them to FOLDER/history.json."""
+    """Write figures to FOLDER/history.json, and show them."""
     path = folder / "history.json"
     path.write_text(json.dumps(found, indent=2) + "\n")
-    for name, value in found.items():
-        print(f"{name:26}{value:>10,}")
-    print(path)
+    table = Table(box=None, header_style="bold")
+    for name in ("figure", "value", "what it is"):
+        table.add_column(name, justify="right" if name == "value" else "left")
+    for name, text in _FIGURES.items():
+        table.add_row(name, f"{found[name]:,.{0 if isinstance(found[name], int) else 2}f}", text)
+    console = Console()
+    console.print(table)
+    console.print(str(path), highlight=False, soft_wrap=True)
+
+
+def _rows(dataset: str, month: dt.date) -> int:
+    first, *rows = _ROWS[dataset]
+    return rows[month.year - first]
+
+
+def _run_all(run: _Watched, months: int, kills: int, dice: random.Random) -> None:
+    """Run all months; kill that when so many are merged, a random moment later, and again."""
+    for merged in sorted(dice.sample(range(months - 1), kills)):
+        later = dice.random() * 3
+        due: list[float] = []
+
+        def is_time(merged: int = merged, later: float = later, due: list[float] = due) -> bool:
+            if not due and _merged(run.server) >= merged:
+                due.append(time.monotonic() + later)
+            return bool(due) and time.monotonic() >= due[0]
+
+        if run.run("run", "--all", "--marts", "later", kill_when=is_time):
+            return
+        _say(f"killed with {_merged(run.server)} months merged")
+    run.run("run", "--all", "--marts", "later")
+
+
+def _merged(server: Server) -> int:
+    """Count the months that are merged."""
+    if not server.scalar("select to_regclass('tlc.file_ledger') is not null"):
+        return 0
+    return int(server.scalar("select count(*) from tlc.file_ledger where is_current"))
+
+
+def _seconds_a_month(server: Server, starts: list[dt.datetime]) -> dict[str, Any]:
+    """Return how long months took: those that didn't come first after a start."""
+    merges = server.execute(
+        "select dataset, merged_at from tlc.file_ledger where is_current order by merged_at"
+    )
+    times = [at for _, at in merges]
+    after_start = [next((at for at in times if at > start), None) for start in starts]
+    seconds = [
+        (dataset, (at - before).total_seconds())
+        for (_, before), (dataset, at) in pairwise(merges)
+        if at not in after_start
+    ]
+    of_all = [each for _, each in seconds]
+    of_each = {name: [s for dataset, s in seconds if dataset == name] for name, _ in seconds}
+    return {
+        "month_seconds": median(of_all),
+        "flatness": _flatness(of_all),
+        "flatness_of": {name: _flatness(some) for name, some in of_each.items()},
+        "start_seconds": median(
+            (at - start).total_seconds()
+            for start, at in zip(starts, after_start, strict=True)
+            if at
+        ),
+    }
+
+
+def _flatness(seconds: list[float]) -> float:
+    end = max(1, min(_END, len(seconds) // 2))
+    return median(seconds[-end:]) / median(seconds[:end])
+
+
+def _query_all(server: Server) -> tuple[int, float]:
+    """Ask for the rows of each year, on ten connections that hold all locks at the same time."""
+    tables = [f"tlc.{get_dataset(name).table}" for name in datasets()]
+    tables = [name for name in tables if server.scalar("select to_regclass(%s)", name)]
+    query = " union all ".join(
+        f"select '{name}', extract(year from file_month), count(*) from {name} group by 2"
+        for name in tables
+    )
+    all_hold = Barrier(_AT_ONCE)
+
+    def ask(_: int) -> list[tuple[Any, ...]]:
+        with closing(server.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute("begin")
+            try:
+                cursor.execute(query)
+            except psycopg2.Error as error:
+                all_hold.abort()
+                raise BenchmarkError(f"{_AT_ONCE} queries at once: {error}") from error
+            with suppress(BrokenBarrierError):  # another one has failed
+                all_hold.wait(timeout=300)
+            return sorted(cursor.fetchall())
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        answers = list(threads.map(ask, range(_AT_ONCE)))
+    seconds = time.monotonic() - began
+    if any(answer != answers[0] for answer in answers):
+        raise BenchmarkError("the same query, asked at once, has different answers")
+    partitions = server.scalar(
+        "select count(*) from pg_inherits where inhparent = any (%s::regclass[])", tables
+    )
+    return int(partitions), seconds
+
+
+def _size_mb(folder: Path) -> float:
+    """Add up the files of a folder that a server works in."""
+    total = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(root, name).stat().st_size
+    return total / MB
+
+
+def _say(text: str) -> None:
+    _console.print(text, highlight=False)

@@ -148,7 +148,7 @@ class Server:
                 with suppress(subprocess.TimeoutExpired):
                     output, said = process.communicate(timeout=_SAMPLE_SECONDS)
                     break
-                peak = max(peak, _tree_bytes(process.pid))
+                peak = max(peak, tree_bytes(process.pid))
         if process.returncode:
             lines = [line for line in (output + said).splitlines() if line.strip()]
             raise BenchmarkError(lines[-1].strip() if lines else f"exit {process.returncode}")
@@ -277,7 +277,7 @@ def _remove(local_dir: Path) -> None:
     shutil.rmtree(local_dir, ignore_errors=True)
 
 
-def _tree_bytes(pid: int) -> int:
+def tree_bytes(pid: int) -> int:
     """Return the resident memory of a process and of all its descendants."""
     total = 0
     with suppress(OSError, ValueError):  # it has just ended
@@ -285,5 +285,5 @@ def _tree_bytes(pid: int) -> int:
         total = int((proc / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         for task in (proc / "task").iterdir():
             for child in (task / "children").read_text().split():
-                total += _tree_bytes(int(child))
+                total += tree_bytes(int(child))
     return total

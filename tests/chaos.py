@@ -329,10 +329,10 @@ class Watch:
 
 
 class Command:
-    """A plain command in a session of its own."""
+    """A plain command in a session of its own; `folder` gets what it writes."""
 
-    def __init__(self, rig: Rig, arguments: list[str], env: dict[str, str]) -> None:
-        self.output = (rig.folder / "output").open("w+")
+    def __init__(self, folder: Path, arguments: list[str], env: dict[str, str]) -> None:
+        self.output = (folder / "output").open("w+")
         self.process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=PROJECT_DIR,
@@ -386,7 +386,7 @@ def play(rig: Rig, plan: Plan) -> tuple[list[str], list[str]]:
         env = rig.workspace.env | {"TLC_SOURCE": cdn.url if plan.over_http else str(rig.source)}
         request = ["--dataset", plan.dataset, "--month", plan.months[0], "--to", plan.months[-1]]
         if plan.command == "build":
-            undisturbed = Command(rig, ["-m", "loader", "load", *request], env)
+            undisturbed = Command(rig.folder, ["-m", "loader", "load", *request], env)
             if undisturbed.process.wait():
                 return [], [f"load: {undisturbed.said()}"]
             arguments = ["-m", "dbt.cli.main", "--no-use-colors", "build"]
@@ -400,12 +400,12 @@ def play(rig: Rig, plan: Plan) -> tuple[list[str], list[str]]:
             if when == "downloading":
                 name = file_name(plan.dataset, parse_month(plan.months[0]))
                 cdn.script(name, [stall(70_000)])
-            started.append(Command(rig, arguments, env))
+            started.append(Command(rig.folder, arguments, env))
             phases.append(disturb(rig, plan, started[-1], fault, when))
         if plan.command == "build":  # dbt doesn't start a server
             local_server.start(rig.local_dir)
         began = time.monotonic()
-        started.append(Command(rig, arguments, env))
+        started.append(Command(rig.folder, arguments, env))
         code = started[-1].process.wait(timeout=300)
         rig.note_seconds(plan, time.monotonic() - began)
         problems = [f"exit {code}: {started[-1].said()}"] if code else []
@@ -504,7 +504,9 @@ def check(rig: Rig, plan: Plan) -> list[str]:
     return [
         *check_rows(rig.workspace, merged, raw),
         *check_records(rig.workspace, merged, raw, before if plan.command != "load" else {}, asked),
-        *check_leftovers(rig, plan, raw),
+        *check_leftovers(
+            rig.workspace, raw, [path.name for path in raw.values()] if plan.over_http else []
+        ),
     ]
 
 
@@ -565,11 +567,17 @@ def check_records(
     return problems
 
 
-def check_leftovers(rig: Rig, plan: Plan, raw: dict[Key, Path]) -> list[str]:
-    """Look for relations, sessions, locks and files that nobody needs any more."""
+def check_leftovers(workspace: Workspace, raw: dict[Key, Path], kept: list[str]) -> list[str]:
+    """Look for relations, sessions, locks and files that nobody needs any more.
+
+    Args:
+        workspace: where to look.
+        raw: months whose raw rows should be there.
+        kept: names of the downloads that should be there.
+    """
     problems = []
     wanted = {f"{dataset}_tripdata_{month.replace('-', '_')}" for dataset, month in raw}
-    found = rig.workspace.query(
+    found = workspace.query(
         "select relname, relispartition from pg_class"
         " where relnamespace::regnamespace::text like 'tlc%%' and relkind in ('r', 'p', 'v', 'm')"
     )
@@ -583,14 +591,13 @@ def check_leftovers(rig: Rig, plan: Plan, raw: dict[Key, Path]) -> list[str]:
         "select count(*) from pg_stat_activity where datname = current_database()"
         " and backend_type = 'client backend' and pid != pg_backend_pid()"
     )
-    wait_until(lambda: rig.workspace.query(sessions) == [(0,)], "a session is left")
-    locks = rig.workspace.query("select objid from pg_locks where locktype = 'advisory'")
+    wait_until(lambda: workspace.query(sessions) == [(0,)], "a session is left")
+    locks = workspace.query("select objid from pg_locks where locktype = 'advisory'")
     problems += [f"lock {lock} is left" for lock in locks]
-    files = sorted(path.name for path in (rig.local_dir / "downloads").glob("*"))
-    kept = [path.name for path in raw.values()] if plan.over_http else []
+    files = sorted(path.name for path in (workspace.local_dir / "downloads").glob("*"))
     if files != sorted(name for n in kept for name in (n, f"{n}.version")):
         problems.append(f"downloads: {files}")
-    working = rig.local_dir / "dlt" / "pipelines" / "nyc_tlc"
+    working = workspace.local_dir / "dlt" / "pipelines" / "nyc_tlc"
     for pattern in ("load/new/*", "load/normalized/*", "normalize/extracted/*"):
         # Packages: a file here is what dlt was writing when it was killed, to be renamed.
         problems += [f"{path} is left" for path in working.glob(pattern) if path.is_dir()]

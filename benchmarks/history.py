@@ -165,10 +165,10 @@ def measure_history(
         seed: of the server's failures, and of the moments of the kills.
 
     Returns:
-        The figures.
+        The figures, and `problems`: what differs from the files, or is left.
 
     Raises:
-        BenchmarkError: when a command fails, or anything is wrong afterwards.
+        BenchmarkError: when a command fails.
     """
     files = folder / "trip-data"
     files.mkdir(parents=True)
@@ -205,18 +205,20 @@ def measure_history(
     _say("comparing every month with its file")
     merged = {(name, format_month(month)): path for (name, month), path in paths.items()}
     workspace = Workspace(env, server.local_dir, "")
-    problems = [
+    found["problems"] = [
         *check_records(workspace, merged, {}, {}, merged),
         *check_rows(workspace, merged, {}),
         *check_leftovers(workspace, {}, []),
     ]
-    if problems:
-        raise BenchmarkError("\n".join(problems))
     return found
 
 
 def show(found: dict[str, Any], folder: Path) -> None:
-    """Write figures to FOLDER/history.json, and show them."""
+    """Write figures to FOLDER/history.json, and show them.
+
+    Raises:
+        BenchmarkError: when there were problems.
+    """
     path = folder / "history.json"
     path.write_text(json.dumps(found, indent=2) + "\n")
     table = Table(box=None, header_style="bold")
@@ -227,6 +229,8 @@ def show(found: dict[str, Any], folder: Path) -> None:
     console = Console()
     console.print(table)
     console.print(str(path), highlight=False, soft_wrap=True)
+    if found["problems"]:
+        raise BenchmarkError("\n".join(found["problems"]))
 
 
 def _rows(dataset: str, month: dt.date) -> int:

@@ -7,8 +7,10 @@ a month hasn't changed.
 import datetime as dt
 import fcntl
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 import dlt
@@ -113,6 +115,9 @@ def load_file(
         )
         # A package that a killed run left: its month is landed again from its file.
         pipeline.abort_packages()
+        # One that was killed while dlt made it, which dlt forgets.
+        for unfinished in (Path(pipeline.working_dir) / "load" / "new").glob("*"):
+            shutil.rmtree(unfinished)
         schema = raw_schema(conformer)
         try:
             _create_raw_tables(pipeline, schema, warehouse)

@@ -168,6 +168,17 @@ def test_a_column_of_another_type_is_refused(workspace):
     assert_same(landed(workspace, "green", "2023-02"), before)
 
 
+def test_a_load_package_that_was_killed_while_dlt_made_it_goes_with_the_next_load(workspace):
+    publish(workspace, 500)
+    succeeded(workspace.loader("load", *MONTH))
+    publish(workspace, 600)
+    unfinished = workspace.local_dir / "dlt/pipelines/nyc_tlc/load/new/1795635372.476843"
+    unfinished.mkdir(parents=True)
+    (unfinished / "schema.json").write_text("{")
+    succeeded(workspace.loader("load", *MONTH))
+    assert list(unfinished.parent.glob("*")) == []
+
+
 @pytest.fixture
 def machine() -> Iterator[Workspace]:
     """A warehouse on a server of its own, which may crash."""

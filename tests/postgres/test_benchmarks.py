@@ -1,14 +1,19 @@
 """`make bench` at a small size: it runs, and its result has every figure. None is judged here."""
 
+import datetime as dt
 import json
 import math
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks.history import measure_history
 from benchmarks.plot import months_svg
+from benchmarks.server import throwaway_server
 from loader.settings import PROJECT_DIR
 from tests.conftest import clean_env, succeeded
 
@@ -102,3 +107,19 @@ def test_another_dataset_is_held_against_the_limit(tmp_path):
     for month in months:
         assert month["rows"] == ROWS
         assert min(month["seconds"], month["limit_seconds"], month["bytes_a_row"]) > 0
+
+
+def test_a_history_is_loaded_in_spite_of_kills_and_compared():
+    """The first months of green and two of yellow; the whole one is for `make bench HISTORY=1`."""
+    months = [("yellow", dt.date(2013, 12, 1)), ("green", dt.date(2014, 1, 1))]
+    months += [(dataset, dt.date(2014, 2, 1)) for dataset in ("green", "yellow")]
+    # Not pytest's folder, which the server's user may not enter.
+    with (
+        tempfile.TemporaryDirectory(prefix="nyc_tlc-history-") as folder,
+        throwaway_server(Path(folder)) as server,
+    ):
+        found = measure_history(server, Path(folder) / "files", months, kills=1)
+    assert found["problems"] == []
+    assert found["kills"] == 1
+    assert found["partitions"] == len(months)
+    assert found["flatness"] > 0

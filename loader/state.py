@@ -206,4 +206,4 @@ def months_without_marts(warehouse: Warehouse) -> list[FileVersion]:
         is_done = built.get(key) == version.merged_at if version.table_rows else key not in built
         if not is_done and has_zones(version.dataset):
             without.append(version)
-    return without
+    return sorted(without, key=lambda version: (version.file_month, version.dataset))

@@ -601,6 +601,9 @@ def check_leftovers(workspace: Workspace, raw: dict[Key, Path], kept: list[str])
     for pattern in ("load/new/*", "load/normalized/*", "normalize/extracted/*"):
         # Packages: a file here is what dlt was writing when it was killed, to be renamed.
         problems += [f"{path} is left" for path in working.glob(pattern) if path.is_dir()]
+    # Of an extraction, in a folder with a random name.
+    folders = {path.name for path in working.glob("normalize/*") if path.is_dir()}
+    problems += [f"normalize/{name} is left" for name in folders - {"extracted"}]
     return problems
 
 

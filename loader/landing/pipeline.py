@@ -115,9 +115,12 @@ def load_file(
         )
         # A package that a killed run left: its month is landed again from its file.
         pipeline.abort_packages()
-        # One that was killed while dlt made it, which dlt forgets.
-        for unfinished in (Path(pipeline.working_dir) / "load" / "new").glob("*"):
-            shutil.rmtree(unfinished)
+        # Those that were killed while dlt made them, which dlt forgets: in a folder with a random
+        # name while it extracts, then in load/new.
+        working = Path(pipeline.working_dir)
+        for unfinished in [*working.glob("normalize/*/"), *working.glob("load/new/*")]:
+            if unfinished.is_dir() and unfinished.name != "extracted":
+                shutil.rmtree(unfinished)
         schema = raw_schema(conformer)
         try:
             _create_raw_tables(pipeline, schema, warehouse)

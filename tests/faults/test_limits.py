@@ -172,11 +172,14 @@ def test_a_load_package_that_was_killed_while_dlt_made_it_goes_with_the_next_loa
     publish(workspace, 500)
     succeeded(workspace.loader("load", *MONTH))
     publish(workspace, 600)
-    unfinished = workspace.local_dir / "dlt/pipelines/nyc_tlc/load/new/1795635372.476843"
-    unfinished.mkdir(parents=True)
-    (unfinished / "schema.json").write_text("{")
+    working = workspace.local_dir / "dlt/pipelines/nyc_tlc"
+    for folder in ("normalize/1a2b3c4d", "load/new"):
+        unfinished = working / folder / "1795635372.476843"
+        unfinished.mkdir(parents=True)
+        (unfinished / "schema.json").write_text("{")
     succeeded(workspace.loader("load", *MONTH))
-    assert list(unfinished.parent.glob("*")) == []
+    assert list(working.glob("load/new/*")) == []
+    assert {path.name for path in working.glob("normalize/*")} == {".version", "extracted"}
 
 
 @pytest.fixture

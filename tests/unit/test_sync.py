@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 
@@ -13,7 +14,7 @@ from loader.errors import UsageError
 from loader.months import format_month
 from loader.settings import load_settings
 from loader.source.published import PublishedFile
-from loader.state import Month, MonthState, State
+from loader.state import Month, MonthState, State, months_without_marts
 from loader.sync import is_due, reason
 from loader.warehouse.versions import FileVersion
 
@@ -195,3 +196,18 @@ def test_today_is_new_yorks_whatever_the_machines_zone(tmp_path):
             [sys.executable, "-c", code], env=env | {"TZ": zone}, capture_output=True, text=True
         )
         assert process.stdout == "2024-02-29\n", process.stderr
+
+
+def test_marts_that_are_missing_are_built_from_the_oldest_month_on():
+    def merged(dataset: str, month: dt.date) -> FileVersion:
+        row = {"dataset": dataset, "file_month": month, "is_current": True, "table_rows": 9}
+        return FileVersion.of_row(row | {"merged_at": LANDED_AT})
+
+    months = [("fhv", 2), ("fhv", 3), ("yellow", 1), ("yellow", 2)]
+    versions = [merged(dataset, dt.date(2024, month, 1)) for dataset, month in months]
+    warehouse = Mock(merged_versions=lambda: versions, read=lambda query: [])
+    missing = months_without_marts(warehouse)
+    assert [(one.file_month.month, one.dataset) for one in missing] == [
+        *((1, "yellow"), (2, "fhv")),
+        *((2, "yellow"), (3, "fhv")),
+    ]

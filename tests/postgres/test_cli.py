@@ -390,9 +390,10 @@ def test_status_shows_the_ledger(stocked):
     assert all(ISO_8601.fullmatch(time) for time in times)
     assert rows[1]["merged_at"] is None
     lines = succeeded(stocked.loader("status")).stdout.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert "1,000" in lines[1]
     assert "landed, not merged" in lines[2]
+    assert lines[3] == "without their marts: 1; to build them: nyc-tlc marts"
 
 
 def test_available_compares_the_source_with_the_warehouse(stocked):

@@ -684,8 +684,8 @@ def test_merging_one_month_touches_no_relation_of_the_23_before(workspace):
     after = workspace.relations()
 
     assert len(merged(workspace)) == 24
-    old = [name for name in before if name.startswith("green_tripdata_2")]
-    old += [
+    old = {name for name in before if name.startswith("green_tripdata_2")}
+    old |= {
         name
         for (name,) in workspace.query(
             "select relname from pg_index join pg_class on pg_class.oid = indexrelid"
@@ -693,7 +693,7 @@ def test_merging_one_month_touches_no_relation_of_the_23_before(workspace):
             f"{workspace.tlc}.green_tripdata",
         )
         if name in before
-    ]
+    }
     assert len(old) == 2 * 23
     assert {name: after.get(name) for name in old} == {name: before[name] for name in old}
 

@@ -132,13 +132,14 @@ class Server:
         Raises:
             BenchmarkError: when it fails.
         """
+        others = {name: v for name, v in os.environ.items() if not name.startswith(_SETTINGS)}
         peak = 0
         with (
             self._alone() as elapsed,
             subprocess.Popen(  # noqa: S603 - the project's programs and its peers'
                 command,
                 cwd=PROJECT_DIR,
-                env=environment(settings),
+                env=others | settings,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -168,7 +169,14 @@ class Server:
         Raises:
             BenchmarkError: when it fails.
         """
-        settings = settings_of(self.local_dir, str(source), prefix)
+        settings = {
+            "TLC_TARGET": "local",
+            "TLC_LOCAL_DIR": str(self.local_dir),
+            "TLC_SOURCE": str(source),
+            "TLC_SCHEMA_PREFIX": prefix,
+            "DBT_TARGET_PATH": str(self.local_dir / "dbt"),
+            "DBT_LOG_PATH": str(self.local_dir / "logs"),
+        }
         try:
             return self.timed_process((sys.executable, *arguments), settings)
         except BenchmarkError as error:
@@ -225,30 +233,6 @@ class Server:
             if fields[:2] == number:
                 return int(fields[9]) * 512 / MB
         return 0
-
-
-def environment(settings: dict[str, str]) -> dict[str, str]:
-    """Return this process's environment, with other settings of the project."""
-    others = {name: v for name, v in os.environ.items() if not name.startswith(_SETTINGS)}
-    return others | settings
-
-
-def settings_of(local_dir: Path, source: str, prefix: str = "") -> dict[str, str]:
-    """Return the settings of a server's user.
-
-    Args:
-        local_dir: the server's TLC_LOCAL_DIR.
-        source: the TLC_SOURCE.
-        prefix: the TLC_SCHEMA_PREFIX.
-    """
-    return {
-        "TLC_TARGET": "local",
-        "TLC_LOCAL_DIR": str(local_dir),
-        "TLC_SOURCE": source,
-        "TLC_SCHEMA_PREFIX": prefix,
-        "DBT_TARGET_PATH": str(local_dir / "dbt"),
-        "DBT_LOG_PATH": str(local_dir / "logs"),
-    }
 
 
 @contextmanager

@@ -71,7 +71,7 @@ class DbtRunner:
                 [
                     # As a file, not with -m. In each build dbt looks through its stack for each
                     # of its flags, and for a frame without a file through all modules: -m has two
-                    # such frames, which took most of a small build.
+                    # such frames, which took a fifth of a small build.
                     *(sys.executable, "-P", dbt_worker.__file__),
                     *("--no-use-colors", "--target", self._target),
                 ],

@@ -109,7 +109,7 @@ def main(arguments: list[str]) -> None:
             select = _select(manifest, request)
             runner = dbtRunner(manifest, callbacks=[keep_errors])
             # Each invocation adds the adapter's flags to dbt's, once more: after 500 months they
-            # took two thirds of a build.
+            # took four fifths of a build.
             impl.DEFAULT_BASE_BEHAVIOR_FLAGS[:] = flags
             variables = json.dumps({"dataset": request.dataset, "month": request.month})
             built = runner.invoke(["build", *arguments, *select, *_LEFT_OUT, "--vars", variables])

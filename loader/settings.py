@@ -75,7 +75,7 @@ def local_directory() -> Path:
 
 
 def cores() -> int:
-    """Return how many cores to use: TLC_CORES, or those that this process may run on.
+    """Return how many cores to use: TLC_CORES, or this machine's.
 
     Raises:
         UsageError: when TLC_CORES can't be right.

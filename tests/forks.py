@@ -13,10 +13,11 @@ import atexit
 import fcntl
 import functools
 import gc
-import importlib.util
+import importlib
 import logging
 import marshal
 import os
+import runpy
 import select
 import shutil
 import signal
@@ -161,22 +162,15 @@ def _become(program: socket.socket, executable: Path) -> None:
 def _run(option: str, what: str, arguments: list[str]) -> int:
     """Run what a program is asked to; return the exit code."""
     main = sys.modules["__main__"] = ModuleType("__main__")
+    sys.argv = [option, *arguments]
     try:
         if option == "-m":
-            spec = importlib.util.find_spec(what)
-            if spec.submodule_search_locations:
-                spec = importlib.util.find_spec(f"{what}.__main__")
-            code = spec.loader.get_code(spec.name)
-            main.__file__, main.__spec__, main.__package__ = spec.origin, spec, spec.parent
-            sys.argv = [spec.origin, *arguments]
+            runpy._run_module_as_main(what)
         elif option == "-P":
-            code = compile(Path(what).read_text(), what, "exec")
-            main.__file__ = what
-            sys.argv = [what, *arguments]
+            main.__file__ = sys.argv[0] = what
+            exec(compile(Path(what).read_text(), what, "exec"), vars(main))
         else:
-            code = compile(what, "<string>", "exec")
-            sys.argv = [option, *arguments]
-        exec(code, vars(main))
+            exec(compile(what, "<string>", "exec"), vars(main))
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             return end.code or 0

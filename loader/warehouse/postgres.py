@@ -250,9 +250,13 @@ class PostgresWarehouse:
         A crash of the server empties parts that aren't logged; a part never landed without rows.
         """
         parts = self._parts(dataset, month, attached=True)
-        return bool(parts) and all(
-            self._scalar("select pg_relation_size(%s::regclass)", f'{self._raw}."{part.name}"')
-            for part in parts
+        names = [f'{self._raw}."{part.name}"' for part in parts]
+        # NULL without a part
+        return bool(
+            self._scalar(
+                "select bool_and(pg_relation_size(part) > 0) from unnest(%s::regclass[]) as part",
+                names,
+            )
         )
 
     def table_rows(self, dataset: str, month: dt.date) -> int:

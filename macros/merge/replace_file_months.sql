@@ -82,14 +82,9 @@
         set local client_connection_check_interval = '2s'
     {%- endcall -%}
 
-    {#- A table of an earlier version has codes as integers, until `nyc-tlc upgrade`. -#}
     {%- set types = types_of(table) -%}
-    {%- set columns = stored_columns(types) -%}
     {%- set rows_sql -%}
-        select
-            {%- for name in columns %}
-            cast({{ adapter.quote(name) }} as {{ types[name] }}) as {{ adapter.quote(name) }}{{ ',' if not loop.last }}
-            {%- endfor %}
+        select {{ stored_values(types) }}
         from ({{ model_sql }}) as model
         where file_month = date '{{ month }}'
     {%- endset -%}
@@ -97,7 +92,7 @@
         of it is left when the transaction ends early. -#}
     {%- call statement('build') -%}
         create table {{ built }} as
-        {{ rows_sql if version.names_repeated_rows else numbered_rows(dataset, columns, rows_sql) }}
+        {{ rows_sql if version.names_repeated_rows else numbered_rows(dataset, stored_columns(types), rows_sql) }}
     {%- endcall -%}
     {%- set rows = load_result('build').response.rows_affected -%}
     {%- if rows != version.landed_rows -%}

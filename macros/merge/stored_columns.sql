@@ -11,6 +11,14 @@
 {% endmacro %}
 
 
+{#- In that order, with the types of the table: one of an earlier version has codes as integers. -#}
+{% macro stored_values(types) -%}
+    {%- for name in stored_columns(types) %}
+            cast({{ adapter.quote(name) }} as {{ types[name] }}) as {{ adapter.quote(name) }}{{ ',' if not loop.last }}
+    {%- endfor %}
+{%- endmacro %}
+
+
 {% macro types_of(table) %}
     {%- set types = {} -%}
     {%- for column in adapter.get_columns_in_relation(table) -%}

@@ -62,18 +62,16 @@
     {%- endfor -%}
     {%- call statement('begin') -%}
         begin;
-        -- other builds wait, readers don't
-        lock table only {{ table }} in share update exclusive mode
+        {{ limit_lock_waits() }};
+        -- who changes the table waits, readers don't
+        lock table {{ table }} in share mode
     {%- endcall -%}
     {%- for month in months -%}
         {%- set partition = table.incorporate(path={'identifier': month.name}, type='table') -%}
         {%- set built = table.incorporate(path={'identifier': month.name ~ '__new'}, type='table') -%}
         {%- call statement('copy') -%}
             create table {{ built }} as
-            select
-                {%- for name in stored_columns(types) %}
-                cast({{ adapter.quote(name) }} as {{ types[name] }}) as {{ adapter.quote(name) }}{{ ',' if not loop.last }}
-                {%- endfor %}
+            select {{ stored_values(types) }}
             from {{ partition }}
         {%- endcall -%}
         {%- do index_ids(built) -%}

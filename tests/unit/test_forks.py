@@ -77,6 +77,16 @@ def test_a_module_ends_as_it_does_in_python(arguments, tmp_path):
     )
 
 
+def test_a_file_ends_as_it_does_in_python(tmp_path):
+    file = tmp_path / "file.py"
+    file.write_text("import sys; print(__name__, __file__, sys.argv); sys.exit(3)")
+    command = ("-P", str(file), "an argument")
+    forked, real = (
+        ended(python, *command, cwd=tmp_path, fd=0) for python in (forks.python(), sys.executable)
+    )
+    assert forked == real == (3, f"__main__ {file} {[str(file), 'an argument']}\n", "")
+
+
 def test_what_it_runs_ends_when_it_is_killed(tmp_path):
     code = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
     with subprocess.Popen([forks.python(), "-c", code], stdout=subprocess.PIPE) as process:

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from unittest.mock import Mock
+from types import SimpleNamespace
 
 import pytest
 
@@ -205,7 +205,7 @@ def test_marts_that_are_missing_are_built_from_the_oldest_month_on():
 
     months = [("fhv", 2), ("fhv", 3), ("yellow", 1), ("yellow", 2)]
     versions = [merged(dataset, dt.date(2024, month, 1)) for dataset, month in months]
-    warehouse = Mock(merged_versions=lambda: versions, read=lambda query: [])
+    warehouse = SimpleNamespace(merged_versions=lambda: versions, read=lambda query: [])
     missing = months_without_marts(warehouse)
     assert [(one.file_month.month, one.dataset) for one in missing] == [
         *((1, "yellow"), (2, "fhv")),

@@ -153,7 +153,9 @@ def _first_month(
 
     The month of the last `run` stays.
     """
-    found: dict[str, Any] = {"load": [], "build": [], "run": [], "marts": [], "limit": []}
+    found: dict[str, Any] = {
+        name: [] for name in ("load", "build", "run", "scan", "marts", "limit")
+    }
     limit = None
     for turn in range(repeats):
         _say(f"month 1 on an empty warehouse, {turn + 1} of {repeats}: ours and the limit")
@@ -164,6 +166,7 @@ def _first_month(
         server.drop("one_")
         found["limit"].append(limit.measure())
         found["run"].append(ours.run(_FIRST, ""))
+        found["scan"].append(ours.scan(_FIRST, ""))
         found["marts"].append(ours.marts(_FIRST, ""))
     return found, limit
 

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-import os
 import random
 import signal
 import time
@@ -62,7 +61,7 @@ _FIGURES = {
     "start_seconds": "from a start to the first month that is merged, median",
     "run_peak_mb": "memory of loader and dbt together, at its highest",
     "marts_seconds": "`nyc-tlc marts`, for all months",
-    "disk_peak_mb": "the server's folder, at its largest",
+    "room_mb": "room on the disk that it took, at the most",
     "partitions": "partitions of the trips tables",
     "queries_seconds": f"{_AT_ONCE} queries at once, each over all partitions",
 }
@@ -110,7 +109,7 @@ class _Watched:
         env: their environment.
         starts: when each one was started, by the server's clock.
         peak_mb: memory of a command and all that it started, at its highest.
-        disk_mb: the server's folder at its largest.
+        room_mb: how much less room the disk had than at first, at the most.
     """
 
     server: Server
@@ -118,7 +117,10 @@ class _Watched:
     env: dict[str, str]
     starts: list[dt.datetime] = field(default_factory=list)
     peak_mb: float = 0.0
-    disk_mb: float = 0.0
+    room_mb: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._free = self.server.free_bytes()
 
     def run(self, *arguments: str, kill_when: Callable[[], bool] = lambda: False) -> bool:
         """Run a command to its end, or kill it; return whether it ended by itself.
@@ -134,7 +136,6 @@ class _Watched:
         folder = self.folder / f"command-{len(self.starts)}"
         folder.mkdir()
         command = Command(folder, ["-m", "loader", *arguments], self.env)
-        measured = 0.0
         while command.process.poll() is None:
             if kill_when():
                 # In turns: dbt dies with it, as by a power cut, or dbt outlives it.
@@ -143,9 +144,7 @@ class _Watched:
                 command.process.wait()
                 return False
             self.peak_mb = max(self.peak_mb, tree_bytes(command.process.pid) / MB)
-            if time.monotonic() - measured > 5:
-                self.disk_mb = max(self.disk_mb, _size_mb(self.server.data_dir))
-                measured = time.monotonic()
+            self.room_mb = max(self.room_mb, (self._free - self.server.free_bytes()) / MB)
             time.sleep(_LOOK_SECONDS)
         if command.process.returncode:
             raise BenchmarkError(f"{' '.join(arguments)}: {command.said()[-2000:]}")
@@ -199,7 +198,7 @@ def measure_history(
     began = time.monotonic()
     run.run("marts")
     found["marts_seconds"] = time.monotonic() - began
-    found["disk_peak_mb"] = run.disk_mb
+    found["room_mb"] = run.room_mb
     found["partitions"], found["queries_seconds"] = _query_all(server)
     server.connection.close()  # so that the sessions which are left are the commands'
     _say("comparing every month with its file")
@@ -325,16 +324,6 @@ def _query_all(server: Server) -> tuple[int, float]:
         "select count(*) from pg_inherits where inhparent = any (%s::regclass[])", tables
     )
     return int(partitions), seconds
-
-
-def _size_mb(folder: Path) -> float:
-    """Add up the files of a folder that a server works in."""
-    total = 0
-    for root, _, names in os.walk(folder):
-        for name in names:
-            with suppress(FileNotFoundError):
-                total += Path(root, name).stat().st_size
-    return total / MB
 
 
 def _say(text: str) -> None:

@@ -108,6 +108,25 @@ class Ours:
         measured = self._process(prefix, "-m", "loader", "marts", *self._month(month))
         return measured.figures | {"stages": _stages(measured)}
 
+    def scan(self, month: dt.date, prefix: str) -> dict[str, float]:
+        """Read all rows of a month, as the first query after its `run` does.
+
+        Args:
+            month: file month.
+            prefix: the warehouse's TLC_SCHEMA_PREFIX.
+
+        Returns:
+            Its seconds, and `dirtied`: the share of the month's pages that it changed, to note
+            which rows are visible.
+        """
+        table = f"{prefix}tlc.{self._dataset}_tripdata_{month:%Y_%m}"
+        pages = self._server.scalar("select pg_relation_size(%s) / 8192", table)
+        plan = self._server.scalar(
+            f"explain (analyze, buffers, format json) select sum(total_amount) from {table}"
+        )[0]
+        dirtied = plan["Plan"]["Shared Dirtied Blocks"] / int(pages)
+        return {"seconds": plan["Execution Time"] / 1000, "dirtied": dirtied}
+
     def _month(self, month: dt.date) -> tuple[str, ...]:
         return ("--dataset", self._dataset, "--month", format_month(month))
 

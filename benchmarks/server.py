@@ -37,6 +37,8 @@ class Measured:
         disk_mb: what the disk wrote meanwhile, and until all of it was there; 0 where the system
             doesn't count it.
         server_seconds: seconds of a core that server processes took which have ended meanwhile.
+        room_mb: how much less room the disk had meanwhile, at the most; 0 for work of the server
+            alone.
         peak_mb: memory of the process and all that it started, added up, at its highest; 0 for
             work of the server alone.
         output: what the process said on standard output.
@@ -47,6 +49,7 @@ class Measured:
     wal_mb: float
     disk_mb: float
     server_seconds: float
+    room_mb: float = 0
     peak_mb: float = 0
     output: str = ""
     said: str = ""
@@ -54,7 +57,7 @@ class Measured:
     @property
     def figures(self) -> dict[str, float]:
         """The figures, rounded, for the result."""
-        names = ("seconds", "wal_mb", "disk_mb", "server_seconds", "peak_mb")
+        names = ("seconds", "wal_mb", "disk_mb", "server_seconds", "room_mb", "peak_mb")
         figures = {name: asdict(self)[name] for name in names}
         return {name: round(value, 2) for name, value in figures.items() if value}
 
@@ -145,15 +148,18 @@ class Server:
                 text=True,
             ) as process,
         ):
+            free = least = self.free_bytes()
             while True:
                 with suppress(subprocess.TimeoutExpired):
                     output, said = process.communicate(timeout=_SAMPLE_SECONDS)
                     break
                 peak = max(peak, tree_bytes(process.pid))
+                least = min(least, self.free_bytes())
         if process.returncode:
             lines = [line for line in (output + said).splitlines() if line.strip()]
             raise BenchmarkError(lines[-1].strip() if lines else f"exit {process.returncode}")
-        return Measured(**elapsed, peak_mb=peak / MB, output=output, said=said)
+        room = (free - least) / MB
+        return Measured(**elapsed, room_mb=room, peak_mb=peak / MB, output=output, said=said)
 
     def timed_project(self, *arguments: str, source: Path, prefix: str = "") -> Measured:
         """Run Python in the project, as a user of this server would, and measure it.
@@ -199,6 +205,10 @@ class Server:
             ).__float__(),
             1,
         )
+
+    def free_bytes(self) -> int:
+        """Return the room that is left on the disk of the server's folder."""
+        return shutil.disk_usage(self.local_dir).free
 
     @contextmanager
     def _alone(self) -> Iterator[dict[str, float]]:

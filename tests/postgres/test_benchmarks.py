@@ -70,6 +70,11 @@ def test_each_figure_is_there(result, name):
     assert result[name] > 0
 
 
+@pytest.mark.parametrize("name", ["room_ratio", "first_scan_dirtied"])
+def test_a_figure_that_may_be_nothing_is_there(result, name):
+    assert result[name] >= 0
+
+
 def test_all_ways_did_the_same_months(result):
     assert result["rows"] == ROWS
     assert [one["month"] for one in result["months"]] == [1, 2]

@@ -10,33 +10,47 @@
     'minutes': 'minutes',
     'miles': 'miles',
 } -%}
+{%- set groups =
+    '(file_month, payment_type, ' ~ measures | join('), (file_month, payment_type, ') ~ ')' -%}
 {%- set shares = {'p50': 0.5, 'p90': 0.9, 'p95': 0.95, 'p97': 0.97} -%}
 -- depends_on: {{ ref('trips') }}, {{ ref('app_trips') }}
 with
 
--- How often each value occurs: there are few of them, so that no month has to be sorted.
+-- How often each value of a measure occurs: there are few of them, so that no month has to be
+-- sorted. One scan counts those of all measures.
 occurrences as (
 
     {% for dataset in datasets_of(months) -%}
-    {% set is_last_dataset = loop.last -%}
-    {% for measure, expression in measures.items() -%}
     select
         {{ dbt.string_literal(dataset) }} as dataset,
         file_month,
         payment_type,
-        {{ dbt.string_literal(measure) }} as measure,
-        {{ expression }} as measured_value,
+        case
+            {%- for measure in measures %}
+            when grouping({{ measure }}) = 0 then '{{ measure }}'
+            {%- endfor %}
+        end as measure,
+        coalesce({{ measures | join(', ') }}) as measured_value,
         sum(case when is_reversal then 0 else 1 end) as trips,
         sum(case when is_reversal then 1 else 0 end) as reversals
 
-    from ({{ measured_trips(dataset, months) }}) as trips
-    group by file_month, payment_type, measured_value
-    {%- if not (loop.last and is_last_dataset) %}
+    from (
+        select
+            {%- for measure, expression in measures.items() %}
+            {{ expression }} as {{ measure }},
+            {%- endfor %}
+            file_month,
+            payment_type,
+            is_reversal
+
+        from ({{ measured_trips(dataset, months) }}) as trips
+    ) as measured
+    group by grouping sets ({{ groups }})
+    {%- if not loop.last %}
 
     union all
 
     {% endif %}
-    {%- endfor %}
     {%- endfor %}
 
 ),

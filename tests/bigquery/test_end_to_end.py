@@ -295,7 +295,7 @@ def waiting_run(on_bigquery, source) -> Iterator[subprocess.Popen[str]]:
     )
     options = ("--dataset", "yellow", "--month", "2020-04", "--source", source, "--force")
     process = subprocess.Popen(
-        [sys.executable, "-m", "loader", "run", *map(str, options)],
+        [sys.executable, "-m", "loader", "run", "--marts", "later", *map(str, options)],
         cwd=PROJECT_DIR,
         env=on_bigquery.env,
         stdout=subprocess.PIPE,
@@ -357,8 +357,8 @@ def test_raw_rows_that_a_killed_run_left_are_dropped_by_the_next(on_bigquery, so
         "update tlc_raw.month_files set raw_dropped_at = current_timestamp()"
         f" where dataset = 'yellow' and {month}"
     )
-    run = ("run", "--dataset", "yellow", "--month", "2019-02", "--source", source)
-    succeeded(on_bigquery.loader(*run))
+    month_of_source = ("--dataset", "yellow", "--month", "2019-02", "--source", source)
+    succeeded(on_bigquery.loader("run", "--marts", "later", *month_of_source))
     assert on_bigquery.query(raw) == [(0,)]
     assert on_bigquery.query(table) == before
 
@@ -370,7 +370,7 @@ def test_a_column_that_a_table_lacks_is_added_by_the_next_build(on_bigquery, sou
     before = on_bigquery.query(content)
     on_bigquery.query("alter table tlc.yellow_tripdata drop column request_source")
     month = ("--dataset", "yellow", "--month", "2020-04", "--source", source, "--force")
-    succeeded(on_bigquery.loader("run", *month))
+    succeeded(on_bigquery.loader("run", "--marts", "later", *month))
     assert on_bigquery.query(content) == before
 
 

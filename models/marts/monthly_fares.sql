@@ -10,7 +10,7 @@
     'minutes': 'minutes',
     'miles': 'miles',
 } -%}
-{%- set groups =
+{%- set grouping_sets =
     '(file_month, payment_type, ' ~ measures | join('), (file_month, payment_type, ') ~ ')' -%}
 {%- set shares = {'p50': 0.5, 'p90': 0.9, 'p95': 0.95, 'p97': 0.97} -%}
 -- depends_on: {{ ref('trips') }}, {{ ref('app_trips') }}
@@ -45,7 +45,7 @@ occurrences as (
 
         from ({{ measured_trips(dataset, months) }}) as trips
     ) as measured
-    group by grouping sets ({{ groups }})
+    group by grouping sets ({{ grouping_sets }})
     {%- if not loop.last %}
 
     union all

@@ -4,10 +4,10 @@
 {#- Warehouses sort NaN differently: it is no fare. -#}
 {%- set finite_fare =
     'case when not is_reversal and abs(fare_amount) < 1e9 then fare_amount end' -%}
-{#- A pair as one number, since Postgres sorts faster by one key than by two. Codes are smallint, so
-    that no two pairs have the same number; 40000 stands for no zone. -#}
-{%- set pair = 'cast(coalesce(trips.pickup_location_id, 40000) as ' ~ dbt.type_bigint() ~ ')'
-    ~ ' * 100000 + coalesce(trips.dropoff_location_id, 40000)' -%}
+{#- A pair as one number, since Postgres sorts faster by one key than by two: the pickup is its
+    upper four bytes, the dropoff its lower ones. 2147483647, which is no code, stands for none. -#}
+{%- set pair = 'cast(coalesce(trips.pickup_location_id, 2147483647) as ' ~ dbt.type_bigint() ~ ')'
+    ~ ' * 4294967296 + coalesce(trips.dropoff_location_id, 2147483647)' -%}
 {%- set miles_an_hour = 'case when minutes > 0 then miles / minutes * 60 end' -%}
 -- depends_on: {{ ref('trips') }}, {{ ref('app_trips') }}
 with

@@ -357,8 +357,8 @@ def test_raw_rows_that_a_killed_run_left_are_dropped_by_the_next(on_bigquery, so
         "update tlc_raw.month_files set raw_dropped_at = current_timestamp()"
         f" where dataset = 'yellow' and {month}"
     )
-    month_of_source = ("--dataset", "yellow", "--month", "2019-02", "--source", source)
-    succeeded(on_bigquery.loader("run", "--marts", "later", *month_of_source))
+    options = ("--dataset", "yellow", "--month", "2019-02", "--source", source)
+    succeeded(on_bigquery.loader("run", "--marts", "later", *options))
     assert on_bigquery.query(raw) == [(0,)]
     assert on_bigquery.query(table) == before
 

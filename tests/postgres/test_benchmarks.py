@@ -70,9 +70,9 @@ def test_each_figure_is_there(result, name):
     assert result[name] > 0
 
 
-@pytest.mark.parametrize("name", ["room_ratio", "first_scan_dirtied"])
-def test_a_figure_that_may_be_nothing_is_there(result, name):
-    assert result[name] >= 0
+def test_a_share_is_one_and_room_is_taken_or_not(result):
+    assert 0 <= result["first_scan_dirtied"] <= 1
+    assert math.isfinite(result["room_ratio"])
 
 
 def test_all_ways_did_the_same_months(result):

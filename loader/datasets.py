@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cache
 from typing import Any
 
@@ -28,6 +29,13 @@ ARROW_TYPES: dict[str, pa.DataType] = {
     "timestamp": pa.timestamp("us"),
     "date": pa.date32(),
 }
+
+
+class Kind(StrEnum):
+    """What the trips of a dataset are, which says what mart shows them."""
+
+    TAXI = "taxi"
+    APP = "app"
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,7 @@ class Dataset:
         table: name of the raw table, and of the trips table.
         first_month: first file month that can be loaded.
         columns: all columns of the raw table, in order.
+        kind: what its trips are; None for a dataset without marts.
         expected_days: days from a month's first in which TLC publishes it, as a rule.
         ignored: names of columns in files that are no data of TLC's, in lower case.
         bytes_per_row: size of the files, by the first month for which it holds.
@@ -110,6 +119,7 @@ class Dataset:
     table: str
     first_month: dt.date
     columns: tuple[Column, ...]
+    kind: Kind | None = None
     expected_days: int | None = None
     ignored: tuple[str, ...] = ()
     bytes_per_row: Mapping[dt.date, float] = field(default_factory=dict)
@@ -196,6 +206,7 @@ def _dataset(spec: dict[str, Any]) -> Dataset:
         table=spec["name"],
         first_month=first_month,
         columns=tuple(_column(column, first_month) for column in spec["columns"]),
+        kind=Kind(meta["kind"]) if "kind" in meta else None,
         expected_days=spec["config"].get("freshness", {}).get("warn_after", {}).get("count"),
         ignored=tuple(name.lower() for name in meta.get("ignore", ())),
         bytes_per_row={

@@ -124,9 +124,10 @@ def _select(manifest: Any, request: Request) -> list[str]:
     manifest.build_parent_and_child_maps()
     (table,) = (node for node in manifest.nodes if node.endswith(f".{request.table}"))
     marts = _mart_tables(manifest)
+    with_children = _with_children(manifest, [table])
     chosen = [table] if request.builds_table else []
-    if request.builds_marts:
-        chosen += marts
+    if request.builds_marts:  # those that count the dataset
+        chosen += [mart for mart in marts if mart in with_children]
     options: list[str] = []
     before = ""
     if request.is_first:
@@ -134,7 +135,7 @@ def _select(manifest: Any, request: Request) -> list[str]:
         # No tests of other datasets, which may lack a table or seed.
         options = ["--indirect-selection", "buildable"]
         left_out = set() if request.builds_marts else _with_children(manifest, marts)
-        chosen = [node for node in _with_children(manifest, [table]) if node not in left_out]
+        chosen = [node for node in with_children if node not in left_out]
     # By the whole path: a folder has the name of a mart.
     return ["--select", *(before + ".".join(manifest.nodes[n].fqn) for n in chosen), *options]
 

@@ -183,9 +183,9 @@ def read_state(warehouse: Warehouse, dataset: str, month: dt.date) -> MonthState
     return read_states(warehouse, [(dataset, month)])[dataset, month]
 
 
-def has_zones(dataset: str) -> bool:
-    """Return whether the marts show a dataset: they count trips by zone."""
-    return any(column.name == "pickup_location_id" for column in get_dataset(dataset).columns)
+def has_marts(dataset: str) -> bool:
+    """Return whether the marts show a dataset: those that declare no kind are in none."""
+    return get_dataset(dataset).kind is not None
 
 
 def months_without_marts(warehouse: Warehouse) -> list[FileVersion]:
@@ -204,6 +204,6 @@ def months_without_marts(warehouse: Warehouse) -> list[FileVersion]:
     for key, version in current_versions(warehouse).items():
         # Of a file without rows, the marts have nothing.
         is_done = built.get(key) == version.merged_at if version.table_rows else key not in built
-        if not is_done and has_zones(version.dataset):
+        if not is_done and has_marts(version.dataset):
             without.append(version)
     return sorted(without, key=lambda version: (version.file_month, version.dataset))

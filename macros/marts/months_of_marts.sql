@@ -13,10 +13,8 @@
         database=target.database, schema=generate_schema_name('tlc_marts', none), identifier='month_quality'
     ) -%}
     {%- set has_quality = load_relation(month_quality) is not none -%}
-    {%- set requested, with_zones = requested_months(), [] -%}
-    {%- for dataset in requested_datasets() if 'pickup_location_id' in contract_columns(dataset) -%}
-        {%- do with_zones.append(dataset) -%}
-    {%- endfor -%}
+    {%- set requested = requested_months() -%}
+    {%- set datasets = requested_datasets() | select('in', datasets_with_marts()) -%}
     {#- Postgres and BigQuery choose the rows: a loop over all of history's takes seconds here. -#}
     {%- set query -%}
         select
@@ -35,7 +33,7 @@
             ledger.is_current
             -- a file without rows leaves nothing to count
             and ledger.table_rows > 0
-            and ledger.dataset in ('{{ with_zones | join("', '") }}')
+            and ledger.dataset in ('{{ datasets | join("', '") }}')
             {%- if requested %}
             and ledger.file_month in (date '{{ requested | join("', date '") }}')
             {%- endif %}
@@ -76,5 +74,5 @@
 {% macro datasets_of(months) %}
     {%- set found = [] -%}
     {%- for dataset, of_dataset in months.items() if of_dataset -%}{%- do found.append(dataset) -%}{%- endfor -%}
-    {{ return(found | sort or datasets()[:1]) }}
+    {{ return(found | sort or datasets_with_marts()[:1]) }}
 {% endmacro %}

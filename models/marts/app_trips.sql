@@ -1,4 +1,6 @@
-{%- set datasets = ['fhv', 'fhvhv'] -%}
+{%- set datasets = datasets_of_kind('app') -%}
+-- dbt has to find the tables while it parses: each dataset of kind app stands here.
+-- depends_on: {{ ref('fhv_tripdata') }}, {{ ref('fhvhv_tripdata') }}
 with
 
 trips as (

@@ -3,7 +3,7 @@ with
 hourly as (
 
     select * from {{ ref('hourly_zone_trips') }}
-    where dataset in ('yellow', 'green')
+    where dataset in ('{{ datasets_of_kind('taxi') | join("', '") }}')
 
 ),
 
@@ -46,7 +46,7 @@ named as (
         coalesce(zones.zone_name, 'Unknown Zone') as revenue_zone,
         coalesce(zones.zone_name, 'Unknown Zone') as pickup_zone,
         monthly.file_month as revenue_month,
-        case monthly.dataset when 'yellow' then 'Yellow' else 'Green' end as service_type,
+        initcap(monthly.dataset) as service_type,
         monthly.revenue_monthly_fare,
         monthly.revenue_monthly_extra,
         monthly.revenue_monthly_mta_tax,

@@ -1,1 +1,1 @@
-{{ described_trips(['yellow', 'green']) }}
+{{ described_trips() }}

@@ -2,7 +2,7 @@ with
 
 described as (
 
-    {{ described_trips(['yellow', 'green']) }}
+    {{ described_trips() }}
 
 )
 

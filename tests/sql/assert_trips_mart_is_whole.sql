@@ -6,7 +6,7 @@
 -- month changes what their SQL makes of a NULL. Without them Postgres leaves out the joins, which
 -- can't change the number of rows.
 
-{%- set datasets = ['yellow', 'green'] %}
+{%- set datasets = datasets_of_kind('taxi') %}
 {%- set flags_of_a_trip = [] if flags.WHICH == 'build' else [
     'is_outside_file_month',
     'is_reversal',
@@ -17,6 +17,7 @@
     'is_without_position',
 ] %}
 
+-- depends_on: {{ ref('file_ledger') }}, {{ ref('trips') }}
 with
 
 ledger as (

@@ -93,6 +93,11 @@ def datasets() -> list[str]:
     return ["green"]
 
 
+def datasets_of_kind(kind: str) -> list[str]:
+    """The declared datasets of a kind."""
+    return ["green"]
+
+
 def datasets_of(months: dict[str, list[str]]) -> list[str]:
     """Datasets."""
     return list(months)
@@ -148,7 +153,7 @@ def is_app_dataset(dataset: str) -> bool:
     return False
 
 
-def described_trips(datasets: list[str]) -> str:
+def described_trips() -> str:
     """A query."""
     return "select * from trips_of_all"
 

@@ -5,6 +5,7 @@ import datetime as dt
 import re
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -235,3 +236,24 @@ def test_declarations_name_only_steps_of_cleaning_that_exist():
     for column in columns:
         assert set(column.clean) <= CLEANERS.keys(), column.name
         assert not column.clean or column.data_type == "text", column.name
+
+
+def _overridden_columns():
+    """Yield what the unit tests of dbt repeat of the declarations."""
+    for path in (PROJECT_DIR / "models").rglob("*.yml"):
+        for test in yaml.safe_load(path.read_text()).get("unit_tests", ()):
+            contracts = test.get("overrides", {}).get("macros", {}).get("contracts", {})
+            for dataset, columns in contracts.items():
+                for column in columns:
+                    yield test["name"], dataset, column
+
+
+def test_unit_tests_of_dbt_repeat_the_declarations_as_they_are():
+    repeated = list(_overridden_columns())
+    assert {dataset for _, dataset, _ in repeated} == set(datasets())
+    for test, dataset, column in repeated:
+        declared = {one.name: one for one in get_dataset(dataset).columns}[column["name"]]
+        assert column["data_type"] == declared.data_type, (test, dataset, declared.name)
+        if "meta" in column:
+            meta = (column["meta"].get("key"), column["meta"].get("decimals", 2))
+            assert meta == (declared.key, declared.decimals), (test, dataset, declared.name)

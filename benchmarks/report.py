@@ -37,7 +37,7 @@ _FIGURES = {
     "landing_to_fastest_peer": "the fastest peer's landing ÷ ours",
     "flatness": "last month ÷ first (medians of three, if there are six)",
     "unchanged_seconds": "`run` of a month that has not changed",
-    "dbt_overhead_seconds": "`run` of a landed month of 1,000 rows, less the line above",
+    "dbt_overhead_seconds": "`run` of one more landed month of 1,000 rows, less the line above",
     "backfill_month_seconds": "a month, when one `run` does several",
     "marts_to_run": "the marts of month 1, by `nyc-tlc marts` ÷ one `run` without them",
     "mirror_ratio": "`mirror` ÷ a plain copy of the files, which verifies nothing",

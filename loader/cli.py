@@ -5,11 +5,10 @@ import json
 import logging
 import os
 import shlex
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -22,14 +21,16 @@ from rich.table import Table
 
 from loader import __version__, interrupts
 from loader.datasets import check_supported, datasets, get_dataset
+from loader.dbt_runner import run_operation
 from loader.doctor import checks
 from loader.embedded import local_server
-from loader.errors import LoaderError, NoRightError, UsageError, WarehouseError
+from loader.errors import LoaderError, UsageError, WarehouseError
 from loader.landing.land import fetch_month, land_month
 from loader.log import log_to_file, showing_retries
 from loader.months import (
     format_month,
     month_range,
+    name_months,
     parse_month,
 )
 from loader.plan import Plan, hours, plan_of, require_room
@@ -39,7 +40,7 @@ from loader.run import RunOptions, build_marts, run_months
 from loader.runs import read_runs, table_of_runs
 from loader.settings import PROJECT_DIR, TARGETS, TLC_CDN, Settings, export_settings, load_settings
 from loader.source.mirror import mirror_months
-from loader.state import MonthState, State, months_without_marts, read_state, read_states
+from loader.state import MonthState, State, read_state, read_states
 from loader.summary import Summary, describe_bill, summarizing
 from loader.sync import IN_WORDS, compare, followed, is_due, reason, window
 from loader.warehouse.base import Warehouse
@@ -242,32 +243,31 @@ def run(
     first, last = (parse_month(text) if text else None for text in (since, to))
     names = [get_dataset(dataset).name] if dataset else list(datasets())
     months = _months(names[0], month, to) if month else []
+    options = RunOptions(
+        keep_raw=keep_raw,
+        keep_files=keep_files,
+        accept=accept,
+        allow_empty=allow_empty,
+        force=force,
+        marts=marts is WhenMarts.now,
+    )
     with summarizing(summary) as told, _session(target, source) as context:
         asked = [(names[0], one) for one in months]
         if all_months:
             states = _look(context, names, first, last)
-            due = [
-                one
-                for one in states
-                if force or is_due(one) or (one.is_unfinished and not keep_raw)
-            ]
-            plan = plan_of(due)
-            of_each = {name: plan_of([one for one in due if one.dataset == name]) for name in names}
+            due = [one for one in states if is_due(one, options)]
+            loads = [one for one in due if force or one.state != State.MERGED]
+            plan = plan_of(loads)
+            of_each = {
+                name: plan_of([one for one in loads if one.dataset == name]) for name in names
+            }
             if as_json and dry_run:
                 _print_json({name: asdict(one) for name, one in of_each.items()})
             elif not as_json:
-                _print_plan(context, plan, of_each, merged=len(states) - len(due))
+                _print_plan(context, plan, of_each, states, unfinished=len(due) - len(loads))
             if context.settings.target == "local":
                 require_room(plan, context.settings.local_dir)
             asked = [] if dry_run else [(one.dataset, one.month) for one in due]
-        options = RunOptions(
-            keep_raw=keep_raw,
-            keep_files=keep_files,
-            accept=accept,
-            allow_empty=allow_empty,
-            force=force,
-            marts=marts is WhenMarts.now,
-        )
         _run(context, asked, options, told)
     if asked or (as_json and not dry_run):
         _finish(told, as_json)
@@ -293,9 +293,24 @@ def _look(
     return sorted(found, key=lambda state: (state.month, state.dataset))
 
 
-def _print_plan(context: _Context, plan: Plan, of_each: Mapping[str, Plan], merged: int) -> None:
+def _print_plan(
+    context: _Context,
+    plan: Plan,
+    of_each: Mapping[str, Plan],
+    states: Sequence[MonthState],
+    unfinished: int,
+) -> None:
+    merged = sum(one.state == State.MERGED for one in states) - unfinished
+    removed = sum(one.state == State.REMOVED for one in states)
+    if unfinished:
+        print(
+            f"{unfinished:,} merged without their marts, or with raw rows left: these are finished"
+        )
+    if removed:
+        print(f"{removed:,} removed: they come back when they are run by name")
     if not plan.files:
-        print(f"nothing to do: {merged:,} months are merged, and the source has no others")
+        if not unfinished:
+            print(f"nothing to do: {merged:,} months are merged, and the source has no others")
         return
     _print_table(
         ["dataset", "files", "rows, about", "download GB", "disk GB"],
@@ -354,6 +369,7 @@ def sync(
     """
     asked = get_dataset(dataset).name if dataset else None
     first, last = (parse_month(text) if text else None for text in (since, to))
+    options = RunOptions(force=force, marts=marts is WhenMarts.now)
     with summarizing(summary) as told, _session(target, source) as context:
         settings, reporter = context.settings, context.reporter
         states = read_states(context.warehouse)
@@ -364,12 +380,12 @@ def sync(
             for month in window(states, name, settings.today, first, last)
         ]
         told.states = list(compare(settings, states, months))
-        due = [one for one in told.states if is_due(one) or (force and one.published)]
+        due = [one for one in told.states if is_due(one, options)]
         for one in due:
-            forced = "" if is_due(one) else ", forced"
+            forced = "" if is_due(one, replace(options, force=False)) else ", forced"
             reporter.say(f"{one.dataset} {format_month(one.month)}  {reason(one)}{forced}")
         requests = sorted(((one.dataset, one.month) for one in due), key=lambda key: key[::-1])
-        _run(context, requests, RunOptions(force=force, marts=marts is WhenMarts.now), told)
+        _run(context, requests, options, told)
     if not told.done and not as_json:
         absent = sum(one.published is None for one in told.states)
         print(f"nothing new: {len(told.states)} months looked at, {absent} not yet published")
@@ -424,10 +440,14 @@ def marts_command(
     first = parse_month(month) if month else None
     months = month_range(first, parse_month(to) if to else first) if first else None
     with _session(target, None) as context:
+        states = read_states(context.warehouse).values()
         versions = [
-            version
-            for version in months_without_marts(context.warehouse)
-            if version.dataset in names and (months is None or version.file_month in months)
+            one.merged
+            for one in sorted(states, key=lambda state: (state.month, state.dataset))
+            if one.merged
+            and one.has_marts is False
+            and one.dataset in names
+            and (months is None or one.month in months)
         ]
         asked = [(one.dataset, one.file_month) for one in versions]
         built: list[tuple[str, dt.date]] = []
@@ -438,6 +458,39 @@ def marts_command(
         print(f"{len(built):,} {'month' if len(built) == 1 else 'months'} built")
     else:
         print("nothing to do: every merged month has its marts")
+
+
+@app.command()
+def remove(
+    dataset: DatasetOption,
+    month: MonthOption,
+    to: ToOption = None,
+    target: TargetOption = None,
+) -> None:
+    """Take months out of the warehouse: their trips, marts and raw rows. The ledger keeps a record.
+
+    `sync` and `run --all` leave a month alone that was removed; `run --dataset … --month …` brings
+    it back, with the same ids.
+    """
+    months = _months(dataset, month, to)
+    removed = []
+    with _session(target, None) as context, ExitStack() as held:
+        warehouse = context.warehouse
+        for one in months:
+            held.enter_context(warehouse.lock(dataset, one))
+        states = read_states(warehouse, [(dataset, one) for one in months])
+        here = [one.month for one in states.values() if one.landed or one.merged or one.gone]
+        if here:
+            held.enter_context(warehouse.build_lock(context.reporter))
+            run_operation(
+                context.settings,
+                "remove_file_months",
+                {"dataset": dataset, "months": [format_month(one) for one in here]},
+            )
+        for one in here:
+            warehouse.drop_raw(dataset, one)
+            removed.append((dataset, one))
+    print(f"removed: {name_months(removed)}" if removed else "nothing to do: none of them is here")
 
 
 @app.command()
@@ -454,41 +507,29 @@ def upgrade(
     before that, it is as it was. Your views, grants and indexes stay.
     """
     with _session(target, None) as context, context.warehouse.build_lock(context.reporter):
-        arguments = ["--quiet", "--no-use-colors", "run-operation", "upgrade_tables"]
-        options = ["--args", json.dumps({"dry_run": dry_run})]
-        dbt = subprocess.run([_script("dbt"), *arguments, *options], check=False)  # noqa: S603
-        if dbt.returncode:
-            raise WarehouseError("the upgrade failed, and the table is as it was: see above")
+        run_operation(context.settings, "upgrade_tables", {"dry_run": dry_run})
 
 
 @app.command()
 def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
     """Show the ledger: which version of each month is landed, which the trips table holds."""
     with _session(target, None) as context:
-        states = [
-            state for state in read_states(context.warehouse).values() if state.here != State.ABSENT
-        ]
-        without_marts: set[tuple[str, dt.date]] | None = None
-        with suppress(NoRightError):  # a user who only loads
-            without_marts = {
-                (one.dataset, one.file_month) for one in months_without_marts(context.warehouse)
-            }
+        found = read_states(context.warehouse, for_reader=True).values()
+        states = [state for state in found if state.here != State.ABSENT]
     rows: list[dict[str, Any]] = []
     for state in states:
         landed, merged = state.landed, state.merged
-        newest: Any = landed or merged
+        newest: Any = landed or merged or state.gone or state.removed
         rows.append(
             {
                 "dataset": state.dataset,
                 "month": format_month(state.month),
                 "state": IN_WORDS[state.here],
                 "file_rows": newest.file_rows,
-                "table_rows": merged.table_rows if merged else None,
+                "table_rows": merged.table_rows if merged else None if landed else 0,
                 "landed_at": newest.landed_at,
                 "merged_at": merged.merged_at if merged else None,
-                "has_marts": None
-                if without_marts is None
-                else bool(merged) and (state.dataset, state.month) not in without_marts,
+                "has_marts": state.has_marts if merged else False,
                 "format": newest.format,
                 "source_url": newest.source_url,
                 "sha256": newest.sha256,
@@ -519,8 +560,15 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
                 for row in rows
             ],
         )
+        without_marts = sum(state.has_marts is False for state in states)
         if without_marts:
-            print(f"without their marts: {len(without_marts):,}; to build them: nyc-tlc marts")
+            print(f"without their marts: {without_marts:,}; to build them: nyc-tlc marts")
+        gone = [(state.dataset, state.month) for state in states if state.here == State.GONE]
+        for name, month in gone:
+            print(
+                f"{name} {format_month(month)} was merged, and its rows are gone; to load it again:"
+                f" nyc-tlc run --dataset {name} --month {format_month(month)}"
+            )
 
 
 #: Runs that are shown when nobody says how many.

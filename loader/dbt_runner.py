@@ -1,6 +1,5 @@
 """Runs dbt for months that have landed, and reports what came of it."""
 
-import datetime as dt
 import fcntl
 import json
 import os
@@ -8,16 +7,19 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
 
 from loader import dbt_worker
 from loader.datasets import get_dataset
-from loader.dbt_worker import BuildResult, NodeResult, Request
+from loader.dbt_worker import BuildResult, NodeResult, Project, Request
 from loader.errors import (
     ABORTED,
     TABLE_IN_USE,
@@ -26,10 +28,12 @@ from loader.errors import (
     ReconciliationError,
     WarehouseError,
 )
-from loader.months import format_month
+from loader.months import format_month, name_months
 from loader.progress import Reporter
 from loader.settings import Settings
 from loader.state import Warnings
+from loader.warehouse.base import Warehouse
+from loader.warehouse.versions import FileVersion
 
 #: How often a merge is tried whose transaction BigQuery aborts.
 _ABORTED_ATTEMPTS = 4
@@ -54,7 +58,9 @@ class DbtRunner:
         self._log.parent.mkdir(exist_ok=True)
         self._lock = (self._target_path / "lock").open("w")
         self._process: subprocess.Popen[str] | None = None
-        self._complete: set[str] = set()
+        self._project: Project | None = None
+        self.is_complete = False  #: whether the warehouse has all that is not of a month
+        self.invocation_id: str | None = None  #: of the last build
         self._starting = threading.Lock()
         self._stopped = False
 
@@ -109,22 +115,23 @@ class DbtRunner:
 
     def build(
         self,
-        dataset: str,
-        month: dt.date,
-        rows: int,
+        warehouse: Warehouse,
+        versions: Sequence[FileVersion],
         reporter: Reporter,
         *,
         merge: bool = True,
         marts: bool = True,
     ) -> Warnings:
-        """Merge and test a landed month, and build what the marts have of it.
+        """Merge and test landed months, and build what the marts have of them.
+
+        What doesn't belong to a month, views and seeds, is built only when the project isn't the
+        one that this warehouse was built with. Hold the build lock.
 
         Args:
-            dataset: dataset to build.
-            month: file month to build.
-            rows: rows of the month, to be shown.
+            warehouse: the warehouse.
+            versions: landed or merged versions of months of one dataset.
             reporter: where to show progress.
-            merge: merge the month.
+            merge: merge the months.
             marts: build the marts.
 
         Returns:
@@ -135,7 +142,7 @@ class DbtRunner:
             ReconciliationError: when a test found that counts differ.
             WarehouseError: when a model failed.
         """
-        label = f"{dataset} {format_month(month)}"
+        label = name_months((one.dataset, one.file_month) for one in versions)
         retrying = Retrying(
             retry=retry_if_result(_is_aborted),
             stop=stop_after_attempt(_ABORTED_ATTEMPTS),
@@ -149,39 +156,66 @@ class DbtRunner:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
             with reporter.stage(label, "merge" if merge else "marts", "rows") as stage:
-                built = retrying(lambda: self._build(dataset, format_month(month), merge, marts))
+                built = retrying(lambda: self._build(warehouse, versions, merge, marts))
                 if not built.success or not built.nodes:
                     raise self._failure(label, built)
-                stage.set(rows)
+                stage.set(sum(one.file_rows for one in versions))
                 stage.note = _count_tests(built)
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
         return {node.name: rows_by_column(node) for node in built.nodes if node.status == "warn"}
 
-    def _build(self, dataset: str, month: str, merge: bool, marts: bool) -> BuildResult:
-        self.start()
-        process: Any = self._process  # its pipes are there
-        # The first build of a dataset makes the views and all that these need, too.
-        is_first = dataset not in self._complete
-        request = Request(dataset, month, get_dataset(dataset).table, merge, marts, is_first)
-        with suppress(BrokenPipeError):  # it has ended: there is no answer to read
-            process.stdin.write(json.dumps(request) + "\n")
-            process.stdin.flush()
-        answer = process.stdout.readline()
-        if not answer:
-            process.wait()
-            self._process = None  # the next month gets another
+    def _build(
+        self, warehouse: Warehouse, versions: Sequence[FileVersion], merge: bool, marts: bool
+    ) -> BuildResult:
+        project = self._read_project()
+        if project is None:
             return BuildResult(False, [], ["its process ended, see dbt_worker.log"])
-        success, nodes, errors = json.loads(answer)
-        if success:
-            self._complete.add(dataset)
+        if not project.fingerprint:
+            return BuildResult(False, [], project.errors)
+        if not self.is_complete:
+            relations = [one for one in project.relations if marts or one not in project.marts]
+            self.is_complete = warehouse.built_project(relations) == project.fingerprint
+        dataset, months = versions[0].dataset, [format_month(one.file_month) for one in versions]
+        table, is_all = get_dataset(dataset).table, not self.is_complete
+        answer = self._ask(Request(dataset, months, table, merge, marts, is_all))
+        if answer is None:
+            return BuildResult(False, [], ["its process ended, see dbt_worker.log"])
+        success, nodes, errors, self.invocation_id = answer
+        if success and is_all:
+            warehouse.record_project(project.fingerprint)
+            self.is_complete = True
         results_file = self._target_path / "run_results.json"
         if nodes and results_file.exists():
             # The next build overwrites dbt's own.
             of_marts = "" if merge else "_marts"
-            kept = results_file.with_name(f"run_results_{dataset}_{month}{of_marts}.json")
+            kept = results_file.with_name(f"run_results_{dataset}_{months[0]}{of_marts}.json")
             shutil.copy(results_file, kept)
         return BuildResult(success, [NodeResult(*node) for node in nodes], errors)
+
+    def _read_project(self) -> Project | None:
+        """Return what the process says of the project; None when it has ended."""
+        self.start()
+        if self._project is None and (answer := self._answer()):
+            self._project = Project(*answer)
+        return self._project
+
+    def _ask(self, request: Request) -> Any:
+        """Send a request, and return the answer; None when the process has ended."""
+        process: Any = self._process  # its pipes are there
+        with suppress(BrokenPipeError):  # it has ended: there is no answer to read
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> Any:
+        process: Any = self._process
+        answer = process.stdout.readline()
+        if not answer:
+            process.wait()
+            self._process = self._project = None  # the next month gets another
+            return None
+        return json.loads(answer)
 
     def _failure(self, label: str, built: BuildResult) -> LoaderError:
         failed = [node for node in built.nodes if node.status in ("error", "fail")]
@@ -200,6 +234,24 @@ class DbtRunner:
             said = [line for line in lines if line and not line.startswith(">")]
             reason = said[-1] if said else "dbt reported nothing"
         return WarehouseError(f"{label}: dbt build failed: {reason}; {self._log} has the details")
+
+
+def run_operation(settings: Settings, macro: str, arguments: dict[str, Any]) -> None:
+    """Run a macro of the project that changes tables; what it prints is shown. Hold the build lock.
+
+    Args:
+        settings: the settings.
+        macro: its name.
+        arguments: its arguments.
+
+    Raises:
+        WarehouseError: when it fails; then nothing is changed.
+    """
+    command = ["--quiet", "--no-use-colors", "run-operation", macro, "--target", settings.target]
+    dbt = Path(sysconfig.get_path("scripts")) / "dbt"
+    options = ["--args", json.dumps(arguments)]
+    if subprocess.run([dbt, *command, *options], check=False).returncode:  # noqa: S603
+        raise WarehouseError(f"{macro} failed, and the tables are as they were: see above")
 
 
 def _is_aborted(built: BuildResult) -> bool:

@@ -7,6 +7,7 @@ docs/decisions/0005-one-dbt-process.md says why it isn't a process pool.
 """
 
 import gc
+import hashlib
 import json
 import os
 import sys
@@ -16,28 +17,44 @@ from typing import Any, NamedTuple, TextIO, cast
 _LEFT_OUT = (
     *("--exclude-resource-type", "unit_test"),
     *("--exclude-resource-type", "exposure"),
-    *("--exclude", "assert_trips_mart_is_whole"),
 )
+_TESTS_LEFT_OUT = ("assert_trips_mart_is_whole",)
+
+
+class Project(NamedTuple):
+    """The project as dbt parsed it.
+
+    Attributes:
+        fingerprint: of all files, dbt's own macros included; empty when dbt can't parse them.
+        relations: models and seeds that a build of all makes, as schema.table.
+        marts: those of them that `--marts later` leaves out.
+        errors: why dbt can't parse it.
+    """
+
+    fingerprint: str
+    relations: list[str]
+    marts: list[str]
+    errors: list[str]
 
 
 class Request(NamedTuple):
-    """What to build of a month.
+    """What to build of months.
 
     Attributes:
-        dataset: dataset of the month.
-        month: file month, YYYY-MM.
+        dataset: dataset of the months.
+        months: file months, YYYY-MM.
         table: the dataset's trips table.
-        builds_table: merge the month.
-        builds_marts: build what the marts have of the month.
-        is_first: build views and seeds, too, and all else that these need.
+        builds_table: merge the months.
+        builds_marts: build what the marts have of the months.
+        is_complete: build views and seeds too, and test them: the project has changed.
     """
 
     dataset: str
-    month: str
+    months: list[str]
     table: str
     builds_table: bool
     builds_marts: bool
-    is_first: bool
+    is_complete: bool
 
 
 class NodeResult(NamedTuple):
@@ -70,20 +87,22 @@ class BuildResult(NamedTuple):
         success: whether all went well.
         nodes: what became of models and tests; empty when dbt came to none.
         errors: what else it reported, such as an error of compilation.
+        invocation_id: dbt's name of the build.
     """
 
     success: bool
     nodes: list[NodeResult]
     errors: list[str]
+    invocation_id: str = ""
 
 
 def main(arguments: list[str]) -> None:
-    """Parse the project, and run `dbt build` for each line of standard input.
+    """Parse the project and describe it, then run `dbt build` for each line of standard input.
 
     Args:
         arguments: those of every `dbt build`; a line holds the fields of `Request`.
     """
-    results = _take_standard_output()
+    answers = _take_standard_output()
     errors: list[str] = []
 
     def keep_errors(event: Any) -> None:
@@ -95,49 +114,80 @@ def main(arguments: list[str]) -> None:
     from dbt.adapters.base import impl
     from dbt.cli.main import dbtRunner
     from dbt.contracts.graph.manifest import Manifest
+    from dbt_common.invocation import get_invocation_id
 
     flags = list(impl.DEFAULT_BASE_BEHAVIOR_FLAGS)
     parsed = dbtRunner(callbacks=[keep_errors]).invoke(["parse", *arguments])
     gc.freeze()
     gc.enable()
+    if not parsed.success:
+        failure = [str(parsed.exception)] if parsed.exception else []
+        _answer(answers, Project("", [], [], errors + failure))
+        return
+    manifest = cast(Manifest, parsed.result)
+    _answer(answers, _project(manifest))
     for line in sys.stdin:
         request = Request(*json.loads(line))
-        built = parsed
-        if parsed.success:
-            errors.clear()
-            manifest = cast(Manifest, parsed.result)
-            select = _select(manifest, request)
-            runner = dbtRunner(manifest, callbacks=[keep_errors])
-            # Each invocation adds the adapter's flags to dbt's, once more: after 500 months they
-            # took four fifths of a build.
-            impl.DEFAULT_BASE_BEHAVIOR_FLAGS[:] = flags
-            variables = json.dumps({"dataset": request.dataset, "month": request.month})
-            built = runner.invoke(["build", *arguments, *select, *_LEFT_OUT, "--vars", variables])
+        errors.clear()
+        runner = dbtRunner(manifest, callbacks=[keep_errors])
+        # Each invocation adds the adapter's flags to dbt's, once more: after 500 months they took
+        # four fifths of a build.
+        impl.DEFAULT_BASE_BEHAVIOR_FLAGS[:] = flags
+        months: Any = {"month": request.months[0]}
+        if len(request.months) > 1:
+            months = {"months": request.months}
+        variables = json.dumps({"dataset": request.dataset} | months)
+        select = _select(manifest, request)
+        built = runner.invoke(["build", *arguments, *select, *_LEFT_OUT, "--vars", variables])
         exceptions = [str(built.exception)] if built.exception else []
         nodes = getattr(built.result, "results", ())
-        result = BuildResult(built.success, list(map(_node_result, nodes)), errors + exceptions)
-        print(json.dumps(result), file=results, flush=True)
+        found = list(map(_node_result, nodes))
+        _answer(
+            answers, BuildResult(built.success, found, errors + exceptions, get_invocation_id())
+        )
+
+
+def _answer(answers: TextIO, answer: NamedTuple) -> None:
+    print(json.dumps(answer), file=answers, flush=True)
+
+
+def _project(manifest: Any) -> Project:
+    manifest.build_parent_and_child_maps()
+    hashes = {name: file.checksum for name, file in manifest.files.items()}
+    hashes |= manifest.state_check.project_hashes  # of dbt_project.yml
+    made = {
+        name: f"{node.schema}.{node.alias}"
+        for name, node in manifest.nodes.items()
+        if node.resource_type in ("model", "seed") and node.config.materialized != "ephemeral"
+    }
+    marts = _with_children(manifest, _mart_tables(manifest))
+    return Project(
+        fingerprint=hashlib.sha256(
+            "".join(f"{name} {hashes[name].checksum}\n" for name in sorted(hashes)).encode()
+        ).hexdigest(),
+        relations=list(made.values()),
+        marts=[made[name] for name in marts],
+        errors=[],
+    )
 
 
 def _select(manifest: Any, request: Request) -> list[str]:
     """Return options that select what a request builds."""
-    manifest.build_parent_and_child_maps()
-    (table,) = (node for node in manifest.nodes if node.endswith(f".{request.table}"))
     marts = _mart_tables(manifest)
-    with_children = _with_children(manifest, [table])
+    if request.is_complete:
+        left_out = [] if request.builds_marts else _with_children(manifest, marts)
+        return ["--exclude", *_paths(manifest, left_out), *_TESTS_LEFT_OUT]
+    (table,) = (node for node in manifest.nodes if node.endswith(f".{request.table}"))
     chosen = [table] if request.builds_table else []
     if request.builds_marts:  # those that count the dataset
-        chosen += [mart for mart in marts if mart in with_children]
-    options: list[str] = []
-    before = ""
-    if request.is_first:
-        before = "+"  # and all that these need
-        # No tests of other datasets, which may lack a table or seed.
-        options = ["--indirect-selection", "buildable"]
-        left_out = set() if request.builds_marts else _with_children(manifest, marts)
-        chosen = [node for node in with_children if node not in left_out]
-    # By the whole path: a folder has the name of a mart.
-    return ["--select", *(before + ".".join(manifest.nodes[n].fqn) for n in chosen), *options]
+        of_dataset = _with_children(manifest, [table])
+        chosen += [mart for mart in marts if mart in of_dataset]
+    return ["--select", *_paths(manifest, chosen), "--exclude", *_TESTS_LEFT_OUT]
+
+
+def _paths(manifest: Any, nodes: list[str]) -> list[str]:
+    """Return names by which dbt selects models: the whole path, as a folder has a mart's name."""
+    return [".".join(manifest.nodes[node].fqn) for node in nodes]
 
 
 def _mart_tables(manifest: Any) -> list[str]:

@@ -2,12 +2,13 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 
 from loader import interrupts
+from loader.datasets import get_dataset
 from loader.dbt_runner import DbtRunner, describe_warning
 from loader.errors import LoaderError, ReconciliationError
 from loader.landing.land import describe_suspicion, fetch_month, land_month
@@ -15,13 +16,16 @@ from loader.months import format_month
 from loader.progress import Reporter
 from loader.settings import Settings
 from loader.source import download
-from loader.state import Month, MonthRun, Warnings, current_versions, read_state
+from loader.state import Month, MonthRun, MonthState, Step, Warnings, current_versions, read_state
 from loader.warehouse.base import Warehouse
 from loader.warehouse.connect import connect_warehouse
 from loader.warehouse.versions import FileVersion
 
 #: The stages of a month; one month at a time is in each.
 _STAGES = ("download", "land", "merge")
+#: Marts of months with fewer rows are built together, until they have twice as many: a build of
+#: marts takes a second, whatever its rows.
+_SMALL_ROWS = 500_000
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,11 @@ class RunOptions:
     allow_empty: bool = False
     force: bool = False
     marts: bool = True
+
+    def due(self, state: MonthState) -> frozenset[Step]:
+        """Return what there is to do for a month that is here, if the source has nothing new."""
+        left_out = {Step.DROP} if self.keep_raw else set()
+        return state.lacks - left_out - (set() if self.marts else {Step.MARTS})
 
 
 def run_months(
@@ -71,10 +80,14 @@ def run_months(
         interrupts.at_stop(dbt.stop),
         ThreadPoolExecutor(len(_STAGES)) as threads,
     ):
-        run = _Run(settings, reporter, options, dbt)
+        run = _Run(settings, reporter, options, dbt, places[1:])
+        waiting: list[MonthRun] = []
         for done in threads.map(run.month, months, places[1:]):
-            yield done
-            count_month()  # after it is recorded: the command may be stopped at any moment
+            waiting.append(done)
+            # A month is done when its marts are built, and the months are told in their order.
+            while waiting and not run.waits_for_marts(waiting[0]):
+                yield run.outcome(waiting.pop(0))
+                count_month()  # after it is recorded: the command may be stopped at any moment
 
 
 def build_marts(
@@ -83,7 +96,7 @@ def build_marts(
     versions: Sequence[FileVersion],
     reporter: Reporter,
 ) -> Iterator[FileVersion]:
-    """Build the marts of merged months, one month at a time.
+    """Build the marts of merged months; those of small months of a dataset together.
 
     Args:
         settings: the settings.
@@ -99,13 +112,27 @@ def build_marts(
         closing(DbtRunner(settings)) as dbt,
         interrupts.at_stop(dbt.stop),
     ):
-        for version in versions:
+        for batch in _batches(versions):
             with warehouse.build_lock(reporter):
-                dbt.build(
-                    version.dataset, version.file_month, version.file_rows, reporter, merge=False
-                )
-            yield version
-            count_month()
+                dbt.build(warehouse, batch, reporter, merge=False)
+            for version in batch:
+                yield version
+                count_month()
+
+
+def _batches(versions: Iterable[FileVersion]) -> Iterator[list[FileVersion]]:
+    """Group months of a dataset, each group of at most so many rows; in order of their ends."""
+    begun: dict[str, list[FileVersion]] = {}
+    for version in versions:
+        batch = begun.setdefault(version.dataset, [])
+        batch.append(version)
+        if _is_full(batch):
+            yield begun.pop(version.dataset)
+    yield from begun.values()
+
+
+def _is_full(batch: Collection[FileVersion]) -> bool:
+    return sum(one.file_rows for one in batch) >= 2 * _SMALL_ROWS
 
 
 class _Place:
@@ -132,114 +159,172 @@ class _Place:
                 pass
 
 
-@dataclass(frozen=True)
 class _Run:
-    """Runs one month."""
+    """Runs one month at a time in each stage."""
 
-    settings: Settings
-    reporter: Reporter
-    options: RunOptions
-    dbt: DbtRunner
+    def __init__(
+        self,
+        settings: Settings,
+        reporter: Reporter,
+        options: RunOptions,
+        dbt: DbtRunner,
+        places: Sequence[_Place],
+    ) -> None:
+        self._settings, self._reporter, self._options = settings, reporter, options
+        self._dbt = dbt
+        self._is_one_of_several = len(places) > 1
+        self._last = places[-1] if places else None
+        #: Months that are merged and whose marts aren't built; changed in the stage "merge" only.
+        self._without_marts: dict[Month, FileVersion] = {}
+        self._failed_marts: dict[Month, LoaderError] = {}
+        self._billed_marts: dict[Month, int] = {}
 
     def month(self, month: Month, place: _Place) -> MonthRun:
         """Run a month; a failure is in the record that is returned."""
         started = time.monotonic()
         try:
             # A connection of its own: other months run at the same time.
-            with closing(connect_warehouse(self.settings)) as warehouse:
+            with closing(connect_warehouse(self._settings)) as warehouse:
                 done = self._month(warehouse, month, place)
         except LoaderError as error:
             done = MonthRun(*month, "failed", error=error)
         finally:
             place.leave()
-        return replace(done, seconds=round(time.monotonic() - started, 1))
+        seconds = round(time.monotonic() - started, 1)
+        if place is self._last:
+            self._build_marts()
+        return replace(done, seconds=seconds)
+
+    def waits_for_marts(self, done: MonthRun) -> bool:
+        """Return whether a month's marts are to be built together with others'."""
+        return (done.dataset, done.month) in self._without_marts
+
+    def outcome(self, done: MonthRun) -> MonthRun:
+        """Return a month's record, with what became of marts that were built with others'."""
+        month = done.dataset, done.month
+        if error := self._failed_marts.get(month):
+            return replace(done, state="failed", error=error)
+        billed = self._billed_marts.get(month)
+        return done if billed is None else self._with_bill(done, (done.bytes_billed or 0) + billed)
+
+    def _with_bill(self, done: MonthRun, billed: int | None) -> MonthRun:
+        dollars = None if billed is None else billed / 2**40 * self._settings.price_per_tib
+        return replace(done, bytes_billed=billed, dollars=dollars)
 
     def _month(self, warehouse: Warehouse, month: Month, place: _Place) -> MonthRun:
+        options = self._options
         with ExitStack() as held:
             with place.stage("download"):
                 held.enter_context(warehouse.lock(*month))
                 state = read_state(warehouse, *month)
-                if self.options.force:
+                if options.force:
                     state = replace(state, landed=None)
                 file = fetch_month(
-                    self.settings, state, self.reporter, allow_empty=self.options.allow_empty
+                    self._settings, state, self._reporter, allow_empty=options.allow_empty
                 )
             with place.stage("land"):
                 if file:
-                    self.dbt.start()  # it is ready to build when the file has landed
+                    self._dbt.start()  # it is ready to build when the file has landed
                 landing = land_month(
-                    self.settings,
+                    self._settings,
                     warehouse,
                     state,
                     file,
-                    self.reporter,
-                    keeps_rows=self.options.keep_raw,
+                    self._reporter,
+                    keeps_rows=options.keep_raw,
                 )
                 landed = self._accepted(warehouse, landing.landed)
             is_new = state.merged is None or state.merged.sha256 != landed.sha256
             # Columns that the contract doesn't know are in the raw table only.
-            drops_raw = not self.options.keep_raw and not landed.unknown_columns
+            drops_raw = not options.keep_raw and not landed.unknown_columns
+            due = options.due(replace(state, landed=landed))
             with place.stage("merge"):
+                # Raw rows that should be gone: an earlier run was stopped before its tests ended. A
+                # crash of the server has emptied them.
                 is_merged = (
-                    self.options.force
-                    or is_new
-                    # Raw rows that should be gone: an earlier run was stopped after the merge.
-                    or (drops_raw and warehouse.has_raw_rows(*month))
+                    options.force or is_new or (Step.DROP in due and warehouse.has_raw_rows(*month))
                 )
                 warnings: Warnings = {}
                 if is_merged:
                     merged, warnings = self._merge(warehouse, landed, drops_raw)
                 else:
                     merged = _reconcile(warehouse, landed, is_counted=False)
-                    if drops_raw and landed.raw_dropped_at is None:
-                        warehouse.drop_raw(*month)  # a crash has emptied them
+                    if Step.DROP in due:
+                        warehouse.drop_raw(*month)
                     self._discard_download(month)  # that of an earlier run, which was stopped
+                    if Step.MARTS in due:
+                        self._without_marts[month] = merged
+                if _is_full(self._without_marts.values()):
+                    self._build_marts()
         billed = warehouse.bytes_billed(merged.invocation_id if is_merged else None)
-        return MonthRun(
+        marts = "marts built" if Step.MARTS in due else "nothing to do"
+        done = MonthRun(
             *month,
-            "merged" if is_merged else "nothing to do",
+            "merged" if is_merged else marts,
             rows=merged.table_rows,
             rows_added=(merged.rows_added or 0) if is_new else 0,
             rows_removed=(merged.rows_removed or 0) if is_new else 0,
             rows_unchanged=(merged.rows_unchanged if is_new else merged.table_rows) or 0,
             warnings=warnings,
-            bytes_billed=billed,
-            dollars=None if billed is None else billed / 2**40 * self.settings.price_per_tib,
         )
+        return self._with_bill(done, billed)
 
     def _accepted(self, warehouse: Warehouse, landed: FileVersion) -> FileVersion:
         """Refuse a suspect version, unless the user accepts it."""
         if not landed.suspect:
             return landed
-        if not self.options.accept:
+        if not self._options.accept:
             raise ReconciliationError(f"{_label(landed)}: {describe_suspicion(landed)}")
         landed = replace(landed, suspect=None)
         warehouse.update_record(landed)
         return landed
 
     def _discard_download(self, month: Month) -> None:
-        if not self.options.keep_files:
-            download.discard(self.settings.local_dir / "downloads", *month)
+        if not self._options.keep_files:
+            download.discard(self._settings.local_dir / "downloads", *month)
 
     def _merge(
         self, warehouse: Warehouse, landed: FileVersion, drops_raw: bool
     ) -> tuple[FileVersion, Warnings]:
         """Build with dbt, reconcile, and drop the raw rows; return the ledger's row."""
-        with warehouse.build_lock(self.reporter):
-            warnings = self.dbt.build(
-                landed.dataset,
-                landed.file_month,
-                landed.file_rows,
-                self.reporter,
-                marts=self.options.marts,
-            )
+        month = landed.dataset, landed.file_month
+        # The first month's build may be one of all views, those on the marts too.
+        waits = (
+            self._is_one_of_several
+            and landed.file_rows < _SMALL_ROWS
+            and self._dbt.is_complete
+            and get_dataset(landed.dataset).kind is not None
+        )
+        marts_now = self._options.marts and not waits
+        with warehouse.build_lock(self._reporter):
+            warnings = self._dbt.build(warehouse, [landed], self._reporter, marts=marts_now)
             merged = _reconcile(warehouse, landed, is_counted=True)
-            self._discard_download((landed.dataset, landed.file_month))
-            if drops_raw:  # last: while they are there, `run --all` doesn't skip the month
-                warehouse.drop_raw(landed.dataset, landed.file_month)
+        self._discard_download(month)
+        if drops_raw:  # after the tests: rows that are left say that the month isn't tested
+            warehouse.drop_raw(*month)
         for warning in warnings.items():
-            self.reporter.say(f"{_label(landed)}  warning: {describe_warning(*warning)}")
+            self._reporter.say(f"{_label(landed)}  warning: {describe_warning(*warning)}")
+        if self._options.marts and waits:
+            self._without_marts[month] = merged
         return merged, warnings
+
+    def _build_marts(self) -> None:
+        """Build the marts of the months that wait for them."""
+        for batch in _batches(self._without_marts.values()):
+            months = [(one.dataset, one.file_month) for one in batch]
+            try:
+                with (
+                    closing(connect_warehouse(self._settings)) as warehouse,
+                    warehouse.build_lock(self._reporter),
+                ):
+                    self._dbt.build(warehouse, batch, self._reporter, merge=False)
+                    billed = warehouse.bytes_billed(self._dbt.invocation_id)
+            except LoaderError as error:
+                self._failed_marts |= dict.fromkeys(months, error)
+            else:
+                if billed is not None:
+                    self._billed_marts |= dict.fromkeys(months, billed // len(months))
+        self._without_marts.clear()
 
 
 def _reconcile(warehouse: Warehouse, landed: FileVersion, *, is_counted: bool) -> FileVersion:

@@ -23,7 +23,7 @@ class Run:
         dataset: dataset of the month.
         month: file month, YYYY-MM.
         finished_at: when it was merged, or failed (UTC).
-        state: merged, replaced (by a later version), or failed.
+        state: merged, replaced (by a later version), removed, or failed.
         rows: rows of the month; None when it failed.
         rows_added: rows that the version before didn't have.
         rows_removed: rows that only the version before had.
@@ -128,7 +128,7 @@ def _merged(version: FileVersion, build: _Build | None) -> Run:
         version.dataset,
         format_month(version.file_month),
         version.merged_at,
-        "merged" if version.is_current else "replaced",
+        "merged" if version.is_current else "removed" if version.removed_at else "replaced",
         rows=version.table_rows,
         rows_added=version.rows_added,
         rows_removed=version.rows_removed,

@@ -1,15 +1,19 @@
 """The state of a month, at the source and in the warehouse; and what a run did for it."""
 
 import datetime as dt
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from loader.datasets import get_dataset
-from loader.errors import LoaderError
+from loader.errors import LoaderError, NoRightError
 from loader.source.published import PublishedFile, redact
 from loader.warehouse.base import Warehouse
 from loader.warehouse.versions import FileVersion
+
+#: Shape and meaning of the marts, as in macros/marts/marts_version.sql: others are built again.
+MARTS_VERSION = None
 
 #: A dataset and a file month.
 Month = tuple[str, dt.date]
@@ -26,6 +30,18 @@ class State(StrEnum):
     LANDED = "landed"
     SUSPECT = "suspect"
     MERGED = "merged"
+    #: Its rows are gone from the trips table, and nobody asked for it.
+    GONE = "gone"
+    #: `nyc-tlc remove` took it out: it comes back when it is asked for by name.
+    REMOVED = "removed"
+
+
+class Step(StrEnum):
+    """What a run may still have to do for a month that has landed."""
+
+    MERGE = "merge"
+    MARTS = "build marts"
+    DROP = "drop raw rows"
 
 
 @dataclass(frozen=True)
@@ -39,6 +55,9 @@ class MonthState:
             was never merged.
         merged: the version that the trips table holds, from the ledger.
         published: what the source has; None if it was not asked, or doesn't have the month.
+        has_marts: whether the marts count the merged version; None if nobody asked, or may.
+        gone: the version that the ledger says the table holds, where the table has no rows.
+        removed: the version that `nyc-tlc remove` took out, if nothing is there since then.
     """
 
     dataset: str
@@ -46,13 +65,20 @@ class MonthState:
     landed: FileVersion | None
     merged: FileVersion | None
     published: PublishedFile | None = None
+    has_marts: bool | None = None
+    gone: FileVersion | None = None
+    removed: FileVersion | None = None
 
     @property
     def here(self) -> State:
-        """The state in the warehouse: absent, landed, suspect or merged."""
+        """The state in the warehouse: one of all but new and changed."""
         if self.landed and (self.merged is None or self.merged.sha256 != self.landed.sha256):
             return State.SUSPECT if self.landed.suspect else State.LANDED
-        return State.MERGED if self.merged else State.ABSENT
+        if self.merged:
+            return State.MERGED
+        if self.gone:
+            return State.GONE
+        return State.REMOVED if self.removed else State.ABSENT
 
     @property
     def is_other_copy(self) -> bool:
@@ -71,24 +97,30 @@ class MonthState:
         return is_csv and (newest.format, here) != (self.published.format, place)
 
     @property
-    def is_unfinished(self) -> bool:
-        """Whether the merged version still has raw rows, which a run drops last.
+    def lacks(self) -> frozenset[Step]:
+        """What a run has to do for the versions that are here, by the warehouse's records.
 
-        A run was stopped after the merge, or kept them. Rows with columns that the contract doesn't
-        know are always kept.
+        Raw rows are dropped after the merge; those with columns that the contract doesn't know are
+        always kept.
         """
-        if self.landed is None or self.state != State.MERGED:
-            return False
-        return self.landed.raw_dropped_at is None and not self.landed.unknown_columns
+        if self.here in (State.LANDED, State.SUSPECT):
+            return frozenset(Step)
+        lacks = set()
+        if self.merged and self.has_marts is False:
+            lacks.add(Step.MARTS)
+        landed = self.landed
+        if landed and landed.raw_dropped_at is None and not landed.unknown_columns:
+            lacks.add(Step.DROP)
+        return frozenset(lacks)
 
     @property
     def state(self) -> State:
         """The state, compared with the source if that has the month."""
         if self.published is None:
             return self.here
-        if self.here == State.ABSENT:
+        if self.here in (State.ABSENT, State.GONE):
             return State.NEW
-        newest = self.landed or self.merged
+        newest = self.landed or self.merged  # none of a month that was removed
         if newest and not same_validators(newest, self.published):
             return State.CHANGED
         return self.here
@@ -101,7 +133,7 @@ class MonthRun:
     Attributes:
         dataset: dataset of the month.
         month: file month.
-        state: merged, nothing to do, or failed.
+        state: merged, marts built, nothing to do, or failed.
         seconds: how long it took.
         rows: rows of the month in the trips table; None when it failed.
         rows_added: rows that the version before didn't have.
@@ -150,24 +182,48 @@ def current_versions(warehouse: Warehouse) -> dict[Month, FileVersion]:
 
 
 def read_states(
-    warehouse: Warehouse, months: Collection[Month] | None = None
+    warehouse: Warehouse, months: Collection[Month] | None = None, *, for_reader: bool = False
 ) -> dict[Month, MonthState]:
     """Read the states of months in the warehouse.
 
     Args:
         warehouse: the warehouse.
         months: the months to read; None for all that the warehouse knows.
+        for_reader: do without what a user who only reads the trips, or only loads, may not see:
+            what is landed, and which marts there are.
 
     Returns:
         The states, by month, in order.
+
+    Raises:
+        NoRightError: when the user may not read the records.
     """
-    landed = {(v.dataset, v.file_month): v for v in warehouse.landed_versions()}
-    merged = current_versions(warehouse)
+    unreadable = suppress(NoRightError) if for_reader else nullcontext()
+    landed: dict[Month, FileVersion] = {}
+    with unreadable:
+        landed = {(v.dataset, v.file_month): v for v in warehouse.landed_versions()}
+    # The newest version of a month is the last.
+    newest = {(v.dataset, v.file_month): v for v in warehouse.merged_versions()}
+    merged = {key: version for key, version in newest.items() if version.is_current}
+    stored = warehouse.stored_months()
+    gone = {}
+    if stored is not None:
+        gone = {key: v for key, v in merged.items() if v.table_rows and key not in stored}
+    marts: Mapping[Month, dt.datetime | None] | None = None
+    with suppress(NoRightError):  # a user who only loads
+        marts = _marts(warehouse)
     states = {}
-    for key in sorted(landed.keys() | merged.keys()) if months is None else months:
-        state = MonthState(*key, landed=landed.get(key), merged=merged.get(key))
+    for key in sorted(landed.keys() | newest.keys()) if months is None else months:
+        state = MonthState(
+            *key,
+            landed=landed.get(key),
+            merged=None if key in gone else merged.get(key),
+            has_marts=_has_marts(marts, merged.get(key)),
+            gone=gone.get(key),
+            removed=newest[key] if key in newest and newest[key].removed_at else None,
+        )
         if state.here in (State.LANDED, State.SUSPECT) and not warehouse.has_raw_rows(*key):
-            state = MonthState(*key, landed=None, merged=state.merged)
+            state = replace(state, landed=None)
         states[key] = state
     return states
 
@@ -183,27 +239,25 @@ def read_state(warehouse: Warehouse, dataset: str, month: dt.date) -> MonthState
     return read_states(warehouse, [(dataset, month)])[dataset, month]
 
 
-def has_marts(dataset: str) -> bool:
-    """Return whether the marts show a dataset: those that declare no kind are in none."""
-    return get_dataset(dataset).kind is not None
+def _marts(warehouse: Warehouse) -> dict[Month, dt.datetime | None]:
+    """Read which merge of each month the marts count, of marts of this version's shape.
 
-
-def months_without_marts(warehouse: Warehouse) -> list[FileVersion]:
-    """Return the merged versions whose marts are missing, or of an earlier merge; oldest first.
-
-    Args:
-        warehouse: the warehouse.
+    The mart that is the last one of a month to be built records it.
     """
-    built = {
+    rows = warehouse.read("select * from {marts}.month_quality")
+    return {
         (row["dataset"], row["file_month"]): row["merged_at"]
-        for row in warehouse.read(
-            "select dataset, file_month, merged_at from {marts}.month_quality"
-        )
+        if row.get("marts_version") == MARTS_VERSION
+        else None
+        for row in rows
     }
-    without = []
-    for key, version in current_versions(warehouse).items():
-        # Of a file without rows, the marts have nothing.
-        is_done = built.get(key) == version.merged_at if version.table_rows else key not in built
-        if not is_done and has_marts(version.dataset):
-            without.append(version)
-    return sorted(without, key=lambda version: (version.file_month, version.dataset))
+
+
+def _has_marts(
+    marts: Mapping[Month, dt.datetime | None] | None, merged: FileVersion | None
+) -> bool | None:
+    if marts is None or merged is None or not get_dataset(merged.dataset).kind:
+        return None
+    key = merged.dataset, merged.file_month
+    # Of a file without rows, the marts have nothing.
+    return marts.get(key) == merged.merged_at if merged.table_rows else key not in marts

@@ -7,9 +7,10 @@ from dataclasses import replace
 from loader.datasets import datasets, get_dataset
 from loader.errors import UsageError
 from loader.months import add_months, format_month, month_range
+from loader.run import RunOptions
 from loader.settings import Settings
 from loader.source import discover
-from loader.state import Month, MonthState, State
+from loader.state import Month, MonthState, State, Step
 
 #: TLC republishes months, mostly recent ones: a sync looks so far back for changed files.
 MONTHS_BACK = 6
@@ -22,14 +23,27 @@ IN_WORDS = {
     State.LANDED: "landed, not merged",
     State.SUSPECT: "suspect: landed, not merged until --accept",
     State.MERGED: "merged",
+    State.GONE: "its rows are gone from the table",
+    State.REMOVED: "removed",
 }
+#: How users read what a merged month lacks.
+_LACKS = {Step.MARTS: "without its marts", Step.DROP: "its raw rows are left"}
 
 
-def is_due(state: MonthState) -> bool:
-    """Return whether there is something to run for a month that the source was asked for."""
-    if state.published is None or state.state == State.MERGED:
+def is_due(state: MonthState, options: RunOptions) -> bool:
+    """Return whether there is something to run for a month that the source was asked for.
+
+    Args:
+        state: the month.
+        options: of the run.
+    """
+    if state.published is None or state.state == State.REMOVED:
         return False
-    return not (state.state == State.CHANGED and state.is_other_copy)
+    if options.force or state.state == State.NEW:
+        return True
+    if state.state == State.CHANGED:
+        return not state.is_other_copy
+    return bool(options.due(state))
 
 
 def reason(state: MonthState) -> str:
@@ -37,6 +51,8 @@ def reason(state: MonthState) -> str:
     if state.published is None:
         expected = get_dataset(state.dataset).expected_by(state.month)
         return "not yet published" + (f", expected by {expected}" if expected else "")
+    if state.here == State.GONE:
+        return IN_WORDS[State.GONE]
     if state.state == State.NEW:
         return "new at the source"
     if state.state == State.CHANGED and state.is_other_copy:
@@ -45,6 +61,10 @@ def reason(state: MonthState) -> str:
         )
     if state.state == State.CHANGED:
         return "changed at the source"
+    if state.removed and state.state == State.REMOVED:
+        return f"removed on {state.removed.removed_at:%Y-%m-%d}; run it by name to have it back"
+    if state.state == State.MERGED and state.lacks:
+        return ", ".join(_LACKS[step] for step in sorted(state.lacks))
     if state.state == State.MERGED and state.landed:
         return f"unchanged since {state.landed.landed_at:%Y-%m-%d}"
     return IN_WORDS[state.state]

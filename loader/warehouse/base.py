@@ -1,6 +1,7 @@
 """What the loader asks of a warehouse: locks, records, and the rows of a landed version."""
 
 import datetime as dt
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -55,6 +56,13 @@ class Warehouse(Protocol):
     def has_raw_rows(self, dataset: str, month: dt.date) -> bool:
         """Return whether a month's landed rows are still there."""
 
+    def stored_months(self) -> set[tuple[str, dt.date]] | None:
+        """Return the datasets and months of which the trips tables have rows.
+
+        Returns:
+            The months; None where asking costs more than a look at the catalogue.
+        """
+
     def table_rows(self, dataset: str, month: dt.date) -> int:
         """Count a month's rows in the trips table."""
 
@@ -69,6 +77,23 @@ class Warehouse(Protocol):
 
         Raises:
             NoRightError: when the user may not read it.
+        """
+
+    def built_project(self, relations: Sequence[str]) -> str | None:
+        """Return which project dbt has built here, as `record_project` was told.
+
+        Args:
+            relations: what the project consists of, as schema.table.
+
+        Returns:
+            Its fingerprint; None when nobody recorded one, or a relation is missing.
+        """
+
+    def record_project(self, fingerprint: str) -> None:
+        """Record that dbt has built all of a project here.
+
+        Args:
+            fingerprint: of the project.
         """
 
     def bytes_billed(self, invocation_id: str | None) -> int | None:

@@ -7,7 +7,7 @@ import socket
 import threading
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -44,6 +44,8 @@ from loader.warehouse.versions import FileVersion
 # Only counts are read here, which gain nothing from the faster API.
 warnings.filterwarnings("ignore", message="Cannot create BigQuery Storage client")
 
+#: The table that says which project dbt has built.
+_PROJECT = "_project"
 #: How long a lock outlives a killed run, and how often a live one renews it.
 _LEASE_MINUTES = 60
 _RENEWAL_SECONDS = 600.0
@@ -328,16 +330,16 @@ class BigQueryWarehouse:
     def drop_raw(self, dataset: str, month: dt.date) -> None:
         """Drop a month's raw rows; the record of them stays.
 
-        A DELETE of a whole partition, outside a transaction, reads nothing. So the record comes
-        first: after a kill in between, the next run finds rows that should be gone.
+        A DELETE of a whole partition, outside a transaction, reads nothing. The record comes last:
+        after a kill in between, the next run finds that it is missing.
         """
         self._query(
             f"""
+            delete from {self._raw_table(dataset)}
+            where _file_month >= @month and _file_month < @next_month;
             update {self._table(self._raw, "month_files")}
             set raw_dropped_at = current_timestamp()
             where dataset = @dataset and file_month = @month and raw_dropped_at is null;
-            delete from {self._raw_table(dataset)}
-            where _file_month >= @month and _file_month < @next_month;
             """,
             dataset=dataset,
             month=month,
@@ -348,12 +350,26 @@ class BigQueryWarehouse:
         """Run a query on {tlc} and {marts}; no rows when a table isn't there yet."""
         schemas = {"tlc": self._final, "marts": self._marts}
         names = {name: f"`{self.project}`.{schema}" for name, schema in schemas.items()}
-        try:
-            return self._query_if_there(query.format(**names))
-        except WarehouseError as error:
-            if isinstance(error.__cause__, Forbidden):
-                raise NoRightError(str(error)) from error
-            raise
+        return self._query_if_there(query.format(**names))
+
+    def built_project(self, relations: Sequence[str]) -> str | None:
+        """Return which project dbt has built here; None if a relation of it is missing."""
+        rows = self._query_if_there(f"select fingerprint from {self._table(self._raw, _PROJECT)}")
+        missing = set(relations)
+        with _translate_google_errors():
+            for schema in {name.partition(".")[0] for name in relations} if rows else ():
+                with suppress(NotFound):
+                    tables = self.client.list_tables(f"{self.project}.{schema}")
+                    missing -= {f"{schema}.{table.table_id}" for table in tables}
+        return rows[0]["fingerprint"] if rows and not missing else None
+
+    def record_project(self, fingerprint: str) -> None:
+        """Record that dbt has built all of a project here."""
+        self._query(
+            f"create or replace table {self._table(self._raw, _PROJECT)} as"
+            " select @fingerprint as fingerprint, current_timestamp() as built_at",
+            fingerprint=fingerprint,
+        )
 
     def bytes_billed(self, invocation_id: str | None) -> int | None:
         """Return the bytes that this connection and a dbt invocation were billed for.
@@ -397,6 +413,9 @@ class BigQueryWarehouse:
             month=month,
         )
         return bool(rows)
+
+    def stored_months(self) -> None:
+        """Return nothing: a count by month reads a column of all history."""
 
     def table_rows(self, dataset: str, month: dt.date) -> int:
         """Count a month's rows in the trips table."""
@@ -478,7 +497,8 @@ def _translate_google_errors() -> Iterator[None]:
     try:
         yield
     except (GoogleAPIError, GoogleAuthError) as error:
-        raise WarehouseError(f"BigQuery: {' '.join(str(error).split())}") from error
+        kind = NoRightError if isinstance(error, Forbidden) else WarehouseError
+        raise kind(f"BigQuery: {' '.join(str(error).split())}") from error
 
 
 def _parameter_type(name: str, value: Any) -> str:

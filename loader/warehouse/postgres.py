@@ -2,7 +2,7 @@
 
 import datetime as dt
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ import psycopg2.errors
 from psycopg2 import sql
 from psycopg2.extras import RealDictCursor
 
-from loader.datasets import get_dataset
+from loader.datasets import datasets, get_dataset
 from loader.errors import (
     TABLE_IN_USE,
     LockedError,
@@ -28,6 +28,8 @@ from loader.warehouse.versions import FileVersion
 #: Of ten queries at once that each read 600 partitions, and the index of each.
 _LOCKS = 12_500
 _MIN_VERSION = 150000
+#: The table that says which project dbt has built.
+_PROJECT = "_project"
 
 
 class PostgresWarehouse:
@@ -105,11 +107,8 @@ class PostgresWarehouse:
                 " month"
             )
         try:
-            yield
-        except psycopg2.errors.LockNotAvailable as error:
-            raise LockedError(f"{label}: {TABLE_IN_USE}") from error
-        except psycopg2.Error as error:
-            raise WarehouseError(f"{label}: Postgres: {' '.join(str(error).split())}") from error
+            with _translate_errors(f"{label}: "):
+                yield
         finally:
             if not self.connection.closed:
                 self._scalar("select pg_advisory_unlock(hashtextextended(%s, 0))", key)
@@ -129,19 +128,46 @@ class PostgresWarehouse:
                 is_told = True
             time.sleep(0.2)
         try:
-            yield
+            with _translate_errors():
+                yield
         finally:
             if not self.connection.closed:
                 self._scalar("select pg_advisory_unlock(hashtextextended(%s, 0))", key)
 
     def read(self, query: str) -> list[dict[str, Any]]:
         """Run a query on {tlc} and {marts}; no rows when a table isn't there yet."""
-        try:
-            return self._rows(query.format(tlc=self._final, marts=self._marts))
-        except psycopg2.errors.UndefinedTable:
-            return []
-        except psycopg2.errors.InsufficientPrivilege as error:
-            raise NoRightError(f"Postgres: {' '.join(str(error).split())}") from error
+        with _no_right():
+            try:
+                return self._rows(query.format(tlc=self._final, marts=self._marts))
+            except psycopg2.errors.UndefinedTable:
+                return []
+
+    def built_project(self, relations: Sequence[str]) -> str | None:
+        """Return which project dbt has built here; None if a relation of it is missing."""
+        if not self._exists(self._raw, _PROJECT):
+            return None
+        return self._scalar(
+            sql.SQL(
+                "select fingerprint from {} where not exists ("
+                "select from unnest(%s) as name where to_regclass(name) is null)"
+            ).format(self._raw_table(_PROJECT)),
+            list(relations),
+        )
+
+    def record_project(self, fingerprint: str) -> None:
+        """Record that dbt has built all of a project here."""
+        table = self._raw_table(_PROJECT)
+        with self.connection, self.connection.cursor() as cursor:
+            cursor.execute(
+                sql.SQL(
+                    "create table if not exists {} (fingerprint text, built_at timestamp)"
+                ).format(table)
+            )
+            cursor.execute(sql.SQL("delete from {}").format(table))
+            cursor.execute(
+                sql.SQL("insert into {} values (%s, timezone('UTC', now()))").format(table),
+                (fingerprint,),
+            )
 
     def bytes_billed(self, invocation_id: str | None) -> None:
         """Return nothing: a server bills no bytes."""
@@ -237,12 +263,12 @@ class PostgresWarehouse:
         return self._versions(self._final, "file_ledger", "merged_at")
 
     def _versions(self, schema: str, table: str, time: str) -> list[FileVersion]:
-        if not self._exists(schema, table):
-            return []
         query = sql.SQL("select * from {} order by dataset, file_month, {}").format(
             sql.Identifier(schema, table), sql.Identifier(time)
         )
-        return [FileVersion.of_row(row) for row in self._rows(query)]
+        with _no_right():
+            rows = self._rows(query) if self._exists(schema, table) else []
+        return [FileVersion.of_row(row) for row in rows]
 
     def has_raw_rows(self, dataset: str, month: dt.date) -> bool:
         """Return whether a month's landed rows are still there.
@@ -258,6 +284,22 @@ class PostgresWarehouse:
                 names,
             )
         )
+
+    def stored_months(self) -> set[tuple[str, dt.date]]:
+        """Return the datasets and months of which the trips tables have rows."""
+        tables = {one.table: one.name for one in datasets().values()}
+        rows = self._rows(
+            "select parent.relname as table_name,"
+            " substring(pg_get_expr(part.relpartbound, part.oid) from '[0-9-]{10}')::date as month"
+            " from pg_inherits"
+            " inner join pg_class as parent on inhparent = parent.oid"
+            " inner join pg_class as part on inhrelid = part.oid"
+            " where parent.relnamespace = to_regnamespace(%s) and parent.relname = any(%s)"
+            " and pg_relation_size(part.oid) > 0",
+            self._final,
+            list(tables),
+        )
+        return {(tables[row["table_name"]], row["month"]) for row in rows}
 
     def table_rows(self, dataset: str, month: dt.date) -> int:
         """Count a month's rows in the trips table."""
@@ -351,3 +393,21 @@ class PostgresWarehouse:
             cursor.execute(query, args)
             row = cursor.fetchone()
             return row[0] if row else None
+
+
+@contextmanager
+def _translate_errors(label: str = "") -> Iterator[None]:
+    try:
+        yield
+    except psycopg2.errors.LockNotAvailable as error:
+        raise LockedError(f"{label}{TABLE_IN_USE}") from error
+    except psycopg2.Error as error:
+        raise WarehouseError(f"{label}Postgres: {' '.join(str(error).split())}") from error
+
+
+@contextmanager
+def _no_right() -> Iterator[None]:
+    try:
+        yield
+    except psycopg2.errors.InsufficientPrivilege as error:
+        raise NoRightError(f"Postgres: {' '.join(str(error).split())}") from error

@@ -40,6 +40,7 @@ class FileVersion:
         merged_at: when it was merged (UTC).
         is_current: whether the trips table holds it.
         invocation_id: dbt's invocation that merged it.
+        removed_at: when `nyc-tlc remove` took it out of the trips table (UTC).
     """
 
     dataset: str
@@ -67,6 +68,7 @@ class FileVersion:
     merged_at: dt.datetime | None = None
     is_current: bool | None = None
     invocation_id: str | None = None
+    removed_at: dt.datetime | None = None
 
     @property
     def format(self) -> str:

@@ -1,3 +1,8 @@
+{% macro partition_of(table, month) %}
+    {{ return(table.incorporate(path={'identifier': table.identifier ~ '_' ~ month[:7] | replace('-', '_')}, type='table')) }}
+{% endmacro %}
+
+
 {#- A finished month doesn't change, so its index needs no room for more. dbt's `indexes` can't say so. -#}
 {% macro index_ids(built) %}
     {%- call statement('index_ids') -%}

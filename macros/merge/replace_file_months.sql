@@ -57,9 +57,8 @@
 
 {% macro default__merge_file_month(table, dataset, version, model_sql) %}
     {%- set month = version.file_month -%}
-    {%- set name = table.identifier ~ '_' ~ month[:7] | replace('-', '_') -%}
-    {%- set partition = table.incorporate(path={'identifier': name}) -%}
-    {%- set built = table.incorporate(path={'identifier': name ~ '__new'}) -%}
+    {%- set partition = partition_of(table, month) -%}
+    {%- set built = table.incorporate(path={'identifier': partition.identifier ~ '__new'}) -%}
 
     {#- Two builds of one month take turns. -#}
     {%- call statement('lock') -%}

@@ -26,7 +26,8 @@ select
     cast(null as {{ dbt.type_string() }}) as loader_version,
     cast(null as {{ dbt.type_boolean() }}) as is_current,
     cast(null as {{ dbt.type_string() }}) as load_id,
-    cast(null as {{ dbt.type_string() }}) as invocation_id
+    cast(null as {{ dbt.type_string() }}) as invocation_id,
+    cast(null as {{ type_datetime() }}) as removed_at
 
 from (select 1 as placeholder) as one_row
 where false

@@ -346,21 +346,28 @@ def test_what_is_missing_is_said_in_one_line(on_bigquery):
     assert process.stderr.count("\n") == 1
 
 
-def test_raw_rows_that_a_killed_run_left_are_dropped_by_the_next(on_bigquery, source):
-    """It had recorded that they are dropped, and was killed before it dropped them."""
+@pytest.mark.parametrize("has_rows", [True, False])
+def test_a_run_that_was_killed_before_it_recorded_the_drop_is_finished(
+    on_bigquery, source, has_rows
+):
+    """Raw rows are deleted first, and then recorded as dropped."""
     month = "file_month = date '2019-02-01'"
     raw = f"select count(*) from tlc_raw.yellow_tripdata where _{month}"
     table = f"select count(*), max(unique_row_id) from tlc.yellow_tripdata where {month}"
     before = on_bigquery.query(table)
-    assert on_bigquery.query(raw)[0][0] == before[0][0]
-    on_bigquery.query(
-        "update tlc_raw.month_files set raw_dropped_at = current_timestamp()"
-        f" where dataset = 'yellow' and {month}"
-    )
+    if has_rows:
+        assert on_bigquery.query(raw)[0][0] == before[0][0]
+    else:  # this month was run in the other case
+        on_bigquery.query(
+            "update tlc_raw.month_files set raw_dropped_at = null"
+            f" where dataset = 'yellow' and {month}"
+        )
     options = ("--dataset", "yellow", "--month", "2019-02", "--source", source)
     succeeded(on_bigquery.loader("run", "--marts", "later", *options))
     assert on_bigquery.query(raw) == [(0,)]
     assert on_bigquery.query(table) == before
+    record = "select raw_dropped_at is not null from tlc_raw.month_files"
+    assert on_bigquery.query(f"{record} where dataset = 'yellow' and {month}") == [(True,)]
 
 
 def test_a_column_that_a_table_lacks_is_added_by_the_next_build(on_bigquery, source):
@@ -372,6 +379,39 @@ def test_a_column_that_a_table_lacks_is_added_by_the_next_build(on_bigquery, sou
     month = ("--dataset", "yellow", "--month", "2020-04", "--source", source, "--force")
     succeeded(on_bigquery.loader("run", "--marts", "later", *month))
     assert on_bigquery.query(content) == before
+
+
+def test_a_month_is_removed_stays_away_and_comes_back_by_name(on_bigquery, tmp_path):
+    write_month(tmp_path / "green_tripdata_2021-05.parquet", "green", dt.date(2021, 5, 1), 300)
+    month = ("--dataset", "green", "--month", "2021-05")
+    run = ("run", *month, "--source", tmp_path)
+    tables = ("tlc.green_tripdata", "tlc_marts.hourly_zone_trips", "tlc_marts.zone_pairs")
+    tables += ("tlc_marts.monthly_fares", "tlc_marts.month_quality")
+
+    def counts() -> list[int]:
+        query = "select count(*) from {} where file_month = date '2021-05-01'{}"
+        conditions = ["", *[" and dataset = 'green'"] * 4]
+        return [
+            on_bigquery.query(query.format(table, condition))[0][0]
+            for table, condition in zip(tables, conditions, strict=True)
+        ]
+
+    others = "select count(*) from tlc.green_tripdata where file_month != date '2021-05-01'"
+    before = on_bigquery.query(others)
+    succeeded(on_bigquery.loader(*run))
+    assert counts()[0] == 300
+    assert all(counts())
+    succeeded(on_bigquery.loader("remove", *month))
+    assert counts() == [0] * 5
+    assert on_bigquery.query(others) == before
+    ledger = "select is_current, removed_at is not null from tlc.file_ledger"
+    assert on_bigquery.query(f"{ledger} where file_month = date '2021-05-01'") == [(False, True)]
+    window = ("--since", "2021-05", "--to", "2021-05", "--source", tmp_path)
+    synced = succeeded(on_bigquery.loader("sync", "--dataset", "green", *window))
+    assert "nothing new" in synced.stdout
+    succeeded(on_bigquery.loader(*run))
+    assert counts()[0] == 300
+    assert all(counts())
 
 
 @pytest.mark.parametrize("dataset", ["green", "yellow"])

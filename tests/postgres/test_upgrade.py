@@ -175,7 +175,7 @@ def test_an_upgrade_that_something_prevents_changes_nothing(workspace, made_befo
     process = workspace.loader("upgrade")
     assert process.returncode == 6
     assert "counted" in process.stdout + process.stderr
-    error = "error: the upgrade failed, and the table is as it was: see above\n"
+    error = "error: upgrade_tables failed, and the tables are as they were: see above\n"
     assert process.stderr.endswith(error)
     assert workspace.relations() == relations
     assert types_of_codes(workspace) == {"integer"}

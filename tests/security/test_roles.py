@@ -120,6 +120,12 @@ def test_each_does_its_part_of_a_month_and_of_its_next_version(roles):
     )
     assert "unchanged" in succeeded(again).stderr
     assert '"merged"' in succeeded(roles.workspace("loader").loader("status", "--json")).stdout
+    # Who may only read looks at months, and at what is in them.
+    reader = roles.workspace("reader")
+    assert '"merged"' in succeeded(reader.loader("status", "--json")).stdout
+    page = roles.owner.local_dir / "report.html"
+    succeeded(reader.loader("report", "--month", "2023-01", "--out", page))
+    assert "January 2023" in page.read_text()
     owners = roles.owner.query(
         "select distinct n.nspname::text, relowner::regrole::text from pg_class"
         " join pg_namespace as n on n.oid = relnamespace"
@@ -268,12 +274,11 @@ def test_doctor_names_the_right_that_is_missing(roles):
     query(f"revoke create on schema {raw} from {loader}")
     assert f"no right CREATE on schema {raw}" in missing("loader", "load")
     # Without doctor: one line too.
-    for workspace, command in (
-        (roles.workspace("loader"), ("load", *GREEN, "2023-02")),
-        (roles.workspace("reader"), ("status",)),
-    ):
-        publish(roles.owner, 10, "2023-02")
-        process = workspace.loader(*command, TLC_SOURCE=str(roles.owner.source))
+    publish(roles.owner, 10, "2023-02")
+    for role in ("loader", "reader"):
+        process = roles.workspace(role).loader(
+            "load", *GREEN, "2023-02", "--source", roles.owner.source
+        )
         assert process.returncode == 6
         assert process.stderr.splitlines()[-1].startswith("error: ")
         assert "Traceback" not in process.stderr

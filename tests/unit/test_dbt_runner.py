@@ -3,6 +3,7 @@
 import datetime as dt
 import io
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -13,6 +14,7 @@ from loader.dbt_worker import BuildResult, NodeResult
 from loader.errors import WarehouseError
 from loader.progress import Reporter
 from loader.settings import Settings
+from loader.warehouse.versions import FileVersion
 
 MODEL = "model.nyc_tlc.green_tripdata"
 SAID = "Transaction is aborted due to concurrent update against table p:tlc.file_ledger"
@@ -32,7 +34,9 @@ def runner(tmp_path, monkeypatch) -> Iterator[DbtRunner]:
 def build(runner: DbtRunner, monkeypatch, answers: list[BuildResult]) -> int:
     """Build with these answers of dbt; return how many of them are left."""
     monkeypatch.setattr(runner, "_build", lambda *asked: answers.pop(0))
-    runner.build("green", dt.date(2023, 1, 1), 1, Reporter(Console(file=io.StringIO())))
+    row = {"dataset": "green", "file_month": dt.date(2023, 1, 1), "file_rows": 1}
+    reporter = Reporter(Console(file=io.StringIO()))
+    runner.build(SimpleNamespace(), [FileVersion.of_row(row)], reporter)
     return len(answers)
 
 

@@ -5,16 +5,16 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
 from loader import sync
 from loader.errors import UsageError
 from loader.months import format_month
+from loader.run import RunOptions
 from loader.settings import load_settings
 from loader.source.published import PublishedFile
-from loader.state import Month, MonthState, State, months_without_marts
+from loader.state import Month, MonthState, State, Step
 from loader.sync import is_due, reason
 from loader.warehouse.versions import FileVersion
 
@@ -110,7 +110,7 @@ def a_state(
             True,
             "suspect: landed, not merged until --accept",
         ),
-        (a_state("a", "a", "a"), State.MERGED, False, "unchanged since 2024-02-20"),
+        (a_state("a", "a", "a"), State.MERGED, True, "its raw rows are left"),
         (a_state("a", None, "a"), State.MERGED, False, "merged"),
         # A version landed and lost its rows before it was merged.
         (a_state("b", None, "a"), State.CHANGED, True, "changed at the source"),
@@ -129,25 +129,45 @@ def a_state(
     ],
 )
 def test_how_a_month_stands_and_whether_it_is_due(state, name, due, why):
-    assert (state.state, is_due(state), reason(state)) == (name, due, why)
+    assert (state.state, is_due(state, RunOptions()), reason(state)) == (name, due, why)
+
+
+def test_what_a_month_lacks_is_read_from_the_records():
+    merged = a_state("a", "a", "a")
+    assert merged.lacks == {Step.DROP}
+    assert replace(merged, has_marts=False).lacks == {Step.DROP, Step.MARTS}
+    done = replace(merged, landed=replace(merged.landed, raw_dropped_at=LANDED_AT), has_marts=True)
+    assert done.lacks == set()
+    assert replace(done, has_marts=None).lacks == set()  # nobody may read them
+    kept_for_ever = replace(merged, landed=replace(merged.landed, unknown_columns="new_column"))
+    assert kept_for_ever.lacks == set()
+    assert a_state("a", "a", None).lacks == a_state("a", "b", "a").lacks == set(Step)
+    assert a_state("a", None, "a").lacks == a_state("a", None, None).lacks == set()
 
 
 @pytest.mark.parametrize(
-    ("state", "unfinished"),
+    ("options", "has_marts", "due"),
     [
-        (a_state("a", "a", "a"), True),
-        (a_state("b", "a", "a"), False),  # due: another version is at the source
-        (a_state("a", "a", None), False),
-        (a_state("a", None, "a"), False),
+        (RunOptions(), True, True),  # its raw rows are left
+        (RunOptions(keep_raw=True), True, False),
+        (RunOptions(keep_raw=True), False, True),
+        (RunOptions(keep_raw=True, marts=False), False, False),
+        (RunOptions(keep_raw=True, force=True), True, True),
     ],
 )
-def test_a_month_is_unfinished_while_its_merged_version_has_raw_rows(state, unfinished):
-    assert state.is_unfinished is unfinished
-    if state.landed:
-        dropped = replace(state.landed, raw_dropped_at=LANDED_AT)
-        assert not replace(state, landed=dropped).is_unfinished
-        kept_for_ever = replace(state.landed, unknown_columns="new_column")
-        assert not replace(state, landed=kept_for_ever).is_unfinished
+def test_options_say_what_is_left_for_later(options, has_marts, due):
+    state = replace(a_state("a", "a", "a"), has_marts=has_marts)
+    assert is_due(state, options) is due
+
+
+def test_a_month_that_was_removed_is_left_alone_and_one_whose_rows_are_gone_is_not():
+    removed = replace(version("a", "bytes"), removed_at=LANDED_AT)
+    state = replace(a_state("b", None, None), removed=removed)
+    assert (state.state, is_due(state, RunOptions(force=True))) == (State.REMOVED, False)
+    assert reason(state) == "removed on 2024-02-20; run it by name to have it back"
+    state = replace(a_state("a", None, None), gone=version("a", "bytes"))
+    assert (state.here, state.state, is_due(state, RunOptions())) == (State.GONE, State.NEW, True)
+    assert reason(state) == "its rows are gone from the table"
 
 
 @pytest.mark.parametrize(
@@ -167,7 +187,7 @@ def test_a_sync_takes_no_csv_copy_for_another_version_of_a_month(here, published
     )
     file = PublishedFile("green", TODAY, published.rpartition("/")[2], published, 9, "b", None)
     state = MonthState("green", TODAY, version, version, file)
-    assert (state.state, is_due(state)) == (State.CHANGED, due)
+    assert (state.state, is_due(state, RunOptions())) == (State.CHANGED, due)
     assert ("run it by name" in reason(state)) is not due
 
 
@@ -196,18 +216,3 @@ def test_today_is_new_yorks_whatever_the_machines_zone(tmp_path):
             [sys.executable, "-c", code], env=env | {"TZ": zone}, capture_output=True, text=True
         )
         assert process.stdout == "2024-02-29\n", process.stderr
-
-
-def test_marts_that_are_missing_are_built_from_the_oldest_month_on():
-    def merged(dataset: str, month: dt.date) -> FileVersion:
-        row = {"dataset": dataset, "file_month": month, "is_current": True, "table_rows": 9}
-        return FileVersion.of_row(row | {"merged_at": LANDED_AT})
-
-    months = [("fhv", 2), ("fhv", 3), ("yellow", 1), ("yellow", 2)]
-    versions = [merged(dataset, dt.date(2024, month, 1)) for dataset, month in months]
-    warehouse = SimpleNamespace(merged_versions=lambda: versions, read=lambda query: [])
-    missing = months_without_marts(warehouse)
-    assert [(one.file_month.month, one.dataset) for one in missing] == [
-        *((1, "yellow"), (2, "fhv")),
-        *((2, "yellow"), (3, "fhv")),
-    ]

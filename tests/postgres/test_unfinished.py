@@ -1,0 +1,261 @@
+"""What a month lacks is read from the records, and every command that runs months finishes it."""
+
+import datetime as dt
+import json
+import shutil
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from loader.months import file_name
+from loader.sample import write_month
+from loader.settings import PROJECT_DIR
+from tests.conftest import DATA_TESTS, Workspace, succeeded
+
+MONTHS = [dt.date(2023, month, 1) for month in (1, 2, 3, 4)]
+ROWS = 2_000
+RANGE = ("--since", "2023-01", "--to", "2023-04")
+
+
+def write(workspace: Workspace, month: dt.date, rows: int = ROWS, seed: int = 0) -> None:
+    write_month(workspace.source / file_name("green", month), "green", month, rows, seed)
+
+
+def run(workspace: Workspace, *options: object, **env: str):
+    command = ("run", "--dataset", "green", "--source", workspace.source)
+    return workspace.loader(*command, *options, **env)
+
+
+def in_the_file(workspace: Workspace, month: dt.date) -> tuple[int, int]:
+    """Count a month's rows, and those that are no reversals."""
+    table = pq.read_table(workspace.source / file_name("green", month))
+    is_reversal = pc.or_kleene(
+        pc.less(table["fare_amount"], 0), pc.less(table["total_amount"], 0)
+    ).to_pylist()
+    return len(is_reversal), sum(not one for one in is_reversal)
+
+
+def in_the_marts(workspace: Workspace, month: dt.date) -> list[tuple[int, int]]:
+    """Count a month's rows and trips in each mart that is a table."""
+    counted = "coalesce(sum(trips + reversals), 0)::int, coalesce(sum(trips), 0)::int"
+    return [
+        workspace.query(
+            f"select {counted} from {workspace.tlc}_marts.{mart} where file_month = %s", month
+        )[0]
+        for mart in ("hourly_zone_trips", "zone_pairs", "monthly_fares")
+    ]
+
+
+def trips(workspace: Workspace) -> list[tuple]:
+    return workspace.query(
+        "select file_month, unique_row_id, fare_amount"
+        f" from {workspace.tlc}.green_tripdata order by unique_row_id"
+    )
+
+
+def nodes(workspace: Workspace) -> list[str]:
+    """List what the last build ran."""
+    results = json.loads((workspace.local_dir / "dbt" / "run_results.json").read_text())
+    return [one["unique_id"] for one in results["results"]]
+
+
+@pytest.fixture(scope="module")
+def warehouse(new_workspace) -> Workspace:
+    """Four small months in one command."""
+    workspace = new_workspace(marts=True)
+    for month in MONTHS:
+        write(workspace, month)
+    done = succeeded(run(workspace, "--month", "2023-01", "--to", "2023-04", **DATA_TESTS))
+    assert "green 2023-02 to 2023-04  marts" in done.stderr
+    return workspace
+
+
+def test_marts_of_small_months_are_built_together_and_are_right(warehouse):
+    for month in MONTHS:
+        assert in_the_marts(warehouse, month) == [in_the_file(warehouse, month)] * 3
+    # and whatever isn't of a month is there after the first run
+    assert warehouse.query(f"select count(*) > 10000 from {warehouse.tlc}_marts.dates") == [(True,)]
+    assert warehouse.query(
+        f"select count(distinct file_month) from {warehouse.tlc}_marts.monthly_zone_revenue"
+    ) == [(4,)]
+
+
+def merge_without_marts(workspace: Workspace, month: dt.date) -> None:
+    """Bring a warehouse to where a crash of the server between merge and marts leaves it."""
+    write(workspace, month, ROWS + 500, seed=1)
+    options = ("--dataset", "green", "--month", f"{month:%Y-%m}")
+    succeeded(workspace.loader("load", *options, "--source", workspace.source))
+    variables = json.dumps({"dataset": "green", "month": f"{month:%Y-%m}"})
+    succeeded(workspace.dbt("build", "--select", "green_tripdata", "--vars", variables))
+    assert in_the_marts(workspace, month)[0][0] != ROWS + 500
+
+
+@pytest.mark.parametrize(
+    ("command", "is_emptied"),
+    [
+        (("run", "--dataset", "green", "--month", "2023-03"), True),
+        (("run", "--dataset", "green", "--month", "2023-03", "--keep-raw"), False),
+        (("run", "--all", "--dataset", "green", *RANGE), True),
+        (("sync", "--dataset", "green", *RANGE), True),
+    ],
+    ids=["run", "run --keep-raw", "run --all", "sync"],
+)
+def test_marts_that_a_crash_left_stale_are_built_by_the_same_command(
+    warehouse, command, is_emptied
+):
+    month = dt.date(2023, 3, 1)
+    write(warehouse, month)
+    succeeded(run(warehouse, "--month", "2023-03"))
+    merge_without_marts(warehouse, month)
+    if is_emptied:  # of parts that aren't logged, a crash leaves nothing
+        warehouse.query(f"truncate {warehouse.raw}.green_tripdata")
+    assert "without their marts: 1" in succeeded(warehouse.loader("status")).stdout
+    done = succeeded(warehouse.loader(*command, "--source", warehouse.source))
+    assert "marts built" in done.stdout
+    assert in_the_marts(warehouse, month) == [in_the_file(warehouse, month)] * 3
+    again = succeeded(warehouse.loader(*command, "--source", warehouse.source))
+    assert "nothing" in again.stdout
+    assert "without their marts" not in succeeded(warehouse.loader("status")).stdout
+
+
+def test_marts_that_fail_fail_their_months_and_the_next_run_builds_them(warehouse):
+    for month in MONTHS[:3]:
+        write(warehouse, month, ROWS + 900, seed=2)
+    pairs = f"{warehouse.tlc}_marts.zone_pairs"
+    warehouse.query(
+        f"alter table {pairs} add constraint no_march check (file_month != '2023-03-01') not valid"
+    )
+    several = ("--month", "2023-01", "--to", "2023-03")
+    failed = run(warehouse, *several)
+    assert failed.returncode == 6
+    assert "no_march" in failed.stderr
+    assert "error: 2 of 3 months failed; run again to go on" in failed.stderr
+    warehouse.query(f"alter table {pairs} drop constraint no_march")
+    done = succeeded(run(warehouse, *several))
+    assert done.stdout.count("marts built") == 2
+    for month in MONTHS[:3]:
+        assert in_the_marts(warehouse, month) == [in_the_file(warehouse, month)] * 3
+
+
+# ---- What a build leaves out ---------------------------------------------------------------------
+
+
+def test_one_more_month_builds_what_is_of_a_month_alone(warehouse):
+    write(warehouse, MONTHS[3], ROWS + 1, seed=3)
+    succeeded(run(warehouse, "--month", "2023-04", **DATA_TESTS))
+    built = nodes(warehouse)
+    assert len(built) <= 30
+    kinds = {name.split(".")[0] for name in built}
+    assert kinds == {"model", "test", "operation"}
+    tests = [name for name in built if name.startswith("test.")]
+    assert {name.split(".")[2].split("_green")[0] for name in tests} == {
+        *("rows_reconcile", "unusual_values", "unique_rows"),
+        *(f"marts_reconcile_{name}" for name in ("hourly_zone_trips", "zone_pairs")),
+        *(f"marts_reconcile_{name}" for name in ("monthly_fares", "month_quality")),
+    }
+
+
+def test_what_changed_in_the_project_or_was_dropped_is_built_by_the_next_run(
+    new_workspace, tmp_path
+):
+    copy = tmp_path / "project"
+    for name in ("loader", "models", "macros", "seeds", "tests/sql", ".dlt"):
+        shutil.copytree(PROJECT_DIR / name, copy / name)
+    for name in ("dbt_project.yml", "profiles.yml"):
+        shutil.copy(PROJECT_DIR / name, copy)
+    workspace = new_workspace(marts=True)
+
+    def run_next(month: dt.date) -> None:
+        write(workspace, month)
+        text = f"{month:%Y-%m}"
+        succeeded(run(workspace, "--month", text, cwd=copy, PYTHONPATH=str(copy)))
+
+    def change(path: str, old: str, new: str) -> None:
+        text = (copy / path).read_text()
+        assert old in text
+        (copy / path).write_text(text.replace(old, new, 1))
+
+    run_next(MONTHS[0])
+    change("seeds/vendors.csv", "Curb", "Curbed")
+    run_next(MONTHS[1])
+    names = f"select string_agg(vendor_name, '') like %s from {workspace.tlc}.vendors"
+    assert workspace.query(names, "%Curbed%") == [(True,)]
+
+    change("models/marts/trips_clean.sql", "where", "where 1 = 1 and")
+    change("macros/marts/minutes_between.sql", "/ 60", "/ 61")
+    views = f"{workspace.tlc}_marts"
+    workspace.query(f"drop view {views}.dates")
+    run_next(MONTHS[2])
+    definition = "select pg_get_viewdef(%s::regclass)"
+    ((clean,),) = workspace.query(definition, f"{views}.trips_clean")
+    ((described,),) = workspace.query(definition, f"{views}.trips")
+    assert "(1 = 1)" in clean
+    assert "(61)" in described
+    assert workspace.query(f"select count(*) > 0 from {views}.dates") == [(True,)]
+    run_next(MONTHS[3])
+    assert len(nodes(workspace)) <= 30
+
+
+# ---- Months that are taken out -------------------------------------------------------------------
+
+
+def test_a_month_is_removed_stays_away_and_comes_back_by_name(warehouse):
+    before = trips(warehouse)
+    of_month = [row for row in before if row[0] == MONTHS[1]]
+    assert len(of_month) > 0
+    removed = warehouse.loader("remove", "--dataset", "green", "--month", "2023-02")
+    assert succeeded(removed).stdout == "removed: green 2023-02\n"
+    assert trips(warehouse) == [row for row in before if row[0] != MONTHS[1]]
+    assert in_the_marts(warehouse, MONTHS[1]) == [(0, 0)] * 3
+    assert in_the_marts(warehouse, MONTHS[0]) == [in_the_file(warehouse, MONTHS[0])] * 3
+    assert warehouse.query(
+        "select is_current, removed_at is not null, table_rows"
+        f" from {warehouse.tlc}.file_ledger where file_month = '2023-02-01'"
+        " order by merged_at desc limit 1"
+    ) == [(False, True, len(of_month))]
+    (state,) = [
+        one
+        for one in json.loads(succeeded(warehouse.loader("status", "--json")).stdout)
+        if one["month"] == "2023-02"
+    ]
+    assert (state["state"], state["table_rows"], state["has_marts"]) == ("removed", 0, False)
+    source = ("--source", warehouse.source)
+    synced = succeeded(warehouse.loader("sync", "--dataset", "green", *RANGE, *source))
+    assert "nothing new" in synced.stdout
+    ran = succeeded(warehouse.loader("run", "--all", "--dataset", "green", *RANGE, *source))
+    assert ran.stdout.startswith("1 removed: they come back when they are run by name\nnothing")
+    again = warehouse.loader("remove", "--dataset", "green", "--month", "2023-02")
+    assert succeeded(again).stdout == "nothing to do: none of them is here\n"
+    succeeded(warehouse.dbt("build"))  # nor does dbt by itself bring it back
+    assert len(trips(warehouse)) == len(before) - len(of_month)
+
+    succeeded(run(warehouse, "--month", "2023-02"))
+    assert trips(warehouse) == before
+    assert in_the_marts(warehouse, MONTHS[1]) == [in_the_file(warehouse, MONTHS[1])] * 3
+
+
+def test_a_month_on_which_somebody_built_is_not_removed(warehouse):
+    before = trips(warehouse)
+    partition = f"{warehouse.tlc}.green_tripdata_2023_02"
+    warehouse.query(f"create view {warehouse.tlc}.mine as select * from {partition}")
+    refused = warehouse.loader(
+        "remove", "--dataset", "green", "--month", "2023-01", "--to", "2023-02"
+    )
+    assert refused.returncode == 6
+    assert f"view {warehouse.tlc}.mine" in refused.stdout + refused.stderr
+    assert trips(warehouse) == before
+    assert in_the_marts(warehouse, MONTHS[0]) == [in_the_file(warehouse, MONTHS[0])] * 3
+    warehouse.query(f"drop view {warehouse.tlc}.mine")
+
+
+def test_a_month_whose_partition_was_dropped_by_hand_is_told_and_loaded_again(warehouse):
+    before = trips(warehouse)
+    warehouse.query(f"drop table {warehouse.tlc}.green_tripdata_2023_02")
+    told = succeeded(warehouse.loader("status")).stdout
+    command = "nyc-tlc run --dataset green --month 2023-02"
+    assert f"green 2023-02 was merged, and its rows are gone; to load it again: {command}" in told
+    synced = warehouse.loader("sync", "--dataset", "green", *RANGE, "--source", warehouse.source)
+    assert "green 2023-02  its rows are gone from the table" in succeeded(synced).stderr
+    assert trips(warehouse) == before
+    assert in_the_marts(warehouse, MONTHS[1]) == [in_the_file(warehouse, MONTHS[1])] * 3

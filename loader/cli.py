@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import logging
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from loader import __version__, interrupts
+from loader.commands import nyc_tlc, remember
 from loader.datasets import check_supported, datasets, get_dataset
 from loader.doctor import checks
 from loader.embedded import local_server
@@ -32,18 +35,29 @@ from loader.months import (
     month_range,
     parse_month,
 )
-from loader.plan import Plan, hours, plan_of, require_room
+from loader.plan import Plan, plan_of, require_room, seconds_of
 from loader.progress import Reporter, how_far
 from loader.report.numbers import newest_month, read_numbers
 from loader.run import RunOptions, build_marts, run_months
 from loader.runs import read_runs, table_of_runs
-from loader.settings import PROJECT_DIR, TARGETS, TLC_CDN, Settings, export_settings, load_settings
+from loader.settings import (
+    PROJECT_DIR,
+    TARGETS,
+    TLC_CDN,
+    Settings,
+    export_settings,
+    load_settings,
+    make_install,
+)
+from loader.source import discover
 from loader.source.mirror import mirror_months
+from loader.source.published import redact
 from loader.state import MonthState, State, months_without_marts, read_state, read_states
 from loader.summary import Summary, describe_bill, summarizing
 from loader.sync import IN_WORDS, compare, followed, is_due, reason, window
 from loader.warehouse.base import Warehouse
 from loader.warehouse.connect import connect_warehouse
+from loader.words import count, duration
 
 app = typer.Typer(
     rich_markup_mode="markdown",
@@ -105,6 +119,9 @@ SummaryOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
 
+#: What messages suggest for a start.
+_A_MONTH = ("--dataset", "green", "--month", "2023-01")
+
 
 @app.callback(invoke_without_command=True)
 def _program(
@@ -134,9 +151,14 @@ class _Context:
     reporter: Reporter
 
 
+def _settings(target: str | None, source: str | None) -> Settings:
+    remember(target, redact(source) if source else None)
+    return load_settings(target, source)
+
+
 @contextmanager
 def _session(target: str | None, source: str | None) -> Iterator[_Context]:
-    settings = load_settings(target, source)
+    settings = _settings(target, source)
     with _reporting(settings) as reporter, closing(connect_warehouse(settings)) as warehouse:
         yield _Context(settings, warehouse, reporter)
 
@@ -188,9 +210,11 @@ def load(
                 )
             landed.append((dataset, one))
             if landing.changed and not landing.landed.suspect:
+                built = f"{{dataset: {dataset}, month: {format_month(one)}}}"
                 context.reporter.say(
-                    f"{dataset} {format_month(one)}  landed {landing.landed.landed_rows:,} rows;"
-                    f" next: dbt build --vars '{{dataset: {dataset}, month: {format_month(one)}}}'"
+                    f"{dataset} {format_month(one)}  landed"
+                    f" {count(landing.landed.landed_rows, 'row')};"
+                    f" next: {nyc_tlc('dbt build', '--vars', built)}"
                 )
 
 
@@ -256,7 +280,13 @@ def run(
             if as_json and dry_run:
                 _print_json({name: asdict(one) for name, one in of_each.items()})
             elif not as_json:
-                _print_plan(context, plan, of_each, merged=len(states) - len(due))
+                _print_plan(
+                    context,
+                    plan,
+                    of_each,
+                    merged=len(states) - len(due),
+                    marts=marts is WhenMarts.now,
+                )
             if context.settings.target == "local":
                 require_room(plan, context.settings.local_dir)
             asked = [] if dry_run else [(one.dataset, one.month) for one in due]
@@ -293,16 +323,19 @@ def _look(
     return sorted(found, key=lambda state: (state.month, state.dataset))
 
 
-def _print_plan(context: _Context, plan: Plan, of_each: Mapping[str, Plan], merged: int) -> None:
+def _print_plan(
+    context: _Context, plan: Plan, of_each: Mapping[str, Plan], merged: int, *, marts: bool
+) -> None:
     if not plan.files:
-        print(f"nothing to do: {merged:,} months are merged, and the source has no others")
+        print(f"nothing to do: {count(merged, 'month')} merged, and the source has no others")
         return
     _print_table(
-        ["dataset", "files", "rows, about", "download GB", "disk GB"],
+        ["dataset", "files", "months", "rows, about", "download GB", "disk GB"],
         [
             [
                 name,
                 f"{one.files:,}",
+                " … ".join(dict.fromkeys(filter(None, (one.first_month, one.last_month)))),
                 f"{one.rows:,}",
                 f"{one.download_bytes / 1e9:,.2f}",
                 f"{one.disk_bytes / 1e9:,.2f}",
@@ -310,17 +343,13 @@ def _print_plan(context: _Context, plan: Plan, of_each: Mapping[str, Plan], merg
             for name, one in {**of_each, "in all": plan}.items()
         ],
     )
-    least, most = hours(plan.rows, context.warehouse.merged_versions())
-    time = _time(most) if least == most else f"{_time(least)} to {_time(most)}"
-    measured = "measured here" if least == most else "as on two cores"
+    least, most, is_measured = seconds_of(plan, context.warehouse.merged_versions(), marts=marts)
     print(
-        f"{merged:,} merged already. Download aside, these take about {time} ({measured});"
+        f"{merged:,} merged already. Download aside, these take about {duration(least)} to"
+        f" {duration(most)}, {'with' if marts else 'without'} their marts"
+        f" ({'by the last months here' if is_measured else 'as on two cores'});"
         f" on Postgres they need {plan.peak_bytes / 1e9:,.2f} GB at the peak."
     )
-
-
-def _time(hours: float) -> str:
-    return f"{hours:,.1f} h" if hours >= 1 else f"{hours * 3600:,.0f} s"
 
 
 @app.command()
@@ -365,6 +394,14 @@ def sync(
         ]
         told.states = list(compare(settings, states, months))
         due = [one for one in told.states if is_due(one) or (force and one.published)]
+        if due and not states and not asked:
+            plan = plan_of(due)
+            reporter.say(
+                f"the warehouse is empty, so a sync takes a year of {', '.join(names)}:"
+                f" {count(plan.files, 'file')}, {plan.download_bytes / 1e9:,.2f} GB, about"
+                f" {count(plan.rows, 'row')}, {plan.disk_bytes / 1e9:,.2f} GB on Postgres; for"
+                " less, stop it and name a --dataset"
+            )
         for one in due:
             forced = "" if is_due(one) else ", forced"
             reporter.say(f"{one.dataset} {format_month(one.month)}  {reason(one)}{forced}")
@@ -372,7 +409,8 @@ def sync(
         _run(context, requests, RunOptions(force=force, marts=marts is WhenMarts.now), told)
     if not told.done and not as_json:
         absent = sum(one.published is None for one in told.states)
-        print(f"nothing new: {len(told.states)} months looked at, {absent} not yet published")
+        looked = count(len(told.states), "month")
+        print(f"nothing new: {looked} looked at, {absent} not yet published")
         return
     _finish(told, as_json)
 
@@ -435,7 +473,7 @@ def marts_command(
         for one in build_marts(context.settings, context.warehouse, versions, context.reporter):
             built.append((one.dataset, one.file_month))
     if built:
-        print(f"{len(built):,} {'month' if len(built) == 1 else 'months'} built")
+        print(f"{count(len(built), 'month')} built")
     else:
         print("nothing to do: every merged month has its marts")
 
@@ -498,7 +536,7 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         _print_json(rows)
     elif not rows:
-        print("nothing is landed yet: try nyc-tlc run --dataset green --month 2023-01")
+        print(f"nothing is landed yet: try {nyc_tlc('run', *_A_MONTH)}")
     else:
         _print_table(
             [
@@ -520,7 +558,7 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
             ],
         )
         if without_marts:
-            print(f"without their marts: {len(without_marts):,}; to build them: nyc-tlc marts")
+            print(f"without their marts: {len(without_marts):,}; to build them: {nyc_tlc('marts')}")
 
 
 #: Runs that are shown when nobody says how many.
@@ -545,7 +583,7 @@ def runs_command(
     if as_json:
         _print_json([asdict(run) for run in runs])
     elif not runs:
-        print("nothing was run yet: try nyc-tlc run --dataset green --month 2023-01")
+        print(f"nothing was run yet: try {nyc_tlc('run', *_A_MONTH)}")
     else:
         columns, *rows = table_of_runs(runs)
         _print_table(columns, rows)
@@ -580,7 +618,7 @@ def report_command(
     with _session(target, None) as context:
         first = first or newest_month(context.warehouse)
         if first is None:
-            print("no month has marts yet: try nyc-tlc run --dataset green --month 2023-01")
+            print(f"no month has marts yet: try {nyc_tlc('run', *_A_MONTH)}")
             return
         numbers = read_numbers(context.warehouse, first, last or first)
         runs = read_runs(context.settings, context.warehouse)[:_LAST_RUNS]
@@ -611,7 +649,7 @@ def explore(
         import marimo  # noqa: F401 - the program that is started below needs it
     except ImportError as error:
         raise UsageError(
-            "the explorer needs marimo, of the extra `explore`: make install WITH=explore"
+            f"the explorer needs marimo, of the extra `explore`: {make_install('explore')}"
         ) from error
     if settings.target == "local":
         local_server.start(settings.local_dir)
@@ -628,7 +666,7 @@ def _report_extra() -> Any:
         from loader.report import page
     except ImportError as error:
         raise UsageError(
-            f"the report needs {error.name}, of the extra `report`: make install WITH=report"
+            f"the report needs {error.name}, of the extra `report`: {make_install('report')}"
         ) from error
     return page
 
@@ -637,7 +675,11 @@ def _report_extra() -> Any:
 def available(
     dataset: DatasetOption,
     month: Annotated[
-        str | None, typer.Option("--month", help="first month, YYYY-MM; default a year back")
+        str | None,
+        typer.Option(
+            "--month",
+            help="first month, YYYY-MM; default all that a folder or bucket has, else a year back",
+        ),
     ] = None,
     to: Annotated[str | None, typer.Option("--to", help="last month; default this month")] = None,
     source: SourceOption = None,
@@ -650,9 +692,14 @@ def available(
     """
     first_month = get_dataset(dataset).first_month
     with _session(target, source) as context:
+        place = context.settings.source
         last = parse_month(to) if to else context.settings.today.replace(day=1)
         first = parse_month(month) if month else last.replace(year=max(last.year - 1, 1))
-        months = month_range(max(first, first_month), last)
+        there = None if month else discover.months_at(place, dataset)
+        if there is None:
+            months = month_range(max(first, first_month), last)
+        else:
+            months = [one for one in there if first_month <= one and (not to or one <= last)]
         here = read_states(context.warehouse)
         states = list(compare(context.settings, here, [(dataset, one) for one in months]))
     rows: list[dict[str, Any]] = [
@@ -671,6 +718,9 @@ def available(
     ]
     if as_json:
         _print_json(rows)
+        return
+    if not rows:
+        print(f"{redact(place)} has no file of {dataset}{f' up to {to}' if to else ''}")
         return
     _print_table(
         ["dataset", "month", "published", "MB", "here", "format", "source"],
@@ -705,7 +755,7 @@ def mirror(
     its copy; run again to resume. DEST then serves as --source.
     """
     months = _months(dataset, month, to)
-    settings = load_settings(None, source)
+    settings = _settings(None, source)
     with _reporting(settings) as reporter:
         outcomes = mirror_months(settings, dataset, months, destination, reporter)
     counts = []
@@ -717,7 +767,8 @@ def mirror(
     print(f"{dataset}: {', '.join(counts)}")
     errors = [one.error for one in outcomes if one.error]
     if errors:
-        raise type(errors[0])(f"{len(errors)} of {len(months)} months failed; run again to go on")
+        of_all = count(len(months), "month")
+        raise type(errors[0])(f"{len(errors)} of {of_all} failed; run again to go on")
 
 
 def _place(source_url: str | None) -> str:
@@ -739,7 +790,7 @@ def doctor(
     ] = "run",
 ) -> None:
     """Check that everything is there to load a month: one line a check, nothing is changed."""
-    settings = load_settings(target, source)
+    settings = _settings(target, source)
     failed = None
     with interrupts.at_stop(Reporter(Console(stderr=True)).stop):
         for name, check in checks(settings, work):
@@ -812,7 +863,8 @@ def run_dbt(arguments: PassedOn = None) -> None:
     It reads .env, starts the embedded server of target local, and works in any directory.
     """
     settings = load_settings()
-    if settings.target == "local":
+    target = dict(pairwise(arguments or [])).get("--target", settings.target)
+    if target == "local":
         local_server.start(settings.local_dir)
     _become("dbt", arguments)
 
@@ -873,9 +925,10 @@ def _finish(told: Summary, as_json: bool) -> None:
     if len(done) == 1 and errors:
         raise errors[0]
     for error in errors:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_with_advice(str(error))}", file=sys.stderr)
     if errors:
-        raise type(errors[0])(f"{len(errors)} of {len(done)} months failed; run again to go on")
+        of_all = count(len(done), "month")
+        raise type(errors[0])(f"{len(errors)} of {of_all} failed; run again to go on")
 
 
 def _print_table(columns: list[str], rows: list[list[str]]) -> None:
@@ -899,6 +952,12 @@ def _as_json(value: object) -> str:
     return str(value)
 
 
+def _with_advice(message: str) -> str:
+    """Say where the rights of Postgres' roles are described, when a user lacks one."""
+    lacks_right = re.search(r"permission denied for|must be owner of", message)
+    return message + ("; see docs/roles.md" if lacks_right else "")
+
+
 def main() -> None:
     """Run the command line; every failure ends as one line and an exit code."""
     try:
@@ -911,9 +970,10 @@ def main() -> None:
         sys.exit(error.exit_code)
     except LoaderError as error:
         logging.getLogger("loader").error("%s", error, exc_info=True)
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_with_advice(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except psycopg2.Error as error:
         logging.getLogger("loader").error("%s", error, exc_info=True)
-        print(f"error: Postgres: {' '.join(str(error).split())}", file=sys.stderr)
+        message = " ".join(str(error).split())
+        print(f"error: {_with_advice(f'Postgres: {message}')}", file=sys.stderr)
         sys.exit(WarehouseError.exit_code)

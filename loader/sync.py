@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from loader.commands import nyc_tlc
 from loader.datasets import datasets, get_dataset
 from loader.errors import UsageError
 from loader.months import add_months, format_month, month_range
@@ -41,7 +42,8 @@ def reason(state: MonthState) -> str:
         return "new at the source"
     if state.state == State.CHANGED and state.is_other_copy:
         return (
-            f"another copy ({state.published.format}) than the one that is merged; run it by name"
+            f"another copy ({state.published.format}) than the one that is merged; to take it:"
+            f" {nyc_tlc('run', '--dataset', state.dataset, '--month', format_month(state.month))}"
         )
     if state.state == State.CHANGED:
         return "changed at the source"

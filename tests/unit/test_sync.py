@@ -168,7 +168,7 @@ def test_a_sync_takes_no_csv_copy_for_another_version_of_a_month(here, published
     file = PublishedFile("green", TODAY, published.rpartition("/")[2], published, 9, "b", None)
     state = MonthState("green", TODAY, version, version, file)
     assert (state.state, is_due(state)) == (State.CHANGED, due)
-    assert ("run it by name" in reason(state)) is not due
+    assert ("nyc-tlc run --dataset green --month" in reason(state)) is not due
 
 
 def test_today_is_a_setting(monkeypatch):

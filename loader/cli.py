@@ -253,7 +253,8 @@ def run(
 
     Exit code 0 means that the ledger reconciles: the file's rows, the landed rows and the table's
     rows are the same number, for every month asked for. A month that fails doesn't stop the others;
-    the exit code is then that of the first which failed.
+    the exit code is then that of the first which failed. The table's seconds are from a month's
+    start to its end: months overlap, so they add up to more than the run took.
 
     `nyc-tlc run --all` runs all that is published and not merged yet, after a plan of files, room
     and time, which `--dry-run` only prints; `--dataset`, `--since` and `--to` narrow it. Stop it at
@@ -397,7 +398,7 @@ def sync(
         if due and not states and not asked:
             plan = plan_of(due)
             reporter.say(
-                f"the warehouse is empty, so a sync takes a year of {', '.join(names)}:"
+                f"the warehouse is empty, so this loads {', '.join(names)}:"
                 f" {count(plan.files, 'file')}, {plan.download_bytes / 1e9:,.2f} GB, about"
                 f" {count(plan.rows, 'row')}, {plan.disk_bytes / 1e9:,.2f} GB on Postgres; for"
                 " less, stop it and name a --dataset"

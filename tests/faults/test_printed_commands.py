@@ -13,6 +13,7 @@ import pytest
 from loader import commands
 from loader.months import file_name, parse_month
 from loader.sample import write_month
+from loader.settings import PROJECT_DIR
 from loader.source.published import redact
 from tests.conftest import Workspace, succeeded
 
@@ -168,6 +169,17 @@ def test_marts_that_status_misses_are_built_by_its_command(merged):
     told = succeeded(merged.loader("status"))
     succeeded(merged.loader(*printed(told)))
     assert "nothing to do" in succeeded(merged.loader("marts")).stdout
+
+
+def test_the_documented_command_writes_analyses_that_run(merged):
+    text = (PROJECT_DIR / "docs" / "marts.md").read_text()
+    (command,) = re.findall(r"`nyc-tlc (dbt compile [^`]+)`", text)
+    succeeded(merged.loader(*shlex.split(command)))
+    written = Path(merged.env["DBT_TARGET_PATH"]) / "compiled" / "nyc_tlc" / "analyses"
+    names = {path.name for path in (PROJECT_DIR / "analyses").glob("*.sql")}
+    assert {path.name for path in written.iterdir()} == names
+    for name in names:
+        merged.query((written / name).read_text())
 
 
 def test_a_file_for_a_source_is_told_with_its_folder(merged):

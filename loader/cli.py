@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import logging
 import os
+import re
 import shlex
 import sys
 import sysconfig
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from loader import __version__, interrupts
+from loader.commands import nyc_tlc, remember
 from loader.datasets import check_supported, datasets, get_dataset
 from loader.dbt_runner import run_operation
 from loader.doctor import checks
@@ -33,18 +36,29 @@ from loader.months import (
     name_months,
     parse_month,
 )
-from loader.plan import Plan, hours, plan_of, require_room
+from loader.plan import Plan, plan_of, require_room, seconds_of
 from loader.progress import Reporter, how_far
 from loader.report.numbers import newest_month, read_numbers
 from loader.run import RunOptions, build_marts, run_months
 from loader.runs import read_runs, table_of_runs
-from loader.settings import PROJECT_DIR, TARGETS, TLC_CDN, Settings, export_settings, load_settings
+from loader.settings import (
+    PROJECT_DIR,
+    TARGETS,
+    TLC_CDN,
+    Settings,
+    export_settings,
+    load_settings,
+    make_install,
+)
+from loader.source import discover
 from loader.source.mirror import mirror_months
+from loader.source.published import redact
 from loader.state import MonthState, State, read_state, read_states
 from loader.summary import Summary, describe_bill, summarizing
 from loader.sync import IN_WORDS, compare, followed, is_due, reason, window
 from loader.warehouse.base import Warehouse
 from loader.warehouse.connect import connect_warehouse
+from loader.words import count, duration
 
 app = typer.Typer(
     rich_markup_mode="markdown",
@@ -106,6 +120,9 @@ SummaryOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
 
+#: What messages suggest for a start.
+_A_MONTH = ("--dataset", "green", "--month", "2023-01")
+
 
 @app.callback(invoke_without_command=True)
 def _program(
@@ -135,9 +152,14 @@ class _Context:
     reporter: Reporter
 
 
+def _settings(target: str | None, source: str | None) -> Settings:
+    remember(target, redact(source) if source else None)
+    return load_settings(target, source)
+
+
 @contextmanager
 def _session(target: str | None, source: str | None) -> Iterator[_Context]:
-    settings = load_settings(target, source)
+    settings = _settings(target, source)
     with _reporting(settings) as reporter, closing(connect_warehouse(settings)) as warehouse:
         yield _Context(settings, warehouse, reporter)
 
@@ -189,9 +211,11 @@ def load(
                 )
             landed.append((dataset, one))
             if landing.changed and not landing.landed.suspect:
+                built = f"{{dataset: {dataset}, month: {format_month(one)}}}"
                 context.reporter.say(
-                    f"{dataset} {format_month(one)}  landed {landing.landed.landed_rows:,} rows;"
-                    f" next: dbt build --vars '{{dataset: {dataset}, month: {format_month(one)}}}'"
+                    f"{dataset} {format_month(one)}  landed"
+                    f" {count(landing.landed.landed_rows, 'row')};"
+                    f" next: {nyc_tlc('dbt build', '--vars', built)}"
                 )
 
 
@@ -230,7 +254,8 @@ def run(
 
     Exit code 0 means that the ledger reconciles: the file's rows, the landed rows and the table's
     rows are the same number, for every month asked for. A month that fails doesn't stop the others;
-    the exit code is then that of the first which failed.
+    the exit code is then that of the first which failed. The table's seconds are from a month's
+    start to its end: months overlap, so they add up to more than the run took.
 
     `nyc-tlc run --all` runs all that is published and not merged yet, after a plan of files, room
     and time, which `--dry-run` only prints; `--dataset`, `--since` and `--to` narrow it. Stop it at
@@ -264,7 +289,9 @@ def run(
             if as_json and dry_run:
                 _print_json({name: asdict(one) for name, one in of_each.items()})
             elif not as_json:
-                _print_plan(context, plan, of_each, states, unfinished=len(due) - len(loads))
+                _print_plan(
+                    context, plan, of_each, states, len(due) - len(loads), marts=options.marts
+                )
             if context.settings.target == "local":
                 require_room(plan, context.settings.local_dir)
             asked = [] if dry_run else [(one.dataset, one.month) for one in due]
@@ -299,25 +326,27 @@ def _print_plan(
     of_each: Mapping[str, Plan],
     states: Sequence[MonthState],
     unfinished: int,
+    *,
+    marts: bool,
 ) -> None:
     merged = sum(one.state == State.MERGED for one in states) - unfinished
     removed = sum(one.state == State.REMOVED for one in states)
     if unfinished:
-        print(
-            f"{unfinished:,} merged without their marts, or with raw rows left: these are finished"
-        )
+        months = count(unfinished, "month")
+        print(f"{months} merged without their marts, or with raw rows left: to be finished")
     if removed:
-        print(f"{removed:,} removed: they come back when they are run by name")
+        print(f"{count(removed, 'month')} removed: run them by name to have them back")
     if not plan.files:
         if not unfinished:
-            print(f"nothing to do: {merged:,} months are merged, and the source has no others")
+            print(f"nothing to do: {count(merged, 'month')} merged, and the source has no others")
         return
     _print_table(
-        ["dataset", "files", "rows, about", "download GB", "disk GB"],
+        ["dataset", "files", "months", "rows, about", "download GB", "disk GB"],
         [
             [
                 name,
                 f"{one.files:,}",
+                " … ".join(dict.fromkeys(filter(None, (one.first_month, one.last_month)))),
                 f"{one.rows:,}",
                 f"{one.download_bytes / 1e9:,.2f}",
                 f"{one.disk_bytes / 1e9:,.2f}",
@@ -325,17 +354,13 @@ def _print_plan(
             for name, one in {**of_each, "in all": plan}.items()
         ],
     )
-    least, most = hours(plan.rows, context.warehouse.merged_versions())
-    time = _time(most) if least == most else f"{_time(least)} to {_time(most)}"
-    measured = "measured here" if least == most else "as on two cores"
+    least, most, is_measured = seconds_of(plan, context.warehouse.merged_versions(), marts=marts)
     print(
-        f"{merged:,} merged already. Download aside, these take about {time} ({measured});"
+        f"{merged:,} merged already. Download aside, these take about {duration(least)} to"
+        f" {duration(most)}, {'with' if marts else 'without'} their marts"
+        f" ({'by the last months here' if is_measured else 'as on two cores'});"
         f" on Postgres they need {plan.peak_bytes / 1e9:,.2f} GB at the peak."
     )
-
-
-def _time(hours: float) -> str:
-    return f"{hours:,.1f} h" if hours >= 1 else f"{hours * 3600:,.0f} s"
 
 
 @app.command()
@@ -381,6 +406,14 @@ def sync(
         ]
         told.states = list(compare(settings, states, months))
         due = [one for one in told.states if is_due(one, options)]
+        if due and not states and not asked:
+            plan = plan_of(due)
+            reporter.say(
+                f"the warehouse is empty, so this loads {', '.join(names)}:"
+                f" {count(plan.files, 'file')}, {plan.download_bytes / 1e9:,.2f} GB, about"
+                f" {count(plan.rows, 'row')}, {plan.disk_bytes / 1e9:,.2f} GB on Postgres; for"
+                " less, stop it and name a --dataset"
+            )
         for one in due:
             forced = "" if is_due(one, replace(options, force=False)) else ", forced"
             reporter.say(f"{one.dataset} {format_month(one.month)}  {reason(one)}{forced}")
@@ -388,7 +421,8 @@ def sync(
         _run(context, requests, options, told)
     if not told.done and not as_json:
         absent = sum(one.published is None for one in told.states)
-        print(f"nothing new: {len(told.states)} months looked at, {absent} not yet published")
+        looked = count(len(told.states), "month")
+        print(f"nothing new: {looked} looked at, {absent} not yet published")
         return
     _finish(told, as_json)
 
@@ -455,7 +489,7 @@ def marts_command(
         for one in build_marts(context.settings, context.warehouse, versions, context.reporter):
             built.append((one.dataset, one.file_month))
     if built:
-        print(f"{len(built):,} {'month' if len(built) == 1 else 'months'} built")
+        print(f"{count(len(built), 'month')} built")
     else:
         print("nothing to do: every merged month has its marts")
 
@@ -539,7 +573,7 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         _print_json(rows)
     elif not rows:
-        print("nothing is landed yet: try nyc-tlc run --dataset green --month 2023-01")
+        print(f"nothing is landed yet: try {nyc_tlc('run', *_A_MONTH)}")
     else:
         _print_table(
             [
@@ -562,13 +596,14 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
         )
         without_marts = sum(state.has_marts is False for state in states)
         if without_marts:
-            print(f"without their marts: {without_marts:,}; to build them: nyc-tlc marts")
-        gone = [(state.dataset, state.month) for state in states if state.here == State.GONE]
-        for name, month in gone:
-            print(
-                f"{name} {format_month(month)} was merged, and its rows are gone; to load it again:"
-                f" nyc-tlc run --dataset {name} --month {format_month(month)}"
-            )
+            print(f"without their marts: {without_marts:,}; to build them: {nyc_tlc('marts')}")
+        for state in states:
+            if state.here == State.GONE:
+                name, month = state.dataset, format_month(state.month)
+                print(
+                    f"{name} {month} was merged, and its rows are gone; to load it again:"
+                    f" {nyc_tlc('run', '--dataset', name, '--month', month)}"
+                )
 
 
 #: Runs that are shown when nobody says how many.
@@ -593,7 +628,7 @@ def runs_command(
     if as_json:
         _print_json([asdict(run) for run in runs])
     elif not runs:
-        print("nothing was run yet: try nyc-tlc run --dataset green --month 2023-01")
+        print(f"nothing was run yet: try {nyc_tlc('run', *_A_MONTH)}")
     else:
         columns, *rows = table_of_runs(runs)
         _print_table(columns, rows)
@@ -628,7 +663,7 @@ def report_command(
     with _session(target, None) as context:
         first = first or newest_month(context.warehouse)
         if first is None:
-            print("no month has marts yet: try nyc-tlc run --dataset green --month 2023-01")
+            print(f"no month has marts yet: try {nyc_tlc('run', *_A_MONTH)}")
             return
         numbers = read_numbers(context.warehouse, first, last or first)
         runs = read_runs(context.settings, context.warehouse)[:_LAST_RUNS]
@@ -659,7 +694,7 @@ def explore(
         import marimo  # noqa: F401 - the program that is started below needs it
     except ImportError as error:
         raise UsageError(
-            "the explorer needs marimo, of the extra `explore`: make install WITH=explore"
+            f"the explorer needs marimo, of the extra `explore`: {make_install('explore')}"
         ) from error
     if settings.target == "local":
         local_server.start(settings.local_dir)
@@ -676,7 +711,7 @@ def _report_extra() -> Any:
         from loader.report import page
     except ImportError as error:
         raise UsageError(
-            f"the report needs {error.name}, of the extra `report`: make install WITH=report"
+            f"the report needs {error.name}, of the extra `report`: {make_install('report')}"
         ) from error
     return page
 
@@ -685,7 +720,11 @@ def _report_extra() -> Any:
 def available(
     dataset: DatasetOption,
     month: Annotated[
-        str | None, typer.Option("--month", help="first month, YYYY-MM; default a year back")
+        str | None,
+        typer.Option(
+            "--month",
+            help="first month, YYYY-MM; default all that a folder or bucket has, else a year back",
+        ),
     ] = None,
     to: Annotated[str | None, typer.Option("--to", help="last month; default this month")] = None,
     source: SourceOption = None,
@@ -698,9 +737,14 @@ def available(
     """
     first_month = get_dataset(dataset).first_month
     with _session(target, source) as context:
+        place = context.settings.source
         last = parse_month(to) if to else context.settings.today.replace(day=1)
         first = parse_month(month) if month else last.replace(year=max(last.year - 1, 1))
-        months = month_range(max(first, first_month), last)
+        there = None if month else discover.months_at(place, dataset)
+        if there is None:
+            months = month_range(max(first, first_month), last)
+        else:
+            months = [one for one in there if first_month <= one and (not to or one <= last)]
         here = read_states(context.warehouse)
         states = list(compare(context.settings, here, [(dataset, one) for one in months]))
     rows: list[dict[str, Any]] = [
@@ -719,6 +763,9 @@ def available(
     ]
     if as_json:
         _print_json(rows)
+        return
+    if not rows:
+        print(f"{redact(place)} has no file of {dataset}{f' up to {to}' if to else ''}")
         return
     _print_table(
         ["dataset", "month", "published", "MB", "here", "format", "source"],
@@ -753,7 +800,7 @@ def mirror(
     its copy; run again to resume. DEST then serves as --source.
     """
     months = _months(dataset, month, to)
-    settings = load_settings(None, source)
+    settings = _settings(None, source)
     with _reporting(settings) as reporter:
         outcomes = mirror_months(settings, dataset, months, destination, reporter)
     counts = []
@@ -765,7 +812,8 @@ def mirror(
     print(f"{dataset}: {', '.join(counts)}")
     errors = [one.error for one in outcomes if one.error]
     if errors:
-        raise type(errors[0])(f"{len(errors)} of {len(months)} months failed; run again to go on")
+        of_all = count(len(months), "month")
+        raise type(errors[0])(f"{len(errors)} of {of_all} failed; run again to go on")
 
 
 def _place(source_url: str | None) -> str:
@@ -787,7 +835,7 @@ def doctor(
     ] = "run",
 ) -> None:
     """Check that everything is there to load a month: one line a check, nothing is changed."""
-    settings = load_settings(target, source)
+    settings = _settings(target, source)
     failed = None
     with interrupts.at_stop(Reporter(Console(stderr=True)).stop):
         for name, check in checks(settings, work):
@@ -860,7 +908,8 @@ def run_dbt(arguments: PassedOn = None) -> None:
     It reads .env, starts the embedded server of target local, and works in any directory.
     """
     settings = load_settings()
-    if settings.target == "local":
+    target = dict(pairwise(arguments or [])).get("--target", settings.target)
+    if target == "local":
         local_server.start(settings.local_dir)
     _become("dbt", arguments)
 
@@ -921,9 +970,10 @@ def _finish(told: Summary, as_json: bool) -> None:
     if len(done) == 1 and errors:
         raise errors[0]
     for error in errors:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_with_advice(str(error))}", file=sys.stderr)
     if errors:
-        raise type(errors[0])(f"{len(errors)} of {len(done)} months failed; run again to go on")
+        of_all = count(len(done), "month")
+        raise type(errors[0])(f"{len(errors)} of {of_all} failed; run again to go on")
 
 
 def _print_table(columns: list[str], rows: list[list[str]]) -> None:
@@ -947,6 +997,12 @@ def _as_json(value: object) -> str:
     return str(value)
 
 
+def _with_advice(message: str) -> str:
+    """Say where the rights of Postgres' roles are described, when a user lacks one."""
+    lacks_right = re.search(r"permission denied for|must be owner of", message)
+    return message + ("; see docs/roles.md" if lacks_right else "")
+
+
 def main() -> None:
     """Run the command line; every failure ends as one line and an exit code."""
     try:
@@ -959,9 +1015,10 @@ def main() -> None:
         sys.exit(error.exit_code)
     except LoaderError as error:
         logging.getLogger("loader").error("%s", error, exc_info=True)
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_with_advice(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except psycopg2.Error as error:
         logging.getLogger("loader").error("%s", error, exc_info=True)
-        print(f"error: Postgres: {' '.join(str(error).split())}", file=sys.stderr)
+        message = " ".join(str(error).split())
+        print(f"error: {_with_advice(f'Postgres: {message}')}", file=sys.stderr)
         sys.exit(WarehouseError.exit_code)

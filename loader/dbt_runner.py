@@ -22,6 +22,7 @@ from loader.datasets import get_dataset
 from loader.dbt_worker import BuildResult, NodeResult, Project, Request
 from loader.errors import (
     ABORTED,
+    POINTER,
     TABLE_IN_USE,
     LoaderError,
     LockedError,
@@ -231,7 +232,8 @@ class DbtRunner:
             reason = describe_failure(failed[0])
         else:
             lines = [line.strip() for text in built.errors for line in text.splitlines()]
-            said = [line for line in lines if line and not line.startswith(">")]
+            shown = takewhile(lambda line: not POINTER.fullmatch(line), lines)
+            said = [line for line in shown if line and not line.startswith(">")]
             reason = said[-1] if said else "dbt reported nothing"
         return WarehouseError(f"{label}: dbt build failed: {reason}; {self._log} has the details")
 
@@ -304,4 +306,5 @@ def describe_failure(node: NodeResult) -> str:
     """
     lines = [line.strip() for line in (node.message or "").splitlines()]
     said = takewhile(lambda line: not line.startswith(("> in macro", "compiled code at")), lines)
-    return f"{node.name}: {' '.join(line for line in said if line and ' Error in ' not in line)}"
+    told = [line for line in said if " Error in " not in line and not POINTER.fullmatch(line)]
+    return f"{node.name}: {' '.join(filter(None, told))}"

@@ -1,10 +1,15 @@
 """The ways a command can fail. Each has an exit code of its own, which scripts may rely on."""
 
+import re
+
 #: The message when a table can't be locked within TLC_LOCK_SECONDS.
 TABLE_IN_USE = (
     "a query or an open transaction of somebody else has held the table for too long; nothing was"
     " changed: end it or wait for it, then run again (TLC_LOCK_SECONDS says how long to wait)"
 )
+
+#: Lines of Postgres' messages that show a place in a statement, and say nothing of the reason.
+POINTER = re.compile(r"\^|LINE [0-9]+: .*")
 
 #: What BigQuery says of a transaction that it aborted, which has changed nothing: try it again.
 ABORTED = "due to concurrent update"

@@ -82,6 +82,14 @@ def month_range(first: dt.date, last: dt.date) -> list[dt.date]:
     return months
 
 
+def month_of(name: str, dataset: str) -> dt.date | None:
+    """Return the month of a dataset's month file by its name; None for any other name."""
+    month = name.removeprefix(f"{dataset}_tripdata_").partition(".")[0]
+    is_month = _MONTH.fullmatch(month) and not month.startswith("0000")
+    names = [file_name(dataset, parse_month(month), suffix) for suffix in SUFFIXES if is_month]
+    return parse_month(month) if name in names else None
+
+
 def format_of(name: str) -> str:
     """Return the format of a month file by its name: parquet or csv."""
     return "parquet" if name.endswith(SUFFIXES[0]) else "csv"

@@ -10,6 +10,7 @@ from statistics import median
 
 from loader.datasets import get_dataset
 from loader.errors import UsageError
+from loader.months import format_month
 from loader.state import MonthState
 from loader.warehouse.versions import FileVersion
 
@@ -20,8 +21,12 @@ _ROW_BYTES = 36 + 24 + 29
 #: What is there at once beside the finished months: raw rows and the new partition of one, raw rows
 #: of the next, and the download after that.
 _IN_FLIGHT = 4
-#: Rows a second, download aside, on two cores of several machines.
-_SLOWEST, _FASTEST = 200_000, 450_000
+#: Seconds on two cores of several machines, idle and busy, download aside: until dbt has started,
+#: of a month however small, of its marts, and of a row of either.
+_START, _MONTH, _MARTS = (5.0, 15.0), (0.6, 3.5), (0.8, 2.5)
+_ROW, _ROW_OF_MARTS = (1 / 450_000, 1 / 200_000), (1 / 400_000, 1 / 200_000)
+#: What smaller months took says little of a row.
+_MANY_ROWS = 1_000_000
 #: Merges that follow each other so closely are of one run.
 _ONE_RUN = dt.timedelta(minutes=10)
 
@@ -36,6 +41,8 @@ class Plan:
         download_bytes: size of the files.
         disk_bytes: room that their months take on Postgres when all is done.
         peak_bytes: room that is needed on the way.
+        first_month: the oldest month, YYYY-MM; None when there is no file.
+        last_month: the newest.
     """
 
     files: int
@@ -43,39 +50,61 @@ class Plan:
     download_bytes: int
     disk_bytes: int
     peak_bytes: int
+    first_month: str | None = None
+    last_month: str | None = None
 
 
 def plan_of(due: Sequence[MonthState]) -> Plan:
     """Add up what months take, with what the source has of them."""
     sizes = [(_rows(one), one.published.size) for one in due if one.published]
     disk = [_disk_bytes(one) for one in due]
+    months = [format_month(one.month) for one in due]
     return Plan(
         files=len(sizes),
         rows=sum(rows for rows, _ in sizes),
         download_bytes=sum(size for _, size in sizes),
         disk_bytes=sum(disk),
         peak_bytes=sum(disk) + _IN_FLIGHT * max(disk, default=0),
+        first_month=min(months, default=None),
+        last_month=max(months, default=None),
     )
 
 
-def hours(rows: int, merged: Sequence[FileVersion]) -> tuple[float, float]:
-    """Estimate how long rows take, download aside.
+def seconds_of(
+    plan: Plan, merged: Sequence[FileVersion], *, marts: bool
+) -> tuple[float, float, bool]:
+    """Estimate how long a run takes, download aside.
 
     Args:
-        rows: rows to load.
+        plan: what it does.
         merged: all versions that were merged here.
+        marts: whether it builds the marts.
 
     Returns:
-        The hours, at least and at most: equal when the speed was measured here.
+        The seconds, at least and at most, and whether a row was measured here.
     """
+    row, row_of_marts = _ROW, _ROW_OF_MARTS
+    if (measured := _measured_row(merged)) is not None:
+        # The ledger doesn't say whether the marts were built too, which takes as long again.
+        row = row_of_marts = (measured / 2, measured)
+    least, most = (
+        _START[bound]
+        + plan.files * (_MONTH[bound] + marts * _MARTS[bound])
+        + plan.rows * (row[bound] + marts * row_of_marts[bound])
+        for bound in (0, 1)
+    )
+    return least, most, measured is not None
+
+
+def _measured_row(merged: Sequence[FileVersion]) -> float | None:
+    """Return the seconds of a row in the large months that were merged one after the other."""
     times = sorted((v.merged_at, v.table_rows or 0) for v in merged if v.merged_at)
-    speeds = [
-        count / (now - before).total_seconds()
-        for (before, _), (now, count) in pairwise(times)
-        if dt.timedelta(0) < now - before < _ONE_RUN and count > 100_000
+    seconds = [
+        ((now - before).total_seconds() - _MONTH[0]) / rows
+        for (before, _), (now, rows) in pairwise(times)
+        if now - before < _ONE_RUN and rows >= _MANY_ROWS
     ]
-    slowest, fastest = (median(speeds),) * 2 if len(speeds) > 1 else (_SLOWEST, _FASTEST)
-    return rows / fastest / 3600, rows / slowest / 3600
+    return max(median(seconds), 0.0) if len(seconds) > 1 else None
 
 
 def require_room(plan: Plan, folder: Path) -> None:

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from loader.errors import printable
 from loader.months import name_months
+from loader.words import duration
 
 
 class Stage:
@@ -131,7 +132,7 @@ class Reporter:
                 first_done = now
             else:  # the first month is not like the others: dbt starts, and nothing overlaps
                 left = (now - first_done) / (done - 1) * (total - done)
-                text += f", about {_minutes(left)} left"
+                text += f", about {duration(left)} left"
             stage.set(done, text)
             if not self._bars and done < total:
                 self.say(text)
@@ -189,10 +190,6 @@ def how_far(
         parts.append(f"{name_months(rest)} not {what}, nothing half-done")
         parts.append("run the same command again to go on")
     return f"stopped: {'; '.join(parts) or what}"
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
 def _amount(amount: float, unit: str) -> str:

@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 import re
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -94,6 +95,16 @@ def require_checkout() -> None:
             f"no dbt project in {PROJECT_DIR}: the tables are built by the models/ of a checkout;"
             " clone the repository and run `make install` there, or `pip install -e .`"
         )
+
+
+def make_install(extra: str) -> str:
+    """Return the command that installs an extra of the package, from any directory.
+
+    Args:
+        extra: name of the extra.
+    """
+    folder = "" if Path.cwd() == PROJECT_DIR else f" -C {shlex.quote(str(PROJECT_DIR))}"
+    return f"make{folder} install WITH={extra}"
 
 
 def export_settings() -> None:

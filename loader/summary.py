@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loader import interrupts
+from loader.commands import nyc_tlc
 from loader.dbt_runner import describe_warning
 from loader.errors import LoaderError, UsageError
 from loader.months import format_month
 from loader.state import MonthRun, MonthState
 from loader.sync import reason
+from loader.words import count
 
 _COLUMNS = ("month", "result", "rows", "added", "removed", "unchanged", "seconds", "notes")
 _ALIGNED = "|:--|:--|--:|--:|--:|--:|--:|:--|"
@@ -34,11 +36,12 @@ class Summary:
     def total(self) -> str:
         """Return what was run in all, and how long it took: the months' own seconds overlap."""
         rows = [one.rows for one in self.done if one.rows is not None]
-        of_all = "" if len(rows) == len(self.done) else f" of {len(self.done)}"
         seconds = time.monotonic() - self.started
         billed = [one for one in self.done if one.bytes_billed is not None]
         bill = f", {describe_bill(billed)}" if billed else ""
-        return f"{len(rows)}{of_all} months, {sum(rows):,} rows, {seconds:.1f} s{bill}"
+        months = count(len(self.done), "month")
+        done = months if len(rows) == len(self.done) else f"{len(rows)} of {months}"
+        return f"{done}, {count(sum(rows), 'row')}, {seconds:.1f} s{bill}"
 
 
 def describe_bill(runs: Sequence[MonthRun]) -> str:
@@ -98,8 +101,8 @@ def _report_of(summary: Summary) -> str:
     months = sorted({format_month(one.month) for one in summary.done if one.state == "merged"})
     if not months:
         return ""
-    to = f" --to {months[-1]}" if len(months) > 1 else ""
-    return f"To look at them: `nyc-tlc report --month {months[0]}{to}`\n\n"
+    to = ("--to", months[-1]) if len(months) > 1 else ()
+    return f"To look at them: `{nyc_tlc('report', '--month', months[0], *to)}`\n\n"
 
 
 def _skipped(state: MonthState) -> list[str]:

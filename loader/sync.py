@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from loader.commands import nyc_tlc
 from loader.datasets import datasets, get_dataset
 from loader.errors import UsageError
 from loader.months import add_months, format_month, month_range
@@ -57,17 +58,22 @@ def reason(state: MonthState) -> str:
         return "new at the source"
     if state.state == State.CHANGED and state.is_other_copy:
         return (
-            f"another copy ({state.published.format}) than the one that is merged; run it by name"
+            f"another copy ({state.published.format}) than the one that is merged; to take it:"
+            f" {_by_name(state)}"
         )
     if state.state == State.CHANGED:
         return "changed at the source"
     if state.removed and state.state == State.REMOVED:
-        return f"removed on {state.removed.removed_at:%Y-%m-%d}; run it by name to have it back"
+        return f"removed on {state.removed.removed_at:%Y-%m-%d}; to have it back: {_by_name(state)}"
     if state.state == State.MERGED and state.lacks:
         return ", ".join(_LACKS[step] for step in sorted(state.lacks))
     if state.state == State.MERGED and state.landed:
         return f"unchanged since {state.landed.landed_at:%Y-%m-%d}"
     return IN_WORDS[state.state]
+
+
+def _by_name(state: MonthState) -> str:
+    return nyc_tlc("run", "--dataset", state.dataset, "--month", format_month(state.month))
 
 
 def followed(states: Collection[Month]) -> list[str]:

@@ -163,6 +163,10 @@ def live(shell: Shell, folder: Path) -> None:
     shell.type("make demo", said="merged")
     again = shell.type("make demo")
     assert again.stdout.count("nothing to do") == 4
+    of_demo = Shell(shell.folder, shell.env)
+    for command in suggestions(again.stdout):
+        of_demo.type(command)
+    assert {row["month"] for row in of_demo.ledger()} == {"2023-01", "2023-02", "2023-03"}
 
     activate = ". .venv/bin/activate"
     shell.type(activate)
@@ -200,6 +204,12 @@ def live(shell: Shell, folder: Path) -> None:
     assert shell.ledger() == before
     assert not any("demo" in row["source_url"] for row in before)
     shell.type("make demo-clean")
+
+
+def suggestions(output: str) -> list[str]:
+    """List what the demo says one can try with its trips, in order."""
+    lines = output.partition("To try more")[2].partition("Real trips")[0].splitlines()
+    return [line.split("  #")[0].strip() for line in lines if line.startswith("  ")]
 
 
 def facts(ledger: list[dict]) -> list[tuple]:

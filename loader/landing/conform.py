@@ -20,6 +20,7 @@ from loader.errors import FileRefusedError
 from loader.landing.values import CLEANERS, OddValueError, mapped, parsed
 from loader.months import SUFFIXES, file_name, format_month, format_of
 from loader.source.csv_file import CsvError, CsvFile
+from loader.words import count
 
 BATCH_ROWS = 131_072
 #: A raw table takes 1,600 columns on Postgres, and keeps those that files once brought.
@@ -264,7 +265,7 @@ class Conformer:
                 return parsed(values.cast(pa.string()), column.arrow_type)
         except OddValueError as error:
             rows = self._count(column, error.value)
-            found = f"{error} ({rows:,} {'row' if rows == 1 else 'rows'})"
+            found = f"{error} ({count(rows, 'row')})"
             is_listed = spelling and spelling.values
             advice = f"add it to {self.contract.declaration}" if is_listed else "look at the file"
             raise self._refused(column.name, f"{found}; {advice}") from error

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from loader.commands import nyc_tlc
 from loader.months import format_month
 from loader.progress import Reporter
 from loader.settings import Settings
@@ -10,6 +11,7 @@ from loader.source.download import LocalFile
 from loader.state import MonthState, same_validators
 from loader.warehouse.base import Warehouse
 from loader.warehouse.versions import FileVersion
+from loader.words import count
 
 
 @dataclass(frozen=True)
@@ -114,10 +116,11 @@ def land_month(
 
 def describe_suspicion(landed: FileVersion) -> str:
     """Return why a suspect version is not merged, and how to accept it."""
+    month = ("--dataset", landed.dataset, "--month", format_month(landed.file_month))
+    empty = () if landed.file_rows else ("--allow-empty",)
     return (
         f"suspect: {landed.suspect}; landed, and not merged: look at {landed.file_name}, and if it"
-        f" is right, run: nyc-tlc run --dataset {landed.dataset}"
-        f" --month {format_month(landed.file_month)} --accept"
+        f" is right, run: {nyc_tlc('run', *month, *empty, '--accept')}"
     )
 
 
@@ -128,4 +131,4 @@ def _suspicion(settings: Settings, landed: FileVersion, merged: FileVersion | No
     before = (merged and merged.table_rows) or 0
     if landed.file_rows >= before * (1 - settings.max_row_drop):
         return None
-    return f"{landed.file_rows:,} rows where the table holds {before:,}"
+    return f"{count(landed.file_rows, 'row')} where the table holds {before:,}"

@@ -23,7 +23,14 @@ from dlt.load.exceptions import LoadClientJobException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from loader import __version__
-from loader.errors import TABLE_IN_USE, FileRefusedError, LoaderError, LockedError, WarehouseError
+from loader.errors import (
+    POINTER,
+    TABLE_IN_USE,
+    FileRefusedError,
+    LoaderError,
+    LockedError,
+    WarehouseError,
+)
 from loader.landing.conform import Conformer
 from loader.landing.tlc_trips import raw_schema
 from loader.months import format_month
@@ -227,11 +234,10 @@ def _cause(error: Exception, label: str) -> LoaderError:
 
 #: A line that says what was wrong, in a stack trace that dlt repeats or in Postgres' own words.
 _REASON = re.compile(r"(?:[A-Za-z_]\w*\.)+\w+: .+")
-_POINTER = re.compile(r"\^|LINE [0-9]+: .*")
 
 
 def _last_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reasons = [line for line in lines if _REASON.fullmatch(line)]
-    found = reasons or [line for line in lines if not _POINTER.fullmatch(line)]
+    found = reasons or [line for line in lines if not POINTER.fullmatch(line)]
     return found[-1] if found else type(error).__name__

@@ -4,7 +4,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 from loader.errors import SourceError
-from loader.months import SUFFIXES, file_name
+from loader.months import SUFFIXES, file_name, month_of
 from loader.source import object_store
 from loader.source.published import PublishedFile, label_of
 
@@ -33,3 +33,8 @@ class BucketSource:
                     dataset, month, name, url, found.size, found.version, found.last_modified
                 )
         return None
+
+    def months(self, dataset: str) -> list[dt.date]:
+        """List the months that are there, oldest first."""
+        names = object_store.names(self.base)
+        return sorted({month for name in names if (month := month_of(name, dataset))})

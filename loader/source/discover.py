@@ -6,6 +6,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from loader.commands import nyc_tlc
 from loader.errors import NotPublishedError, UsageError
 from loader.source import object_store
 from loader.source.bucket import BucketSource
@@ -20,6 +21,9 @@ class Source(Protocol):
 
     def find(self, dataset: str, month: dt.date) -> PublishedFile | None:
         """Ask once for a month file; None when it is not published."""
+
+    def months(self, dataset: str) -> list[dt.date] | None:
+        """List the months of a dataset that are there, oldest first; None when it can't."""
 
 
 def open_source(source: str) -> Source:
@@ -67,6 +71,23 @@ def find(source: str, dataset: str, month: dt.date) -> PublishedFile | None:
     return patiently(lambda: opened.find(dataset, month))
 
 
+def months_at(source: str, dataset: str) -> list[dt.date] | None:
+    """List the months of a dataset that a folder or a bucket has.
+
+    Args:
+        source: base URL, folder or bucket.
+        dataset: the dataset.
+
+    Returns:
+        The months, oldest first; None for a web address, which can only be asked for each.
+
+    Raises:
+        SourceError: when the source fails, or is out of reach.
+        UsageError: when the source is of a kind that can't be read.
+    """
+    return open_source(source).months(dataset)
+
+
 def require(source: str, dataset: str, month: dt.date) -> PublishedFile:
     """Look for a month file that was asked for by name.
 
@@ -87,7 +108,7 @@ def require(source: str, dataset: str, month: dt.date) -> PublishedFile:
     if file is None:
         raise NotPublishedError(
             f"{label_of(dataset, month)} is not at {redact(source)}: TLC publishes about two months"
-            f" after a month ends; `nyc-tlc available --dataset {dataset}` shows what is"
-            " there"
+            " after a month ends; to see what is there:"
+            f" {nyc_tlc('available', '--dataset', dataset)}"
         )
     return file

@@ -1,12 +1,13 @@
 """Month files in a folder of this machine."""
 
 import datetime as dt
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from loader.errors import SourceError
-from loader.months import SUFFIXES, file_name
+from loader.errors import SourceError, UsageError
+from loader.months import SUFFIXES, file_name, month_of
 from loader.source.published import PublishedFile, label_of
 
 
@@ -23,13 +24,7 @@ class FolderSource:
     def find(self, dataset: str, month: dt.date) -> PublishedFile | None:
         """Look for a month file, once; None when it is not there."""
         label = label_of(dataset, month)
-        path = self.folder
-        try:
-            if not self.folder.is_dir():
-                raise SourceError(
-                    f"{label}: the source folder {self.folder} doesn't exist;"
-                    " check --source or TLC_SOURCE"
-                )
+        with self._reading(label):
             for suffix in SUFFIXES:
                 path = self.folder / file_name(dataset, month, suffix)
                 with suppress(FileNotFoundError):
@@ -37,9 +32,31 @@ class FolderSource:
                     break
             else:
                 return None
-        except OSError as error:
-            raise SourceError(
-                f"{label}: can't read {path}: {error.strerror or error}; check its permissions"
-            ) from error
         modified = dt.datetime.fromtimestamp(stat.st_mtime, dt.UTC).replace(tzinfo=None)
         return PublishedFile(dataset, month, path.name, str(path), stat.st_size, None, modified)
+
+    def months(self, dataset: str) -> list[dt.date]:
+        """List the months that are there, oldest first."""
+        with self._reading(dataset):
+            names = [path.name for path in self.folder.iterdir()]
+        return sorted({month for name in names if (month := month_of(name, dataset))})
+
+    @contextmanager
+    def _reading(self, label: str) -> Iterator[None]:
+        try:
+            if self.folder.is_file():
+                raise UsageError(
+                    f"{label}: the source {self.folder} is a file: give its folder,"
+                    f" {self.folder.parent}"
+                )
+            if not self.folder.is_dir():
+                raise SourceError(
+                    f"{label}: the source folder {self.folder} doesn't exist;"
+                    " check --source or TLC_SOURCE"
+                )
+            yield
+        except OSError as error:
+            raise SourceError(
+                f"{label}: can't read {error.filename or self.folder}: {error.strerror or error};"
+                " check its permissions"
+            ) from error

@@ -75,6 +75,9 @@ class HttpSource:
             )
         return None
 
+    def months(self, dataset: str) -> None:
+        """Return nothing: a web address doesn't list what it has."""
+
     def _url(self, dataset: str, month: dt.date) -> str:
         # A query, such as a token that signs the address, comes after the file's name.
         path, mark, query = self.base.partition("?")

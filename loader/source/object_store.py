@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loader.errors import SourceError, UsageError
+from loader.settings import make_install
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -21,7 +22,7 @@ CHUNK_BYTES = 8 * 1024 * 1024
 
 #: The package that each scheme needs, and how to get it.
 _PACKAGES = {
-    "gs": ("gcsfs", "make install WITH=bigquery"),
+    "gs": ("gcsfs", make_install("bigquery")),
     "s3": ("s3fs", "pip install s3fs, of the same version as fsspec"),
 }
 
@@ -90,6 +91,21 @@ def look(url: str) -> StoredObject | None:
         modified.astimezone(dt.UTC).replace(tzinfo=None) if modified else None,
         base64.b64decode(info["md5Hash"]).hex() if "md5Hash" in info else None,
     )
+
+
+def names(url: str) -> list[str]:
+    """List the names of the objects in a bucket, or in a folder of one.
+
+    Raises:
+        SourceError: when the store fails, refuses us, or has no such bucket.
+    """
+    fs = open_filesystem(url)
+    with _errors_in_one_line(url):
+        try:
+            return [name.rpartition("/")[2] for name in fs.ls(url, detail=False)]
+        except FileNotFoundError:
+            _require_bucket(fs, url)
+            return []
 
 
 def read(url: str, size: int, start: int = 0) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ import os
 
 from loader.embedded import local_server
 from loader.errors import UsageError
-from loader.settings import Settings
+from loader.settings import Settings, make_install
 from loader.warehouse.base import Warehouse
 
 
@@ -27,7 +27,7 @@ def connect_warehouse(settings: Settings) -> Warehouse:
         except ImportError as error:
             raise UsageError(
                 f"target bigquery needs packages that are not installed ({error.name}): run"
-                " make install WITH=bigquery"
+                f" {make_install('bigquery')}"
             ) from error
         return BigQueryWarehouse(settings)
     if settings.target == "local":

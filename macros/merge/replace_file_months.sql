@@ -97,8 +97,7 @@
     {%- if rows != version.landed_rows -%}
         {{ exceptions.raise_compiler_error(
             dataset ~ " " ~ month[:7] ~ ": " ~ version.landed_rows ~ " rows landed, " ~ rows ~ " built;"
-            ~ " nothing was changed; land the month again: nyc-tlc load --dataset " ~ dataset
-            ~ " --month " ~ month[:7]
+            ~ " nothing was changed; land the month again: " ~ run_again(version, "--force")
         ) }}
     {%- endif -%}
     {%- if version.names_repeated_rows -%}

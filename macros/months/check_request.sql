@@ -9,16 +9,16 @@
         {%- set month = version.file_month[:7] -%}
         {%- do log(
             version.dataset ~ " " ~ month ~ ": suspect: " ~ version.suspect
-            ~ "; not merged until it is accepted: nyc-tlc run --dataset " ~ version.dataset
-            ~ " --month " ~ month ~ " --accept", info=true
+            ~ "; not merged until it is accepted: "
+            ~ run_again(version, "--accept" if version.landed_rows else "--allow-empty --accept"), info=true
         ) -%}
     {%- endfor -%}
     {%- for month in months -%}
         {%- set found = landed | selectattr('file_month', 'equalto', month) | list -%}
         {%- if not found -%}
             {{ exceptions.raise_compiler_error(
-                datasets | join(' or ') ~ " " ~ month[:7] ~ ": not landed; run: nyc-tlc load --dataset "
-                ~ datasets[0] ~ " --month " ~ month[:7]
+                datasets | join(' or ') ~ " " ~ month[:7] ~ ": not landed; run: "
+                ~ nyc_tlc("load", datasets[-1], month[:7])
             ) }}
         {%- endif -%}
         {%- for version in found if flags.WHICH != 'test' and not version.has_raw_rows -%}

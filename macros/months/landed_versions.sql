@@ -6,7 +6,7 @@
     {%- if load_relation(month_files) is none -%}
         {{ exceptions.raise_compiler_error(
             "nothing is landed in " ~ month_files.schema
-            ~ " yet; run, for example: nyc-tlc load --dataset green --month 2023-01"
+            ~ " yet; run, for example: " ~ nyc_tlc("load", "green", "2023-01")
         ) }}
     {%- endif -%}
     {%- set has_ledger = load_relation(ledger) is not none -%}
@@ -20,6 +20,8 @@
             select
                 dataset,
                 file_month,
+                file_name,
+                source_url,
                 load_id,
                 sha256,
                 landed_rows,
@@ -40,6 +42,8 @@
         select
             versions.dataset,
             versions.file_month,
+            versions.file_name,
+            versions.source_url,
             versions.load_id,
             versions.landed_rows,
             versions.suspect,
@@ -70,6 +74,8 @@
         {%- do versions.append({
             'dataset': row['dataset'],
             'file_month': row['file_month'] | string,
+            'file_name': row['file_name'],
+            'source_url': row['source_url'],
             'load_id': row['load_id'],
             'landed_rows': row['landed_rows'] | int,
             'suspect': row['suspect'],

@@ -224,7 +224,8 @@ def test_a_landing_that_a_crash_takes_away_lands_again_by_itself(machine):
     built = machine.dbt("build", "--vars", "{month: 2023-02}", "--target", "local")
     assert built.returncode == 1
     assert "600 rows landed, 0 built; nothing was changed" in built.stdout
-    assert "land the month again: nyc-tlc load --dataset green --month 2023-02" in built.stdout
+    again = "nyc-tlc run --dataset green --month 2023-02 --target local --source"
+    assert f"land the month again: {again}" in built.stdout
     (state,) = json.loads(succeeded(machine.loader("status", "--json")).stdout)
     assert (state["state"], state["table_rows"]) == ("merged", 500)
 

@@ -427,10 +427,11 @@ def test_available_takes_a_source_that_tells_no_dates(in_process, cdn):
 
 
 @pytest.mark.parametrize("last", ["2014-03", "0001-01"])
-def test_available_starts_at_the_first_month_there_is(in_process, workspace, last):
-    # A year before the last month is the default; the first month bounds it.
+def test_available_starts_at_the_first_month_there_is(in_process, cdn, last):
+    # Of a web address, a year before the last month is the default; the first month bounds it.
+    small_month(cdn.folder)  # the month that tells "not published" from "blocked"
     code, stdout, stderr = in_process(
-        "available", "--dataset", "green", "--to", last, "--source", workspace.source, "--json"
+        "available", "--dataset", "green", "--to", last, "--source", cdn.url, "--json"
     )
     if last == "2014-03":
         assert (code, stderr) == (0, "")

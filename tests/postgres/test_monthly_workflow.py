@@ -152,7 +152,7 @@ class Year:
     def _values(self, today: str, since: str, to: str, event: str) -> dict[str, str | bool]:
         server = self.workspace.env
         return {
-            "inputs.target || vars.TLC_TARGET": "postgres",
+            "inputs.target != 'default' && inputs.target || vars.TLC_TARGET": "postgres",
             "env.TLC_TARGET == 'bigquery' && 'bigquery report' || 'report'": "",
             "steps.kept.outputs.artifact-url": "https://example.org/report",
             "steps.kept.outputs.artifact-url != ''": True,

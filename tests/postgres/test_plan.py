@@ -3,6 +3,7 @@
 import csv
 import datetime as dt
 import json
+import math
 from collections import defaultdict
 
 import pytest
@@ -47,6 +48,10 @@ def test_a_plan_is_printed_carried_out_and_then_empty(stocked):
     for name, one in plans.items():
         sizes = [path.stat().st_size for path in stocked.source.glob(f"{name}_*")]
         assert one["download_bytes"] == sum(sizes)
+    told = succeeded(stocked.loader(*run, "--dry-run")).stdout
+    assert "yellow       2  2019-01 … 2019-03" in told
+    assert "green        1  2019-02" in told
+    assert "without their marts" in told
     assert "nothing is landed yet" in succeeded(stocked.loader("status")).stdout
 
     done = succeeded(stocked.loader(*run))
@@ -58,7 +63,7 @@ def test_a_plan_is_printed_carried_out_and_then_empty(stocked):
         assert stocked.query(query) == [(ROWS * months,)]
 
     again = succeeded(stocked.loader(*run))
-    assert again.stdout == "nothing to do: 4 months are merged, and the source has no others\n"
+    assert again.stdout == "nothing to do: 4 months merged, and the source has no others\n"
 
 
 def test_a_month_whose_run_was_stopped_after_the_merge_is_run_again(stocked):
@@ -122,13 +127,37 @@ def test_a_disk_that_is_too_small_is_told_with_what_it_lacks(tmp_path):
     plan.require_room(plan.Plan(0, 0, 0, 0, 0), tmp_path)
 
 
-def test_the_time_is_that_of_the_last_merges_or_a_range():
-    assert plan.hours(450_000 * 3600, []) == (1, pytest.approx(2.25))
-    at = dt.datetime(2024, 1, 1)
-    versions = [
-        FileVersion.of_row(
-            {"merged_at": at + dt.timedelta(seconds=20 * n), "table_rows": 4_000_000}
-        )
-        for n in range(4)
-    ]
-    assert plan.hours(200_000 * 3600, versions) == (1, 1)
+def merges(rows: int, every: float) -> list[FileVersion]:
+    """Versions that were merged one after the other."""
+    times = (dt.datetime(2024, 1, 1) + dt.timedelta(seconds=every * n) for n in range(4))
+    return [FileVersion.of_row({"merged_at": time, "table_rows": rows}) for time in times]
+
+
+@pytest.mark.parametrize(
+    ("files", "rows", "marts", "seconds"),
+    [
+        # Idle, two cores: docs/performance.md and docs/history.md.
+        *((1, 7_700_000, False, 21), (24, 184_800_000, False, 24 * 17.3)),
+        *((595, 4_400_000, False, 595 * 0.6), (595, 4_400_000, True, 595 * 1.7)),
+        # Two cores that others use, too: green, then fhv.
+        *((2, 132_000, True, 20.5), (6, 396_000, False, 35.0), (6, 396_000, True, 38.6)),
+        *((4, 4_400_000, False, 45.1), (4, 4_400_000, True, 106.6)),
+    ],
+)
+def test_the_time_is_about_what_was_measured(files, rows, marts, seconds):
+    one = plan.Plan(files, rows, 0, 0, 0)
+    # Small months say nothing of a row: a merge of theirs is mostly dbt's start.
+    for merged in ([], merges(60_000, every=5)):
+        least, most, is_measured = plan.seconds_of(one, merged, marts=marts)
+        assert not is_measured
+        assert least < most
+        assert seconds / 3 < math.sqrt(least * most) < seconds * 3
+
+
+def test_the_time_follows_the_large_months_that_were_merged_here():
+    one = plan.Plan(10, 40_000_000, 0, 0, 0)
+    slow = plan.seconds_of(one, merges(4_000_000, every=80.6), marts=True)
+    assert slow == (pytest.approx(5 + 14 + 800), pytest.approx(15 + 60 + 1_600), True)
+    # Merges that belong to two runs are no measure.
+    apart = plan.seconds_of(one, merges(4_000_000, every=3_600), marts=True)
+    assert apart == plan.seconds_of(one, [], marts=True)

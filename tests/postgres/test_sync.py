@@ -27,6 +27,16 @@ def test_all_datasets_are_looked_at_and_the_window_may_be_given(in_process, work
     assert (code, stdout) == (0, "nothing new: 12 months looked at, 12 not yet published\n")
 
 
+def test_the_first_sync_of_all_datasets_says_how_large_it_is(in_process, workspace):
+    (workspace.source / "green_tripdata_2023-12.parquet").write_bytes(b"-" * 22_000_000)
+    options = ("--since", "2023-11", "--to", "2024-01", "--source", workspace.source)
+    for dataset in ((), ("--dataset", "green")):
+        _, _, stderr = in_process("sync", *options, *dataset, TLC_TODAY="2024-03-10")
+        assert ("this loads fhv, fhvhv, green, yellow: 1 file, 0.02 GB, about" in stderr) is (
+            not dataset
+        )
+
+
 def test_a_blocked_source_is_told_as_such_and_not_asked_on(in_process, cdn, tmp_path):
     small_month(cdn.folder)
     cdn.forbid_all = True

@@ -224,7 +224,7 @@ def test_a_month_is_removed_stays_away_and_comes_back_by_name(warehouse):
     synced = succeeded(warehouse.loader("sync", "--dataset", "green", *RANGE, *source))
     assert "nothing new" in synced.stdout
     ran = succeeded(warehouse.loader("run", "--all", "--dataset", "green", *RANGE, *source))
-    assert ran.stdout.startswith("1 removed: they come back when they are run by name\nnothing")
+    assert ran.stdout.startswith("1 month removed: run them by name to have them back\nnothing")
     again = warehouse.loader("remove", "--dataset", "green", "--month", "2023-02")
     assert succeeded(again).stdout == "nothing to do: none of them is here\n"
     succeeded(warehouse.dbt("build"))  # nor does dbt by itself bring it back

@@ -50,3 +50,21 @@ def test_what_stays_or_is_another_failure_is_told(runner, monkeypatch, answer, t
     with pytest.raises(WarehouseError, match=message):
         build(runner, monkeypatch, answers)
     assert len(answers) == 9 - times
+
+
+DENIED = """Database Error{}
+  permission denied for schema t_tlc
+  LINE 1: select count(*) from "t_tlc"."file_ledger"
+                               ^"""
+
+
+def test_a_failure_is_told_with_its_reason_and_without_a_pointer(runner, monkeypatch):
+    of_model = NodeResult(MODEL, "error", None, DENIED.format(" in model green_tripdata"), "")
+    hint = "\n  HINT:  Grant it."
+    for answer, told in (
+        (BuildResult(False, [], [DENIED.format("") + hint]), "permission denied for schema t_tlc;"),
+        (BuildResult(False, [of_model], []), "green_tripdata: permission denied for schema t_tlc;"),
+    ):
+        with pytest.raises(WarehouseError) as error:
+            build(runner, monkeypatch, [answer])
+        assert f"dbt build failed: {told} " in str(error.value)

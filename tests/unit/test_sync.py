@@ -164,7 +164,8 @@ def test_a_month_that_was_removed_is_left_alone_and_one_whose_rows_are_gone_is_n
     removed = replace(version("a", "bytes"), removed_at=LANDED_AT)
     state = replace(a_state("b", None, None), removed=removed)
     assert (state.state, is_due(state, RunOptions(force=True))) == (State.REMOVED, False)
-    assert reason(state) == "removed on 2024-02-20; run it by name to have it back"
+    command = "nyc-tlc run --dataset green --month 2024-03"
+    assert reason(state) == f"removed on 2024-02-20; to have it back: {command}"
     state = replace(a_state("a", None, None), gone=version("a", "bytes"))
     assert (state.here, state.state, is_due(state, RunOptions())) == (State.GONE, State.NEW, True)
     assert reason(state) == "its rows are gone from the table"
@@ -188,7 +189,7 @@ def test_a_sync_takes_no_csv_copy_for_another_version_of_a_month(here, published
     file = PublishedFile("green", TODAY, published.rpartition("/")[2], published, 9, "b", None)
     state = MonthState("green", TODAY, version, version, file)
     assert (state.state, is_due(state, RunOptions())) == (State.CHANGED, due)
-    assert ("run it by name" in reason(state)) is not due
+    assert ("nyc-tlc run --dataset green --month" in reason(state)) is not due
 
 
 def test_today_is_a_setting(monkeypatch):

@@ -3,6 +3,7 @@
 import configparser
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,27 @@ def test_workflows_offer_the_declared_datasets():
         offered = workflow[True]["workflow_dispatch"]["inputs"]["dataset"]["options"]
         assert offered == [*more, *datasets()]
         assert not re.search("|".join(datasets()), yaml.safe_dump(workflow["jobs"]))
+
+
+@pytest.mark.parametrize(("target", "code"), [("", 2), ("bigquery", 0)])
+def test_a_poll_needs_a_target(target, code):
+    path = WORKFLOWS / "monthly.yml"
+    workflow = yaml.safe_load(path.read_text())
+    # On a schedule there are no inputs; by hand the variable counts unless one is chosen.
+    chosen = "inputs.target != 'default' && inputs.target || vars.TLC_TARGET"
+    assert workflow["jobs"]["sync"]["env"] == {"TLC_TARGET": f"${{{{ {chosen} }}}}"}
+    offered = workflow[True]["workflow_dispatch"]["inputs"]["target"]
+    assert (offered["default"], offered["options"][0]) == ("default", "default")
+    (first, *_) = workflow["jobs"]["sync"]["steps"]
+    process = subprocess.run(
+        ["bash", "-e", "-c", first["run"]],
+        env=clean_env(TLC_TARGET=target),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == code
+    assert ("set the repository variable TLC_TARGET" in process.stdout) is bool(code)
 
 
 def examples(kind: str) -> list[str]:

@@ -1,0 +1,43 @@
+"""Commands in messages: what they print can be run as it stands."""
+
+import shlex
+
+#: Commands that read from a source.
+_READERS = frozenset({"available", "doctor", "load", "mirror", "run", "sync"})
+
+#: Options of our own command line, by name. Settings of the environment stay in force without us.
+_given: dict[str, str] = {}
+
+
+def remember(target: str | None, source: str | None) -> None:
+    """Remember what our own command line names, for the commands that messages print.
+
+    Args:
+        target: the --target option, if given.
+        source: the --source option, if given, as it may be shown: *** for a secret.
+    """
+    options = {"target": target, "source": source}
+    _given.clear()
+    _given.update({name: value for name, value in options.items() if value})
+
+
+def nyc_tlc(command: str, *arguments: str) -> str:
+    """Return a command for a message, with the --source and --target that we were given.
+
+    Args:
+        command: its name: run, or dbt build.
+        arguments: its arguments.
+
+    Returns:
+        The command, quoted for a shell. Without a secret of the source it fails as it stands, and
+        never reads from somewhere else: a note says what to put in.
+    """
+    words = ["nyc-tlc", *command.split(), *arguments]
+    source, target = _given.get("source", ""), _given.get("target")
+    is_read = source and command in _READERS
+    if is_read:
+        words += ["--source", source]
+    if target and command != "mirror":
+        words += ["--target", target]
+    note = " (put in for *** what --source has there: a password is not shown)"
+    return shlex.join(words) + (note if is_read and "***" in source else "")

@@ -1000,7 +1000,7 @@ def _as_json(value: object) -> str:
 def _with_advice(message: str) -> str:
     """Say where the rights of Postgres' roles are described, when a user lacks one."""
     lacks_right = re.search(r"permission denied for|must be owner of", message)
-    return message + ("; see docs/roles.md" if lacks_right else "")
+    return message + ("; see docs/postgres.md" if lacks_right else "")
 
 
 def main() -> None:

@@ -5,7 +5,7 @@
 --
 -- Run it as a superuser, or as the database's owner if that user may create roles. It can be run
 -- again at any time: tables that exist already get the roles as owners, and a password changes when
--- its variable is set. TLC_SCHEMA_PREFIX goes before the roles' names too. docs/roles.md describes
+-- its variable is set. TLC_SCHEMA_PREFIX goes before the roles' names too. docs/postgres.md describes
 -- the rights of each role.
 
 \set ON_ERROR_STOP on

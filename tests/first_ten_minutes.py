@@ -20,7 +20,7 @@ from pathlib import Path
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("TLC_TEST_DATA") or PROJECT_DIR.parent / "shared" / "data")
 GREEN = ("--dataset", "green", "--month")
-#: Commands of the README that need what this machine has not: a warehouse elsewhere, an hour.
+#: Commands of the README that need a server elsewhere, or an hour.
 ELSEWHERE = re.compile(r"…|make test|make bench|WITH=|bigquery|target postgres")
 OURS = ("TLC_", "PG", "DBT_", "DLT_", "VIRTUAL_ENV", "PYTHON", "MAKE", "MFLAGS")
 

@@ -1,6 +1,6 @@
 """The dlt source of TLC's trips, and the resources that the loader itself lands.
 
-`tlc_trips` loads months into any of dlt's destinations: docs/dlt-source.md has an example.
+`tlc_trips` loads months into any of dlt's destinations: docs/dlt.md has an example.
 """
 
 import json

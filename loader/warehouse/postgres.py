@@ -79,7 +79,7 @@ class PostgresWarehouse:
             raise WarehouseError(f"Postgres {number // 10000} is too old: 15 or newer is needed")
         missing = self._missing_right(work)
         if missing:
-            raise WarehouseError(f"{missing}; ask the database's owner, or see docs/roles.md")
+            raise WarehouseError(f"{missing}; ask the database's owner, or see docs/postgres.md")
         version = f"Postgres {number // 10000}.{number % 10000}"
         return f"{version}, {info.user}@{info.dbname}, may {work}{self._advice_on_locks()}"
 

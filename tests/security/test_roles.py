@@ -283,7 +283,7 @@ def test_doctor_names_the_right_that_is_missing(roles):
         assert process.stderr.splitlines()[-1].startswith("error: ")
         assert "Traceback" not in process.stderr
         assert "permission denied" in process.stderr
-        assert process.stderr.endswith("; see docs/roles.md\n")
+        assert process.stderr.endswith("; see docs/postgres.md\n")
 
 
 def test_another_search_path_changes_nothing(roles):

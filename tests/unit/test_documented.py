@@ -20,6 +20,7 @@ PAGES = [
     *DOCS.rglob("*.md"),
     *(PROJECT_DIR / "models").glob("*.md"),
     *(PROJECT_DIR / "benchmarks").glob("*.md"),
+    PROJECT_DIR / "tests" / "faults" / "README.md",
 ]
 
 
@@ -223,9 +224,11 @@ def test_pages_that_other_files_name_exist():
                     assert (PROJECT_DIR / name).exists(), (relative(path), name)
 
 
-def test_pages_of_the_docs_are_short():
-    words = {relative(page): len(page.read_text().split()) for page in DOCS.rglob("*.md")}
+def test_readme_and_pages_of_the_docs_are_short():
+    pages = [PROJECT_DIR / "README.md", *DOCS.rglob("*.md")]
+    words = {relative(page): len(page.read_text().split()) for page in pages}
     limits = {name: 400 if "/decisions/" in name else 1_200 for name in words}
+    limits["README.md"] = 1_000
     assert {name: count for name, count in words.items() if count > limits[name]} == {}
 
 

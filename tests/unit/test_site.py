@@ -26,7 +26,7 @@ def build(folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    for name in ("docs", "scripts", "models", "analyses", "benchmarks"):
+    for name in ("docs", "scripts", "models", "seeds", "analyses", "benchmarks", "tests/faults"):
         shutil.copytree(PROJECT_DIR / name, folder / name)
     for path in PROJECT_DIR.iterdir():
         if path.is_file():

@@ -76,8 +76,8 @@ def test_a_poll_needs_a_target(target, code):
 
 
 def examples(kind: str) -> list[str]:
-    """The code blocks of docs/schedulers.md of one kind."""
-    text = (PROJECT_DIR / "docs" / "schedulers.md").read_text()
+    """The code blocks of docs/schedule.md of one kind."""
+    text = (PROJECT_DIR / "docs" / "schedule.md").read_text()
     return re.findall(rf"^```{kind}\n(.*?)^```", text, re.M | re.S)
 
 
@@ -95,7 +95,7 @@ def test_the_documented_schedules_all_poll_at_the_workflows_time():
 
 
 def test_the_documented_commands_take_their_options():
-    pages = ("schedule.md", "github-actions.md", "schedulers.md")
+    pages = ("schedule.md", "github-actions.md")
     text = "".join((PROJECT_DIR / "docs" / page).read_text() for page in pages)
     commands = re.findall(r"nyc-tlc (\w+)((?: --[\w-]+(?: (?!-)\S+)?)*)", text)
     assert {name for name, _ in commands} >= {"sync", "run", "available"}

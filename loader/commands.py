@@ -1,16 +1,16 @@
-"""Commands in messages: what they print can be run as it stands."""
+"""Builds the commands that messages print, which can be run as they stand."""
 
 import shlex
 
 #: Commands that read from a source.
 _READERS = frozenset({"available", "doctor", "load", "mirror", "run", "sync"})
 
-#: Options of our own command line, by name. Settings of the environment stay in force without us.
+#: Options of our own command line, by name. The environment also applies to the next command.
 _given: dict[str, str] = {}
 
 
 def remember(target: str | None, source: str | None) -> None:
-    """Remember what our own command line names, for the commands that messages print.
+    """Remember the options of our command line, for the commands that messages print.
 
     Args:
         target: the --target option, if given.
@@ -29,8 +29,8 @@ def nyc_tlc(command: str, *arguments: str) -> str:
         arguments: its arguments.
 
     Returns:
-        The command, quoted for a shell. Without a secret of the source it fails as it stands, and
-        never reads from somewhere else: a note says what to put in.
+        The command, quoted for a shell. If the source has a secret, it is masked: then the command
+        fails as it stands instead of reading from another source, and a note says what to insert.
     """
     words = ["nyc-tlc", *command.split(), *arguments]
     source, target = _given.get("source", ""), _given.get("target")

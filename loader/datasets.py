@@ -16,7 +16,7 @@ from loader.settings import PROJECT_DIR, require_checkout
 
 SOURCES_DIR = PROJECT_DIR / "models" / "sources"
 
-#: Of files whose declaration doesn't say it.
+#: Default when a declaration has no bytes_per_row.
 _BYTES_PER_ROW = 20.0
 
 #: The Arrow type for each type of the declarations.
@@ -32,7 +32,7 @@ ARROW_TYPES: dict[str, pa.DataType] = {
 
 
 class Kind(StrEnum):
-    """What the trips of a dataset are, which says what mart shows them."""
+    """The kind of a dataset's trips, which decides the mart that shows them."""
 
     TAXI = "taxi"
     APP = "app"
@@ -102,7 +102,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset of TLC's, and the raw table that its month files land in.
+    """A dataset of TLC, and the raw table that its month files land in.
 
     Attributes:
         name: yellow, green, …

@@ -1,4 +1,4 @@
-"""Runs dbt for months that have landed, and reports what came of it."""
+"""Runs dbt for months that have landed, and reports the results."""
 
 import fcntl
 import json
@@ -36,7 +36,7 @@ from loader.state import Warnings
 from loader.warehouse.base import Warehouse
 from loader.warehouse.versions import FileVersion
 
-#: How often a merge is tried whose transaction BigQuery aborts.
+#: Attempts at a merge whose transaction BigQuery aborts.
 _ABORTED_ATTEMPTS = 4
 _ABORTED_MAX_SECONDS = 30
 #: How long dbt may take to cancel its queries when it is interrupted.
@@ -66,7 +66,7 @@ class DbtRunner:
         self._stopped = False
 
     def start(self) -> None:
-        """Start the process, if there is none: parsing the project takes its time."""
+        """Start the process early, if there is none: parsing the project takes seconds."""
         with self._starting:
             if self._process is None and not self._stopped:
                 self._process = self._start()
@@ -123,10 +123,10 @@ class DbtRunner:
         merge: bool = True,
         marts: bool = True,
     ) -> Warnings:
-        """Merge and test landed months, and build what the marts have of them.
+        """Merge and test landed months, and build their rows in the marts.
 
-        What doesn't belong to a month, views and seeds, is built only when the project isn't the
-        one that this warehouse was built with. Hold the build lock.
+        Views and seeds are built only when the project has changed since this warehouse was last
+        built. Hold the build lock.
 
         Args:
             warehouse: the warehouse.
@@ -195,7 +195,7 @@ class DbtRunner:
         return BuildResult(success, [NodeResult(*node) for node in nodes], errors)
 
     def _read_project(self) -> Project | None:
-        """Return what the process says of the project; None when it has ended."""
+        """Return the process's description of the project; None when the process has ended."""
         self.start()
         if self._project is None and (answer := self._answer()):
             self._project = Project(*answer)
@@ -257,7 +257,7 @@ def run_operation(settings: Settings, macro: str, arguments: dict[str, Any]) -> 
 
 
 def _is_aborted(built: BuildResult) -> bool:
-    """Return whether another transaction, of somebody else's dbt, has ended this merge."""
+    """Return whether BigQuery aborted the merge because of a concurrent transaction."""
     return any(ABORTED in (node.message or "") for node in built.nodes)
 
 
@@ -288,7 +288,7 @@ def rows_by_column(node: NodeResult) -> dict[str, int]:
 
 
 def _count_tests(built: BuildResult) -> str:
-    """Return how many tests passed, and how many warned; nothing when none ran."""
+    """Return how many tests passed, and how many warned; empty when none ran."""
     statuses = [node.status for node in built.nodes if node.unique_id.startswith("test.")]
     counts = {"passed": statuses.count("pass"), "warned": statuses.count("warn")}
     shown = ", ".join(f"{count} {word}" for word, count in counts.items() if count)

@@ -1,8 +1,8 @@
 """dbt in a process of its own: parses the project once, and builds months.
 
-So dbt starts while the first month still lands. And it parses without `--vars`, which it does from
-its cache when no file has changed; with other variables than the last time it would parse all
-again. `dbt_runner.py` is the other side: for each month, a line of JSON comes and one is returned.
+So dbt starts while the first month still lands. And it parses without `--vars`: then it uses its
+cache when no file has changed, where other variables than the last time make it parse everything
+again. `dbt_runner.py` is the other side: it sends a line of JSON for each month, and gets one back.
 docs/decisions/0005-one-dbt-process.md says why it isn't a process pool.
 """
 
@@ -13,7 +13,7 @@ import os
 import sys
 from typing import Any, NamedTuple, TextIO, cast
 
-#: What tests the project's SQL, not a month (`dbt build` and `dbt test` run it), or runs nothing.
+#: Resource types that don't concern a month: they test the project's SQL, or run nothing.
 _LEFT_OUT = (
     *("--exclude-resource-type", "unit_test"),
     *("--exclude-resource-type", "exposure"),
@@ -45,7 +45,7 @@ class Request(NamedTuple):
         months: file months, YYYY-MM.
         table: the dataset's trips table.
         builds_table: merge the months.
-        builds_marts: build what the marts have of the months.
+        builds_marts: build the months' rows in the marts.
         is_complete: build views and seeds too, and test them: the project has changed.
     """
 
@@ -85,7 +85,7 @@ class BuildResult(NamedTuple):
 
     Attributes:
         success: whether all went well.
-        nodes: what became of models and tests; empty when dbt came to none.
+        nodes: results of models and tests; empty when dbt ran none.
         errors: what else it reported, such as an error of compilation.
         invocation_id: dbt's name of the build.
     """
@@ -109,7 +109,7 @@ def main(arguments: list[str]) -> None:
         if event.info.level == "error" and event.info.msg.strip():
             errors.append(event.info.msg.strip())
 
-    # What parsing makes lives to the end: collecting garbage meanwhile takes a tenth of the time.
+    # The objects that parsing creates live to the end: collecting garbage would take 10 % longer.
     gc.disable()
     from dbt.adapters.base import impl
     from dbt.cli.main import dbtRunner
@@ -130,7 +130,7 @@ def main(arguments: list[str]) -> None:
         request = Request(*json.loads(line))
         errors.clear()
         runner = dbtRunner(manifest, callbacks=[keep_errors])
-        # Each invocation adds the adapter's flags to dbt's, once more: after 500 months they took
+        # Each invocation adds the adapter's flags to dbt's again: after 500 months they took
         # four fifths of a build.
         impl.DEFAULT_BASE_BEHAVIOR_FLAGS[:] = flags
         months: Any = {"month": request.months[0]}

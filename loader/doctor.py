@@ -17,7 +17,7 @@ def checks(settings: Settings, work: str) -> Iterator[tuple[str, Callable[[], st
     """List the checks.
 
     Args:
-        settings: what would be loaded from where to where.
+        settings: the source and the target.
         work: one of `WORK`: what the warehouse's user must be allowed to do.
 
     Yields:
@@ -43,7 +43,7 @@ def _versions() -> str:
 def _source(settings: Settings) -> str:
     month = http.REFERENCE_MONTHS[0]
     source = discover.open_source(settings.source)
-    # Each is asked once, as this is a diagnosis; a copy need not have all datasets.
+    # Each is asked only once, as this is a diagnosis; a copy need not have all datasets.
     file = next(filter(None, (source.find(dataset, month) for dataset in datasets())), None)
     if file is None and http.is_http(settings.source):
         raise SourceError(

@@ -8,24 +8,24 @@ TABLE_IN_USE = (
     " changed: end it or wait for it, then run again (TLC_LOCK_SECONDS says how long to wait)"
 )
 
-#: Lines of Postgres' messages that show a place in a statement, and say nothing of the reason.
+#: Lines of Postgres' messages that show a position in a statement, not the reason.
 POINTER = re.compile(r"\^|LINE [0-9]+: .*")
 
-#: What BigQuery says of a transaction that it aborted, which has changed nothing: try it again.
+#: BigQuery's message for a transaction that it aborted. Nothing has changed, so it can be retried.
 ABORTED = "due to concurrent update"
 
 
 def printable(text: str) -> str:
     """Escape a text that may hold anything, so that it is one line for a terminal or a log.
 
-    Names, values and answers come from files and servers: a line break in them could pass for a
-    message of ours, and an escape sequence is a command to the terminal.
+    Names, values and answers come from files and servers: a line break in them could pass for our
+    own message, and an escape sequence is a command to the terminal.
 
     Args:
         text: any text.
 
     Returns:
-        The text with line breaks and tabs as blanks, and what else can't be printed escaped.
+        The text with line breaks and tabs as blanks, and other unprintable characters escaped.
     """
     return "".join(
         c if c.isprintable() else " " if c.isspace() else c.encode("unicode_escape").decode()

@@ -1,9 +1,9 @@
 """Ctrl-C and SIGTERM: a command reports what is done, and ends at once.
 
 The command works in a thread of its own, so that the main thread can take a signal whatever the
-work waits for: the source, a lock, a query, or dlt, which makes an error of its own of a
-KeyboardInterrupt. Nothing is unwound: a command may be killed at any moment and leaves nothing
-half-done, so all that is left is to inform the user, dbt, and whoever waits for a lock.
+work waits for: the source, a lock, a query, or dlt, which turns a KeyboardInterrupt into an error
+of its own. No cleanup is needed, since each step is atomic: report progress, stop dbt, release
+locks.
 """
 
 import logging
@@ -60,5 +60,5 @@ def _stop(number: int, _: FrameType | None) -> None:
             do()
         except Exception:
             logging.getLogger(__name__).exception("while the command was stopped")
-    # Standard output is not flushed: what waits there is a part of a result.
+    # Don't flush standard output: half a JSON document is worse than none.
     os._exit(128 + number)

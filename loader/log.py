@@ -18,20 +18,20 @@ def log_to_file(settings: Settings) -> None:
     """Send the logs of all libraries to a file; errors go to the terminal in one line.
 
     Args:
-        settings: say where, and what is secret.
+        settings: the folder of the log, and the secrets.
     """
     folder = settings.local_dir / "logs"
     folder.mkdir(parents=True, exist_ok=True)
     handler = RotatingFileHandler(folder / "loader.log", maxBytes=5_000_000, backupCount=3)
     handler.setFormatter(_Formatter(settings))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # dlt writes to the terminal, unless its logger has a handler: this one hands on to ours.
+    # dlt writes to the terminal unless its logger has a handler: this one forwards to ours.
     logging.getLogger("dlt").handlers = [MemoryHandler(1, target=handler)]
 
 
 @contextmanager
 def showing_retries(reporter: Reporter) -> Iterator[None]:
-    """Show what is tried again, and when, while the user waits for it.
+    """Show retries to the user as they happen.
 
     Args:
         reporter: gets a line for each retry.
@@ -79,5 +79,5 @@ def _secrets(settings: Settings) -> set[str]:
         found |= {user, *user.split(":", 1)} if at else set()
         found |= {query, *(value for _, value in parse_qsl(query))}
     found |= {unquote(secret) for secret in found}
-    # Shorter ones also occur in other texts.
+    # Shorter secrets also occur in other texts.
     return {secret for secret in found if len(secret) > 3}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from loader.errors import UsageError
 
-#: Of month files: TLC's own, and those of CSV copies. The first that a source has is taken.
+#: Suffixes of month files, TLC's own and those of CSV copies. The first that a source has is used.
 SUFFIXES = (".parquet", ".csv.gz", ".csv")
 
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
@@ -63,7 +63,7 @@ def next_month(month: dt.date) -> dt.date:
 
 
 def add_months(date: dt.date, count: int) -> dt.date:
-    """Return the first of the month so many months after a date's, or before it."""
+    """Return the first day of the month `count` months away; a negative count goes back."""
     months = date.year * 12 + date.month - 1 + count
     return dt.date(months // 12, months % 12 + 1, 1)
 

@@ -1,4 +1,4 @@
-"""The plan of a run: what there is to download, and the room and time that it takes."""
+"""The plan of a run: files to download, and the disk space and time that they take."""
 
 import datetime as dt
 import shutil
@@ -16,18 +16,18 @@ from loader.warehouse.versions import FileVersion
 
 #: Bytes of a value on Postgres. NULLs take none, so columns that a month lacks don't count.
 _VALUE_BYTES = {"smallint": 2, "integer": 4, "double": 8, "timestamp": 8, "text": 4}
-#: Of a row of a trips table: its header, id, month and place in the file, and its index entry.
+#: Bytes of a row of a trips table besides its values: header, id, month, position, index entry.
 _ROW_BYTES = 36 + 24 + 29
-#: What is there at once beside the finished months: raw rows and the new partition of one, raw rows
-#: of the next, and the download after that.
+#: Months in flight at the peak, in units of the largest: raw rows and the new partition of a month,
+#: raw rows of the next, and the download after that.
 _IN_FLIGHT = 4
-#: Seconds on two cores of several machines, idle and busy, download aside: until dbt has started,
-#: of a month however small, of its marts, and of a row of either.
+#: Seconds on two cores, on idle and busy machines, without the download: to start dbt, per month of
+#: any size, per month of marts, and per row of either.
 _START, _MONTH, _MARTS = (5.0, 15.0), (0.6, 3.5), (0.8, 2.5)
 _ROW, _ROW_OF_MARTS = (1 / 450_000, 1 / 200_000), (1 / 400_000, 1 / 200_000)
-#: What smaller months took says little of a row.
+#: Smaller months are no measure of the time per row.
 _MANY_ROWS = 1_000_000
-#: Merges that follow each other so closely are of one run.
+#: Merges that follow each other this closely belong to one run.
 _ONE_RUN = dt.timedelta(minutes=10)
 
 
@@ -37,10 +37,10 @@ class Plan:
 
     Attributes:
         files: files to load.
-        rows: rows in them, about.
+        rows: rows in them, estimated.
         download_bytes: size of the files.
-        disk_bytes: room that their months take on Postgres when all is done.
-        peak_bytes: room that is needed on the way.
+        disk_bytes: space that their months take on Postgres in the end.
+        peak_bytes: space that is needed during the run.
         first_month: the oldest month, YYYY-MM; None when there is no file.
         last_month: the newest.
     """
@@ -55,7 +55,7 @@ class Plan:
 
 
 def plan_of(due: Sequence[MonthState]) -> Plan:
-    """Add up what months take, with what the source has of them."""
+    """Add up what the files that the source has of these months take."""
     sizes = [(_rows(one), one.published.size) for one in due if one.published]
     disk = [_disk_bytes(one) for one in due]
     months = [format_month(one.month) for one in due]
@@ -73,7 +73,7 @@ def plan_of(due: Sequence[MonthState]) -> Plan:
 def seconds_of(
     plan: Plan, merged: Sequence[FileVersion], *, marts: bool
 ) -> tuple[float, float, bool]:
-    """Estimate how long a run takes, download aside.
+    """Estimate how long a run takes, without the download.
 
     Args:
         plan: what it does.

@@ -36,7 +36,7 @@ class Stage:
         self.set(self.done + amount)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar:
             bars, task = self._bar
             bars.remove_task(task)
@@ -114,7 +114,7 @@ class Reporter:
 
     @contextmanager
     def months(self, total: int) -> Iterator[Callable[[], None]]:
-        """Show how far a run of several months is, and how long it will still take.
+        """Show the progress of a run of several months, and its remaining time.
 
         Args:
             total: how many months there are to do.
@@ -130,7 +130,7 @@ class Reporter:
             text = f"{done} of {total} months"
             if done == 1:
                 first_done = now
-            else:  # the first month is not like the others: dbt starts, and nothing overlaps
+            else:  # the first month takes longer: dbt starts, and nothing overlaps
                 left = (now - first_done) / (done - 1) * (total - done)
                 text += f", about {duration(left)} left"
             stage.set(done, text)

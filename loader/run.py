@@ -24,7 +24,7 @@ from loader.warehouse.versions import FileVersion
 #: The stages of a month; one month at a time is in each.
 _STAGES = ("download", "land", "merge")
 #: Marts of months with fewer rows are built together, until they have twice as many: a build of
-#: marts takes a second, whatever its rows.
+#: marts takes at least a second.
 _SMALL_ROWS = 500_000
 
 
@@ -49,7 +49,7 @@ class RunOptions:
     marts: bool = True
 
     def due(self, state: MonthState) -> frozenset[Step]:
-        """Return what there is to do for a month that is here, if the source has nothing new."""
+        """Return what is left to do for a landed month, if the source has nothing new."""
         left_out = {Step.DROP} if self.keep_raw else set()
         return state.lacks - left_out - (set() if self.marts else {Step.MARTS})
 
@@ -84,7 +84,7 @@ def run_months(
         waiting: list[MonthRun] = []
         for done in threads.map(run.month, months, places[1:]):
             waiting.append(done)
-            # A month is done when its marts are built, and the months are told in their order.
+            # A month is done when its marts are built, and months are reported in their order.
             while waiting and not run.waits_for_marts(waiting[0]):
                 yield run.outcome(waiting.pop(0))
                 count_month()  # after it is recorded: the command may be stopped at any moment
@@ -121,7 +121,7 @@ def build_marts(
 
 
 def _batches(versions: Iterable[FileVersion]) -> Iterator[list[FileVersion]]:
-    """Group months of a dataset, each group of at most so many rows; in order of their ends."""
+    """Group months of a dataset by a limit of rows a group; in the order of their last months."""
     begun: dict[str, list[FileVersion]] = {}
     for version in versions:
         batch = begun.setdefault(version.dataset, [])
@@ -136,7 +136,7 @@ def _is_full(batch: Collection[FileVersion]) -> bool:
 
 
 class _Place:
-    """A month's place in the line: it enters a stage when the month ahead has left it."""
+    """A month's place in the queue: it enters a stage when the month ahead has left it."""
 
     def __init__(self, ahead: "_Place | None" = None) -> None:
         self._ahead = ahead
@@ -153,7 +153,7 @@ class _Place:
         self._left[name].set()
 
     def leave(self) -> None:
-        """Pass the stages that are left, so that the months behind can go on."""
+        """Skip the remaining stages, so that the months behind can go on."""
         for name in _STAGES:
             with self.stage(name):
                 pass
@@ -196,11 +196,11 @@ class _Run:
         return replace(done, seconds=seconds)
 
     def waits_for_marts(self, done: MonthRun) -> bool:
-        """Return whether a month's marts are to be built together with others'."""
+        """Return whether a month's marts are built together with other months'."""
         return (done.dataset, done.month) in self._without_marts
 
     def outcome(self, done: MonthRun) -> MonthRun:
-        """Return a month's record, with what became of marts that were built with others'."""
+        """Return a month's record, with the result of marts that were built with other months'."""
         month = done.dataset, done.month
         if error := self._failed_marts.get(month):
             return replace(done, state="failed", error=error)
@@ -288,7 +288,7 @@ class _Run:
     ) -> tuple[FileVersion, Warnings]:
         """Build with dbt, reconcile, and drop the raw rows; return the ledger's row."""
         month = landed.dataset, landed.file_month
-        # The first month's build may be one of all views, those on the marts too.
+        # The first month's build may include all views, those on the marts too.
         waits = (
             self._is_one_of_several
             and landed.file_rows < _SMALL_ROWS
@@ -300,7 +300,7 @@ class _Run:
             warnings = self._dbt.build(warehouse, [landed], self._reporter, marts=marts_now)
             merged = _reconcile(warehouse, landed, is_counted=True)
         self._discard_download(month)
-        if drops_raw:  # after the tests: rows that are left say that the month isn't tested
+        if drops_raw:  # after the tests: raw rows that are left mean that the month isn't tested
             warehouse.drop_raw(*month)
         for warning in warnings.items():
             self._reporter.say(f"{_label(landed)}  warning: {describe_warning(*warning)}")

@@ -1,4 +1,4 @@
-"""The record of runs, put together from what was written anyway: the ledger, and dbt's results."""
+"""The record of runs, from what other steps wrote: the ledger, and dbt's results."""
 
 import datetime as dt
 import json
@@ -64,7 +64,7 @@ def read_runs(settings: Settings, warehouse: Warehouse) -> list[Run]:
     """Read all runs, the newest first.
 
     Args:
-        settings: say where dbt's results of this machine are.
+        settings: the folder of dbt's results on this machine.
         warehouse: the warehouse.
     """
     builds = list(_builds(settings.local_dir / "dbt"))
@@ -84,7 +84,7 @@ def read_runs(settings: Settings, warehouse: Warehouse) -> list[Run]:
 
 
 def table_of_runs(runs: Sequence[Run]) -> list[list[str]]:
-    """Return runs as people read them: a row of headings, and a row a run.
+    """Return runs as a table to print: a row of headings, and a row for each run.
 
     Args:
         runs: the runs.

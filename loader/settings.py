@@ -23,7 +23,7 @@ _PREFIX = re.compile(r"[a-z][a-z0-9_]{0,20}|")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a command needs to know of its surroundings.
+    """The settings of a command.
 
     Attributes:
         target: the warehouse: local, postgres or bigquery.
@@ -31,7 +31,7 @@ class Settings:
         local_dir: the embedded server's data, downloads, dlt's working directory (absolute).
         schema_prefix: put before each schema's name, for environments side by side.
         max_row_drop: share of a month's rows that a new version may lack and still be merged.
-        lock_seconds: how long to wait for a table that somebody else uses.
+        lock_seconds: how long to wait for a table that another session uses.
         max_bytes_billed: the most that a query on BigQuery may be billed for.
         price_per_tib: dollars for a TiB that BigQuery bills.
         today: the date it is in New York, or that TLC_TODAY says it is.
@@ -69,9 +69,9 @@ class Settings:
 
 
 def local_directory() -> Path:
-    """Return the directory for all that is kept on this machine (absolute)."""
-    # The same path, to the letter, is built in profiles.yml: the embedded server's socket
-    # directory is named after it.
+    """Return the directory for all local data (absolute)."""
+    # profiles.yml builds exactly the same path: the embedded server's socket directory is named
+    # after it.
     return PROJECT_DIR / (os.environ.get("TLC_LOCAL_DIR") or ".local")
 
 

@@ -30,9 +30,9 @@ class State(StrEnum):
     LANDED = "landed"
     SUSPECT = "suspect"
     MERGED = "merged"
-    #: Its rows are gone from the trips table, and nobody asked for it.
+    #: Its rows are gone from the trips table, but `nyc-tlc remove` didn't remove them.
     GONE = "gone"
-    #: `nyc-tlc remove` took it out: it comes back when it is asked for by name.
+    #: `nyc-tlc remove` removed it: only a run that names the month loads it again.
     REMOVED = "removed"
 
 
@@ -55,9 +55,9 @@ class MonthState:
             was never merged.
         merged: the version that the trips table holds, from the ledger.
         published: what the source has; None if it was not asked, or doesn't have the month.
-        has_marts: whether the marts count the merged version; None if nobody asked, or may.
+        has_marts: whether the marts count the merged version; None if not read, or not readable.
         gone: the version that the ledger says the table holds, where the table has no rows.
-        removed: the version that `nyc-tlc remove` took out, if nothing is there since then.
+        removed: the version that `nyc-tlc remove` removed, if no other was merged since.
     """
 
     dataset: str
@@ -71,7 +71,7 @@ class MonthState:
 
     @property
     def here(self) -> State:
-        """The state in the warehouse: one of all but new and changed."""
+        """The state in the warehouse: never new or changed."""
         if self.landed and (self.merged is None or self.merged.sha256 != self.landed.sha256):
             return State.SUSPECT if self.landed.suspect else State.LANDED
         if self.merged:
@@ -82,7 +82,7 @@ class MonthState:
 
     @property
     def is_other_copy(self) -> bool:
-        """Whether the source has a copy that must not take the month's place by itself.
+        """Whether switching between Parquet and CSV needs the user's decision.
 
         A month comes from TLC's Parquet files, or from a CSV copy at one place: going from one to
         the other is the user's choice.
@@ -259,5 +259,5 @@ def _has_marts(
     if marts is None or merged is None or not get_dataset(merged.dataset).kind:
         return None
     key = merged.dataset, merged.file_month
-    # Of a file without rows, the marts have nothing.
+    # Empty months have no rows in the marts.
     return marts.get(key) == merged.merged_at if merged.table_rows else key not in marts

@@ -1,4 +1,4 @@
-"""The summary that people read: Markdown, as GitHub shows it beside a run."""
+"""The summary of a command in Markdown, which GitHub shows beside a run."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -59,7 +59,7 @@ def summarizing(path: Path | None) -> Iterator[Summary]:
         path: file to append to; None for no summary.
 
     Yields:
-        What to fill in.
+        The record to fill in.
 
     Raises:
         UsageError: when the file can't be written.

@@ -13,12 +13,12 @@ from loader.settings import Settings
 from loader.source import discover
 from loader.state import Month, MonthState, State, Step
 
-#: TLC republishes months, mostly recent ones: a sync looks so far back for changed files.
+#: Months before the newest merged one to check for changes: TLC republishes mostly recent months.
 MONTHS_BACK = 6
-#: An empty warehouse is filled from a year back.
+#: Months before today to load into an empty warehouse.
 MONTHS_BACK_WHEN_EMPTY = 12
 
-#: How users read that a month is in the warehouse.
+#: The states of a month in words.
 IN_WORDS = {
     State.ABSENT: "",
     State.LANDED: "landed, not merged",
@@ -27,7 +27,7 @@ IN_WORDS = {
     State.GONE: "its rows are gone from the table",
     State.REMOVED: "removed",
 }
-#: How users read what a merged month lacks.
+#: What a merged month lacks, in words.
 _LACKS = {Step.MARTS: "without its marts", Step.DROP: "its raw rows are left"}
 
 
@@ -77,10 +77,10 @@ def _by_name(state: MonthState) -> str:
 
 
 def followed(states: Collection[Month]) -> list[str]:
-    """List the datasets that a sync looks at when none is named.
+    """List the datasets that a sync checks when none is named.
 
-    These are the ones that the warehouse has months of. A dataset that is new in this version of
-    the project is loaded when somebody asks for it, not by the next scheduled sync.
+    These are the datasets of which the warehouse has months. A dataset that is new in this version
+    of the project is loaded when a user names it, not by the next scheduled sync.
 
     Args:
         states: the months in the warehouse.
@@ -99,7 +99,7 @@ def window(
     since: dt.date | None = None,
     to: dt.date | None = None,
 ) -> list[dt.date]:
-    """List the months that a sync looks at.
+    """List the months that a sync checks.
 
     Args:
         states: the months in the warehouse.

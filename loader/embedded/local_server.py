@@ -30,7 +30,7 @@ _USER = "postgres"
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """What there is to know of the embedded server without connecting to it.
+    """What is known of the embedded server without a connection.
 
     Attributes:
         running: whether the server is up.
@@ -167,7 +167,7 @@ def stop(local_dir: Path) -> bool:
 
 @_translate_os_errors()
 def status(local_dir: Path) -> ServerStatus:
-    """Look whether the server is up, where, and how big it is.
+    """Report whether the server is up, where it is, and its size.
 
     Args:
         local_dir: the settings' local_dir.
@@ -202,7 +202,7 @@ def status(local_dir: Path) -> ServerStatus:
 
 @contextmanager
 def _locked(local_dir: Path) -> Iterator[None]:
-    """Keep other processes from starting or stopping the server meanwhile."""
+    """Keep other processes from starting or stopping the server inside the block."""
     local_dir.mkdir(parents=True, exist_ok=True)
     with (local_dir / "postgres.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -35,7 +35,7 @@ def server_user(data_dir: Path) -> pwd.struct_passwd:
 
 
 def as_server_user(user: pwd.struct_passwd, data_dir: Path) -> list[str]:
-    """Give the command prefix that makes a program run as the server's user."""
+    """Return the command prefix that makes a program run as the server's user."""
     if user.pw_uid == os.geteuid():
         return []
     setpriv = shutil.which("setpriv")
@@ -47,7 +47,7 @@ def as_server_user(user: pwd.struct_passwd, data_dir: Path) -> list[str]:
     command = [setpriv, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
     parents = {*data_dir.resolve().parents, *program_path("postgres").resolve().parents}
     if any(not folder.stat().st_mode & stat.S_IXOTH for folder in parents):
-        # The project is in a folder of root's alone. Its mode is not ours to change, so the
+        # The project is in a folder that only root may enter. We don't change its mode, so the
         # server gets the one privilege to pass through. Without no_setuid_fixup, access(2),
         # with which Postgres looks for its own files, wouldn't honour it.
         capability = _passing_capability()
@@ -73,7 +73,7 @@ def _passing_capability() -> str:
 
 
 def claim_socket_dir(path: Path, user: pwd.struct_passwd) -> None:
-    """Create the folder of the socket for the server alone; refuse one of somebody else."""
+    """Create the socket's folder for the server only; refuse a folder of another user."""
     with suppress(FileExistsError):
         path.mkdir(mode=0o700)
     try:
@@ -96,12 +96,12 @@ def claim_socket_dir(path: Path, user: pwd.struct_passwd) -> None:
 
 
 def access_rules(local_dir: Path, user: pwd.struct_passwd) -> dict[str, str]:
-    """Write who may connect: root and the server's user; give the settings that say where.
+    """Write the access rules (root and the server's user may connect); return their settings.
 
-    Not in the data folder, where root shouldn't write by name as it belongs to somebody else.
+    Not in the data folder, which belongs to another user: root shouldn't write there by name.
     """
-    # When nobody runs the server for root, other programs of nobody's may enter the socket's
-    # folder. They must not connect: a database superuser reads files with the server's privileges.
+    # When the user `nobody` runs the server for root, other programs of that user can enter the
+    # socket's folder. They must not connect: a superuser reads files with the server's privileges.
     names = {pwd.getpwuid(0).pw_name, user.pw_name} - {"nobody"}
     hba, ident = local_dir / "pg_hba.conf", local_dir / "pg_ident.conf"
     hba.write_text("local all all peer map=owners\n")

@@ -1,4 +1,4 @@
-"""Whether the server's process runs, by its lock files; and those that a killed one left."""
+"""Finds the server's process by its lock files, and handles those that a killed server left."""
 
 import os
 import pwd
@@ -53,7 +53,7 @@ def _lines(lock_file: Path) -> list[str]:
 
 
 def command_line(pid: str) -> str:
-    """Give a process's command line; nothing for one that is gone, or dead but not yet reaped."""
+    """Return a process's command line; empty for one that is gone, or dead but not yet reaped."""
     if Path("/proc/self").exists():
         try:
             return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ")
@@ -65,7 +65,7 @@ def command_line(pid: str) -> str:
 
 
 def defuse_stale_locks(local_dir: Path, sockets: Path, user: pwd.struct_passwd) -> None:
-    """Tell Postgres that a server which was killed is gone.
+    """Make Postgres see that a killed server is gone.
 
     It takes any process with the old id for the old server: one that is dead but not reaped, as
     in a container without an init, or another program after the container's restart.
@@ -76,7 +76,7 @@ def defuse_stale_locks(local_dir: Path, sockets: Path, user: pwd.struct_passwd) 
     pid_file = local_dir / "postgres" / "postmaster.pid"
     lines = _lines(pid_file)
     if _is_stale(lines):
-        # All but the id must stay: by the rest Postgres finds out whether processes of the old
+        # All but the id must stay: from the rest Postgres finds out whether processes of the old
         # server still use its shared memory.
         defused = local_dir / "postmaster.pid"
         defused.write_text("\n".join([_NO_PROCESS, *lines[1:]]) + "\n")

@@ -11,7 +11,7 @@ PORT = "5432"  # only names the socket's file: the server doesn't listen on TCP
 SOCKET = f".s.PGSQL.{PORT}"
 
 _MB = 1024 * 1024
-#: Workers of one query, at most: more wait for the one process that writes their rows.
+#: Most workers of a query: more would wait for the process that writes their rows.
 _MOST_WORKERS = 8
 
 
@@ -29,8 +29,8 @@ def server_settings() -> dict[str, str]:
         "max_parallel_maintenance_workers": of_a_query,
         "max_parallel_workers": str(max(workers, 8)),
         "max_worker_processes": str(max(workers, 8)),
-        # Months are read and written once, from the system's cache. More shared_buffers than the
-        # default 128 MB is one more copy of them, and a process that reads ahead only a detour.
+        # Months are read and written once, through the system's cache. Larger shared_buffers than
+        # the default 128 MB would cache pages twice, and asynchronous I/O adds a hop.
         "io_method": "sync",
         "effective_io_concurrency": "1",
         # Nothing replicates this server: a table filled in the transaction that created it is

@@ -65,7 +65,7 @@ class BigQueryTarget:
     def _loaded_rows(self, part: ParsedLoadJobFileName) -> int:
         """Return the rows that all attempts at a part have loaded.
 
-        An attempt that failed for dlt, as no answer came, may have succeeded on the service.
+        An attempt without an answer failed for dlt, but may have succeeded on the service.
         """
         attempts = (part._replace(retry_count=n) for n in range(part.retry_count + 1))
         ids = (BigQueryLoadJob.get_job_id_from_file_path(one.file_name()) for one in attempts)

@@ -23,12 +23,12 @@ from loader.source.csv_file import CsvError, CsvFile
 from loader.words import count
 
 BATCH_ROWS = 131_072
-#: A raw table takes 1,600 columns on Postgres, and keeps those that files once brought.
+#: A table on Postgres has at most 1,600 columns, and a raw table keeps those of earlier files.
 MAX_UNKNOWN_COLUMNS = 50
 
 #: Years that Python, Postgres and BigQuery all have, in microseconds since 1970.
 _FIRST_TIME, _LAST_TIME = -62_135_596_800_000_000, 253_402_300_799_999_999
-#: Columns that every table of Postgres has already.
+#: Postgres' system columns: names that a column of a file can't have.
 _SYSTEM_COLUMNS = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}
 
 
@@ -105,7 +105,7 @@ class Conformer:
     def unknown(self) -> dict[str, int]:
         """Columns that the contract doesn't know: name in the raw table, and place in the file.
 
-        They are landed as text, so that a type which changes from month to month can't clash.
+        They are landed as text, so that a type may change from month to month.
 
         Raises:
             FileRefusedError: when there are too many to be TLC's.
@@ -211,7 +211,7 @@ class Conformer:
             pre_buffer=False,
             # TLC's pages have no checksums; a copy's may.
             page_checksum_verification=True,
-            # As nanoseconds, old and far years would turn into others.
+            # As nanoseconds, years far in the past or future would overflow.
             coerce_int96_timestamp_unit="us",
         )
 

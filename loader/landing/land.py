@@ -125,7 +125,7 @@ def describe_suspicion(landed: FileVersion) -> str:
 
 
 def _suspicion(settings: Settings, landed: FileVersion, merged: FileVersion | None) -> str | None:
-    """Return what is suspicious of a new version beside the merged one; None if nothing is."""
+    """Return why a new version is suspicious, compared with the merged one; None if it isn't."""
     if merged and (merged.format, landed.format) == ("parquet", "csv"):
         return "a CSV copy where the table holds TLC's Parquet file"
     before = (merged and merged.table_rows) or 0

@@ -1,7 +1,7 @@
 """The dlt pipeline that loads one month file into the raw schema.
 
-Nothing imports this before there is a file to load: importing dlt takes as long as finding out that
-a month hasn't changed.
+Import this only when there is a file to load: importing dlt takes as long as finding out that a
+month hasn't changed.
 """
 
 import datetime as dt
@@ -51,8 +51,8 @@ class _Target(Protocol):
         destination: dlt's destination.
         staging: dlt's staging destination, if loads go through one.
         landed_rows: rows that the load jobs report; None if `commit_landing` counts them.
-        shared_rows: rows of the file that may share their key, after the load; None if nobody
-            looked, or if they are too many.
+        shared_rows: rows of the file that may share their key, after the load; None if not
+            computed, or if they are too many.
     """
 
     destination: Destination[Any, Any]
@@ -81,7 +81,7 @@ def load_file(
     *,
     keeps_rows: bool,
 ) -> FileVersion:
-    """Load a month file; nobody sees its rows before `Warehouse.commit_landing`.
+    """Load a month file; its rows are invisible until `Warehouse.commit_landing`.
 
     Args:
         settings: the settings.
@@ -120,7 +120,7 @@ def load_file(
             staging=target.staging,
             dataset_name=settings.raw_schema,
         )
-        # A package that a killed run left: its month is landed again from its file.
+        # A package that a killed run left: the month is landed again from its file.
         pipeline.abort_packages()
         # Those that were killed while dlt made them, which dlt forgets: in a folder with a random
         # name while it extracts, then in load/new.
@@ -140,7 +140,7 @@ def load_file(
         except (PipelineStepFailed, DatabaseException) as error:
             cause = _cause(error, label)
             if isinstance(cause, FileRefusedError):
-                # What was copied of a refused file is of no use.
+                # Rows of a refused file are useless.
                 warehouse.discard_unfinished(dataset, month)
             raise cause from error
     shared = target.shared_rows

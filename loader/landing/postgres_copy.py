@@ -26,9 +26,9 @@ from loader.settings import cores
 from loader.warehouse.postgres import PostgresWarehouse
 from loader.warehouse.postgres_parts import PARTITION_KEY, Part
 
-#: COPYs at once, at most: the one process that reads and casts the file can't feed more.
+#: Most COPYs at once: the process that reads and casts the file can't feed more.
 _MOST_COPIES = 6
-#: Rows of a part. The parts that are copied and the next one are in memory, 40 MB each.
+#: Rows of a part. The parts that are being copied and the next one are in memory, 40 MB each.
 PART_ROWS = 262_144
 #: Rows that are encoded at once: what stays in the processor's cache is encoded faster.
 _ENCODED_ROWS = 16_384
@@ -156,8 +156,8 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
     """Conforms a month file, and copies it into parts, tables of their own; each in a transaction.
 
     A part's table exists exactly when the part was committed. So a part whose COPY was committed
-    before dlt marked the job as done is never copied twice, and a part of a load that was
-    cut off is never seen: it becomes a partition of the raw table only when the whole file is
+    before dlt marked the job as done is never copied twice, and a part of an interrupted load
+    is never seen: it becomes a partition of the raw table only when the whole file is
     there (`Warehouse.commit_landing`).
     """
 
@@ -216,7 +216,7 @@ class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
                 return
             unlogged = "" if self._target.is_logged else "unlogged"
             cursor.execute(
-                # What each row is checked for on its way in, the attachment needn't scan for.
+                # Each row is checked on its way in, so attaching the table needs no scan.
                 f"create {unlogged} table {table} (like {parent}, check (_file_month = %s"
                 " and _file_row >= %s and _file_row <= %s)) with (autovacuum_enabled = false)",
                 (part.month, part.first_row, part.last_row),

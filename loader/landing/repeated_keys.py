@@ -1,8 +1,8 @@
 """Rows of a file that may share their key, found while the file is read.
 
 A few rows of a month share all key columns, and the merge numbers them. To find them, the warehouse
-would sort the ids of the whole month; here it takes a tenth of the time. The list is a hint: false
-positives are harmless, and a row that is missing fails the unique index.
+would sort the ids of the whole month, which takes ten times as long. The list is a hint: false
+positives are harmless, and a missing row fails the unique index.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ class RepeatedKeys:
             (column for column in dataset.file_columns if column.key),
             key=lambda column: column.key or 0,
         )
-        #: Columns of one place: where the first is not NULL, the others don't count.
+        #: Columns that share a place: where the first is not NULL, the others don't count.
         self._places = [list(of) for _, of in groupby(keys, lambda column: column.key)]
         self._hashes = [np.empty(0, np.uint64)]  # a file may have no rows
 
@@ -88,7 +88,7 @@ def _key_number(column: Column, values: pa.Array) -> np.ndarray:
     """Turn key values into integers: equal wherever their texts are (macros/identity)."""
     if pa.types.is_floating(column.arrow_type):
         numbers = values.to_numpy(zero_copy_only=False)
-        # NaN, infinite, huge and missing values are one value here: a hint may name too many.
+        # NaN, infinite, huge and missing values count as equal: a hint may name too many rows.
         numbers = np.where(np.abs(numbers) < 10.0 ** (17 - column.decimals), numbers, 0)
         return np.floor(numbers * 10**column.decimals + 0.5).astype(np.int64)
     if pa.types.is_string(column.arrow_type):

@@ -1,4 +1,4 @@
-"""What a declaration may have done to the values of a column: clean, map, parse."""
+"""Changes that a declaration may make to the values of a column: clean, map, parse."""
 
 from collections.abc import Callable, Mapping
 

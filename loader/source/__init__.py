@@ -1,1 +1,1 @@
-"""What TLC publishes: where it is, and how it is brought here."""
+"""Finds, downloads and copies the month files that TLC publishes."""

@@ -12,14 +12,14 @@ from typing import BinaryIO, cast
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-#: Bytes that are read at once: no more rows than a batch of a Parquet file has.
+#: Bytes read at once: they hold no more rows than a batch of a Parquet file.
 _BLOCK_BYTES = 2 << 20
-#: What reading a damaged gzip file may raise.
+#: Errors of reading a damaged gzip file.
 _DAMAGES = (EOFError, OSError, zlib.error)
 
 
 class CsvError(ValueError):
-    """A file that is not whole, or whose rows are not all of one shape."""
+    """A file that is cut off, or whose rows differ in their number of fields."""
 
 
 class CsvFile:

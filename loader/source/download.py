@@ -21,9 +21,9 @@ from loader.source.http import bad_status, describe, is_http, request
 from loader.source.published import PublishedFile, redact
 from loader.source.retries import TransientError, patiently
 
-#: Of a transfer, which resumes where it broke off: two minutes, if no attempt brings anything.
+#: Attempts at a transfer, which resumes where it broke off: two minutes if none makes progress.
 ATTEMPTS = 8
-#: What a broken connection loses at most.
+#: The most that a broken connection loses.
 CHUNK_BYTES = 64 * 1024
 
 _MAGIC = b"PAR1"

@@ -24,7 +24,7 @@ READ_SECONDS = 60.0
 #: Answers that are retried, for half a minute or as long as the server asks for.
 TRANSIENT = (429, 500, 502, 503, 504)
 ATTEMPTS = 6
-#: A source that never answered is more likely misspelled than down: it gets 3 to 5 seconds.
+#: A source that has never answered is more likely misspelled than down: 3 to 5 seconds.
 UNREACHABLE_ATTEMPTS = 3
 #: A blocked client asks again, in case it was only throttled: 15 to 25 seconds.
 BLOCKED_ATTEMPTS = 3
@@ -76,7 +76,7 @@ class HttpSource:
         return None
 
     def months(self, dataset: str) -> None:
-        """Return nothing: a web address doesn't list what it has."""
+        """Return None: a web address doesn't list its files."""
 
     def _url(self, dataset: str, month: dt.date) -> str:
         # A query, such as a token that signs the address, comes after the file's name.
@@ -107,7 +107,7 @@ def request(
         The answer, whatever its status; the body is not read yet.
 
     Raises:
-        TransientError: when no answer came, or one that may get better by itself.
+        TransientError: when no answer came, or one that a retry may change.
         SourceError: when the address can't be right.
     """
     host = redact(url).partition("://")[2].partition("/")[0].removeprefix("***@")

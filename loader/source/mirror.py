@@ -1,8 +1,8 @@
 """Copies published month files, byte for byte, to a folder or a bucket, which then is a source.
 
 Beside each copy lies a note, `<file>.mirror.json`: which version of the source's file it is, and
-how the copy looked when it was verified. A month is unchanged when both still hold. The note is
-written last: whatever a kill interrupts is done again.
+how the copy looked when it was verified. A month is unchanged when both still match. The note is
+written last, so an interrupted copy is made again.
 """
 
 import datetime as dt
@@ -34,7 +34,7 @@ THREADS = 4
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a month.
+    """The result for a month.
 
     Attributes:
         month: the file month.
@@ -52,7 +52,7 @@ class Outcome:
 def mirror_months(
     settings: Settings, dataset: str, months: list[dt.date], destination: str, reporter: Reporter
 ) -> list[Outcome]:
-    """Copy month files as they are. What is there unchanged is left alone.
+    """Copy month files as they are. Unchanged copies are left alone.
 
     Files come through TLC_LOCAL_DIR, `THREADS` at a time, resumed and checked like a load's, and
     are deleted there once their copy is verified.
@@ -65,7 +65,7 @@ def mirror_months(
         reporter: gets a line for each month.
 
     Returns:
-        What became of each month, in their order.
+        The result for each month, in their order.
 
     Raises:
         UsageError: when the destination can't be one.
@@ -216,7 +216,7 @@ class _Mirror:
         return Outcome(month, "mirrored", file.size)
 
     def _clear(self, name: str) -> None:
-        """Delete a download and all that belongs to it."""
+        """Delete a download and the files beside it."""
         for path in self.folder.glob(f"{name}*"):
             path.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Object stores, gs:// and s3://, through fsspec: what the loader needs of them, and no more."""
+"""Object stores, gs:// and s3://, through fsspec: only the operations that the loader needs."""
 
 import base64
 import datetime as dt
@@ -17,7 +17,7 @@ from loader.settings import make_install
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-#: What is read or sent in one request, and held in memory.
+#: Bytes that are read or sent in one request, and held in memory.
 CHUNK_BYTES = 8 * 1024 * 1024
 
 #: The package that each scheme needs, and how to get it.
@@ -172,7 +172,7 @@ def _connect(scheme: str, token: str | None) -> "AbstractFileSystem":
     except ImportError as error:
         raise UsageError(f"{scheme}:// needs the package {package}: {remedy}") from error
     try:
-        # As an object: a text would be taken for a file's name if there is such a file.
+        # As an object: fsspec takes a text for a file's name if there is such a file.
         credentials = Credentials(token=token) if token else "google_default"
         return GCSFileSystem(token=credentials, access="read_write", **options)
     except google.auth.exceptions.DefaultCredentialsError as error:

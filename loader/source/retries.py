@@ -1,4 +1,4 @@
-"""Retries of errors that may pass by themselves; each wait is reported when it begins."""
+"""Retries of transient errors; each wait is reported when it begins."""
 
 import logging
 from collections.abc import Callable
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class TransientError(SourceError):
-    """A failure of the source that may pass by itself."""
+    """A failure of the source that may be transient."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class TransientError(SourceError):
         Args:
             problem: what is wrong, and where.
             advice: what to do when trying again hasn't helped.
-            attempts: how often to try, the first time included, if nobody wants more.
+            attempts: how often to try, the first time included, unless the caller sets more.
             first_wait: units to wait before the second attempt; then each time twice as long.
             retry_after: seconds to wait before the next attempt, where the server says so.
         """
@@ -47,7 +47,7 @@ class TransientError(SourceError):
 
 
 def patiently(do: Callable[[], _Result], attempts: int = 0) -> _Result:
-    """Call a function, again while it fails in a way that may pass.
+    """Call a function, and again while it fails with a transient error.
 
     Args:
         do: raises a TransientError when trying again may help.
@@ -87,7 +87,7 @@ def _wait(state: RetryCallState) -> float:
     if error.retry_after is not None:
         return min(error.retry_after, MAX_WAIT_SECONDS)
     first = error.first_wait * BACKOFF_SECONDS
-    # With jitter: clients that failed together shouldn't come back together.
+    # With jitter: clients that failed together shouldn't retry together.
     return wait_exponential_jitter(initial=first, max=MAX_WAIT_SECONDS, jitter=first)(state)
 
 

@@ -42,7 +42,7 @@ class Warehouse(Protocol):
         """
 
     def update_record(self, landed: FileVersion) -> None:
-        """Replace a version's record: another ETag or time, or accepted; its rows stay."""
+        """Replace a version's record (new ETag or time, or accepted); its rows stay."""
 
     def drop_raw(self, dataset: str, month: dt.date) -> None:
         """Drop a month's raw rows; the record of them stays."""
@@ -60,7 +60,7 @@ class Warehouse(Protocol):
         """Return the datasets and months of which the trips tables have rows.
 
         Returns:
-            The months; None where asking costs more than a look at the catalogue.
+            The months; None where that costs more than a query of the catalogue.
         """
 
     def table_rows(self, dataset: str, month: dt.date) -> int:
@@ -80,13 +80,13 @@ class Warehouse(Protocol):
         """
 
     def built_project(self, relations: Sequence[str]) -> str | None:
-        """Return which project dbt has built here, as `record_project` was told.
+        """Return which project dbt has built here, as `record_project` recorded it.
 
         Args:
             relations: what the project consists of, as schema.table.
 
         Returns:
-            Its fingerprint; None when nobody recorded one, or a relation is missing.
+            Its fingerprint; None when none is recorded, or a relation is missing.
         """
 
     def record_project(self, fingerprint: str) -> None:

@@ -41,10 +41,10 @@ from loader.progress import Reporter
 from loader.settings import Settings
 from loader.warehouse.versions import FileVersion
 
-# Only counts are read here, which gain nothing from the faster API.
+# We read only counts, for which the Storage API wouldn't be faster.
 warnings.filterwarnings("ignore", message="Cannot create BigQuery Storage client")
 
-#: The table that says which project dbt has built.
+#: The table that records which project dbt has built.
 _PROJECT = "_project"
 #: How long a lock outlives a killed run, and how often a live one renews it.
 _LEASE_MINUTES = 60
@@ -123,7 +123,7 @@ class BigQueryWarehouse:
         return f"BigQuery project {self.project} in {self.location}{through}"
 
     def _check_locations(self) -> None:
-        """Refuse places that BigQuery can't load between.
+        """Refuse a bucket and datasets between which BigQuery can't load.
 
         Raises:
             WarehouseError: when a dataset is elsewhere than BIGQUERY_LOCATION says, or the bucket
@@ -307,11 +307,11 @@ class BigQueryWarehouse:
         )
 
     def update_record(self, landed: FileVersion) -> None:
-        """Replace a version's record: another ETag or time, or accepted; its rows stay."""
+        """Replace a version's record (new ETag or time, or accepted); its rows stay."""
         self._record(landed, "")
 
     def _record(self, landed: FileVersion, before: str) -> None:
-        """Write the record of a version, in place of one of the same bytes."""
+        """Write the record of a version; it replaces a record of the same bytes."""
         month_files = self._table(self._raw, "month_files")
         values = landed.month_files_row()
         self._query(
@@ -415,7 +415,7 @@ class BigQueryWarehouse:
         return bool(rows)
 
     def stored_months(self) -> None:
-        """Return nothing: a count by month reads a column of all history."""
+        """Return None: a count by month would read a column of all history."""
 
     def table_rows(self, dataset: str, month: dt.date) -> int:
         """Count a month's rows in the trips table."""
@@ -476,7 +476,7 @@ def _loads_from(bucket: str, datasets: str) -> bool:
 
 @contextmanager
 def _repeating(do: Callable[[], None], seconds: float) -> Iterator[None]:
-    """Call a function every so many seconds, in a thread, while the block runs."""
+    """Call a function at intervals, in a thread, while the block runs."""
     ended = threading.Event()
 
     def repeat() -> None:

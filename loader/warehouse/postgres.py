@@ -25,10 +25,10 @@ from loader.settings import Settings
 from loader.warehouse.postgres_parts import Part
 from loader.warehouse.versions import FileVersion
 
-#: Of ten queries at once that each read 600 partitions, and the index of each.
+#: Locks of ten concurrent queries that each read 600 partitions and their indexes.
 _LOCKS = 12_500
 _MIN_VERSION = 150000
-#: The table that says which project dbt has built.
+#: The table that records which project dbt has built.
 _PROJECT = "_project"
 
 
@@ -170,7 +170,7 @@ class PostgresWarehouse:
             )
 
     def bytes_billed(self, invocation_id: str | None) -> None:
-        """Return nothing: a server bills no bytes."""
+        """Return None: a server bills no bytes."""
 
     def discard_unfinished(self, dataset: str, month: dt.date) -> None:
         """Drop the parts of landings that were never committed."""
@@ -218,12 +218,12 @@ class PostgresWarehouse:
             self._record(cursor, landed)
 
     def update_record(self, landed: FileVersion) -> None:
-        """Replace a version's record: another ETag or time, or accepted; its rows stay."""
+        """Replace a version's record (new ETag or time, or accepted); its rows stay."""
         with self.connection, self.connection.cursor() as cursor:
             self._record(cursor, landed)
 
     def _record(self, cursor: psycopg2.extensions.cursor, landed: FileVersion) -> None:
-        """Write the record of a version, in place of one of the same bytes."""
+        """Write the record of a version; it replaces a record of the same bytes."""
         values = landed.month_files_row()
         table = self._raw_table("month_files")
         cursor.execute(
@@ -342,7 +342,7 @@ class PostgresWarehouse:
         )
 
     def _missing_on_read(self, schema: str, tables: str) -> str | None:
-        """Name what keeps the user from reading tables (a LIKE pattern) that are there."""
+        """Name what keeps the user from reading existing tables (a LIKE pattern)."""
         if not self._scalar("select to_regnamespace(%s) is not null", schema):
             return None
         if not self._scalar("select has_schema_privilege(%s, 'USAGE')", schema):

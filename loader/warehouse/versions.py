@@ -12,7 +12,7 @@ from loader.months import format_of
 class FileVersion:
     """A version of a month file: a row of `month_files` (what landed) or of the ledger (merged).
 
-    What only the other table records is None.
+    An attribute that only the other table records is None.
 
     Attributes:
         dataset: dataset of the file.
@@ -30,8 +30,8 @@ class FileVersion:
         loader_version: version of this package.
         unknown_columns: columns that the contract doesn't know, comma-separated; None if none.
         cleaned_values: values that the contract's `clean` changed, by column; None if none.
-        shared_rows: rows that may share their key, comma-separated; None if nobody looked.
-        suspect: why it is not merged until it is accepted; None for any other.
+        shared_rows: rows that may share their key, comma-separated; None if not computed.
+        suspect: why it is not merged until it is accepted; None if it isn't suspect.
         raw_dropped_at: when its raw rows were dropped (UTC); None while they are there.
         table_rows: rows of the month in the trips table.
         rows_added: rows that the version before didn't have.
@@ -40,7 +40,7 @@ class FileVersion:
         merged_at: when it was merged (UTC).
         is_current: whether the trips table holds it.
         invocation_id: dbt's invocation that merged it.
-        removed_at: when `nyc-tlc remove` took it out of the trips table (UTC).
+        removed_at: when `nyc-tlc remove` removed it from the trips table (UTC).
     """
 
     dataset: str

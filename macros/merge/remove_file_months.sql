@@ -1,5 +1,5 @@
-{#- `nyc-tlc remove`: takes months of a dataset out of the trips table and the marts, and says so in the
-    ledger, in one transaction. -#}
+{#- `nyc-tlc remove`: removes months of a dataset from the trips table and the marts, and records it in
+    the ledger, in one transaction. -#}
 {% macro remove_file_months(dataset, months) %}
     {%- set table, ledger = ref(dataset ~ '_tripdata'), ref('file_ledger') -%}
     {%- call statement('upgrade_ledger') -%}
@@ -39,7 +39,7 @@
 {% endmacro %}
 
 
-{#- The marts that hold rows of months, if they are there. -#}
+{#- The marts that exist and hold rows of months. -#}
 {% macro mart_tables() %}
     {%- set found = [] -%}
     {%- for node in graph.nodes.values()

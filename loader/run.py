@@ -190,10 +190,9 @@ class _Run:
             done = MonthRun(*month, "failed", error=error)
         finally:
             place.leave()
-        seconds = round(time.monotonic() - started, 1)
         if place is self._last:
             self._build_marts()
-        return replace(done, seconds=seconds)
+        return replace(done, seconds=round(time.monotonic() - started, 1))
 
     def waits_for_marts(self, done: MonthRun) -> bool:
         """Return whether a month's marts are to be built together with others'."""

@@ -591,6 +591,8 @@ def report_command(
     except OSError as error:
         raise UsageError(f"can't write the report {path}: {error.strerror}") from error
     print(f"{path}: {numbers.title}, {', '.join(numbers.datasets)}")
+    for note in numbers.notes:
+        print(note)
 
 
 @app.command()

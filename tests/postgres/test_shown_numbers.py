@@ -1,4 +1,4 @@
-"""What the report and the explorer show is what plain Python counts.
+"""What people see, in the report, the explorer and the analyses, is what plain Python counts.
 
 The warehouse has gaps, months without marts, and files with hardly a trip.
 """
@@ -12,6 +12,7 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
+import psycopg2.extras
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -27,7 +28,7 @@ from loader.sample import write_month
 from loader.settings import load_settings
 from loader.warehouse.connect import connect_warehouse
 from tests.conftest import Workspace, succeeded
-from tests.postgres.test_marts import Trip, files_of, trips_of
+from tests.postgres.test_marts import Trip, files_of, percentile, trips_of
 
 #: Real files where they are there. Green 2022-02 is missing.
 REAL = [
@@ -604,3 +605,215 @@ def test_the_explorer_joins_no_months_over_a_gap(read, rides):
     assert len({*runs[0]}) == len({*runs[1]}) == 1
     assert runs[0][0] != runs[1][0]
     assert window.days("green", "2019-01", "2019-03", [1]) == []
+
+
+# ---- The analyses --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def answers(warehouse) -> dict[str, list[dict]]:
+    """What the analyses answer, by name."""
+    succeeded(warehouse.dbt("run", "--select", "dates"))
+    succeeded(warehouse.dbt("compile", "--select", "path:analyses"))
+    folder = Path(warehouse.env["DBT_TARGET_PATH"]) / "compiled" / "nyc_tlc" / "analyses"
+    found = {}
+    with warehouse.connect() as connection:
+        for path in sorted(folder.glob("*.sql")):
+            with connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
+                cursor.execute(path.read_text())
+                found[path.stem] = [dict(row) for row in cursor.fetchall()]
+    connection.close()
+    return found
+
+
+@pytest.fixture(scope="module")
+def marts(files, rides):
+    """The trips that the marts count: dataset, month, trip; also those of old marts."""
+    found = []
+    for dataset, months in COUNTING.items():
+        for month in months:
+            own = rides(month, with_reversals=True)[dataset]
+            found += [(dataset, parse_month(month), trip) for trip in own]
+    return found + [
+        ("green", parse_month("2023-02"), trip) for trip in trips_of(files, "green", "2023-02")
+    ]
+
+
+def groups(marts, key):
+    """Group trips by what `key` makes of a dataset, a month and a trip."""
+    found = defaultdict(list)
+    for dataset, month, trip in marts:
+        if (group := key(dataset, month, trip)) is not None:
+            found[group].append(trip)
+    return found
+
+
+def count(trips) -> int:
+    return sum(not trip.is_reversal for trip in trips)
+
+
+def total(trips, name="total_amount") -> float | None:
+    values = [v for v in (trip.amounts.get(name) for trip in trips) if v is not None]
+    return sum(values) if values else None
+
+
+def a_trip(trips) -> float | None:
+    amount, rides = total(trips), count(trips)
+    return amount / rides if amount is not None and rides else None
+
+
+def is_near(found, wanted) -> bool:
+    return found is wanted is None or float(found) == pytest.approx(wanted, abs=1e-3)
+
+
+def test_each_analysis_has_an_answer_after_the_readme_s_month(answers):
+    assert len(answers) == 10
+    for name, rows in answers.items():
+        shown = {str(row.get("file_month") or row.get("year_number") or "2023") for row in rows}
+        assert any(row["dataset"] == "green" for row in rows), name
+        assert any(one.startswith("2023") for one in shown), name
+
+
+def test_airports(answers, marts):
+    wanted = groups(
+        marts,
+        lambda dataset, month, trip: (
+            (dataset, month, trip.row["pickup_location_id"])
+            if "fhv" not in dataset and trip.row["pickup_location_id"] in AIRPORTS
+            else None
+        ),
+    )
+    assert len(answers["airports"]) == len(wanted)
+    zones = {"JFK Airport": 132, "LaGuardia Airport": 138, "Newark Airport": 1}
+    for row in answers["airports"]:
+        trips = wanted[row["dataset"], row["file_month"], zones[row["revenue_zone"]]]
+        assert row["total_monthly_trips"] == count(trips)
+        assert is_near(row["dollars_a_trip"], a_trip(trips))
+
+
+def test_best_hours(answers, marts):
+    wanted = groups(marts, lambda dataset, month, trip: (dataset, trip.pickup.hour))
+    assert len(answers["best_hours"]) == len(wanted)
+    for row in answers["best_hours"]:
+        trips = wanted[row["dataset"], int(row["hour_of_day"])]
+        assert row["trips"] == count(trips)
+        assert is_near(row["dollars_a_trip"], a_trip(trips))
+
+
+def test_busiest_zones(answers, marts):
+    wanted = groups(
+        marts,
+        lambda dataset, month, trip: (
+            (dataset, trip.row["pickup_location_id"])
+            if trip.row["pickup_location_id"] not in UNKNOWN
+            else None
+        ),
+    )
+    for dataset in COUNTING:
+        found = [row["trips"] for row in answers["busiest_zones"] if row["dataset"] == dataset]
+        own = [count(trips) for (name, _), trips in wanted.items() if name == dataset]
+        assert found == sorted(own, reverse=True)
+
+
+def test_cash_and_card(answers, marts):
+    wanted = groups(marts, lambda dataset, month, trip: (dataset, month, trip.payment))
+    assert len(answers["cash_and_card"]) == len(wanted)
+    codes = {name: code for code, name in KINDS.items()} | {None: None}
+    for row in answers["cash_and_card"]:
+        trips = wanted[row["dataset"], row["file_month"], codes[row["payment_type_name"]]]
+        assert row["trips"] == count(trips)
+        assert is_near(row["p50_fare"], percentile([trip.fare for trip in trips], 0.5))
+
+
+def test_holidays(answers, marts):
+    trips = groups(
+        [one for one in marts if not one[2].is_outside and not one[2].is_reversal],
+        lambda dataset, month, trip: (dataset, trip.pickup.date()),
+    )
+    rows = {
+        (row["dataset"], row["file_month"], row["holiday_name"]): float(row["trips_a_day"])
+        for row in answers["holidays"]
+    }
+    jan = parse_month("2023-01")
+    king = dt.date(2023, 1, 16)
+    weekdays = [day for day in days_of(jan) if day.weekday() < 5 and day != king]
+    assert ("green", jan, "New Year's Day") not in rows  # a Sunday
+    assert rows["green", jan, "Martin Luther King Jr. Day"] == len(trips["green", king])
+    others = sum(len(trips["green", day]) for day in weekdays) / len(weekdays)
+    assert rows["green", jan, None] == pytest.approx(others)
+    april = [day for day in days_of(parse_month("2020-04")) if day.weekday() < 5]
+    for dataset in ("yellow", "fhv", "fhvhv"):
+        others = sum(len(trips[dataset, day]) for day in april) / len(april)
+        assert rows[dataset, april[0], None] == pytest.approx(others)
+    november = parse_month("2021-11")
+    veterans, thanks = dt.date(2021, 11, 11), dt.date(2021, 11, 25)
+    weekdays = [d for d in days_of(november) if d.weekday() < 5 and d not in (veterans, thanks)]
+    others = sum(len(trips["yellow", day]) for day in weekdays) / len(weekdays)
+    assert rows["yellow", november, None] == pytest.approx(others)  # without December's strays
+    assert rows["yellow", november, "Thanksgiving"] == len(trips["yellow", thanks])
+    assert rows["green", parse_month("2019-05"), None] == 0  # strays alone
+
+
+def test_longest_rides(answers, marts):
+    pairs = groups(
+        marts,
+        lambda dataset, month, trip: (
+            (
+                *(dataset, month),
+                *(trip.row["pickup_location_id"], trip.row["dropoff_location_id"]),
+            )
+            if not {trip.row["pickup_location_id"], trip.row["dropoff_location_id"]} & {*UNKNOWN}
+            else None
+        ),
+    )
+    wanted = {pair: trips for pair, trips in pairs.items() if count(trips) >= 100}
+    assert len(answers["longest_rides"]) == len(wanted)
+    for row in answers["longest_rides"]:
+        pair = (row["pickup_location_id"], row["dropoff_location_id"])
+        trips = wanted[row["dataset"], row["file_month"], *pair]
+        assert row["trips"] == count(trips)
+        assert is_near(row["median_minutes"], percentile([t.minutes for t in trips], 0.5))
+        assert is_near(row["median_mph"], percentile([t.mph for t in trips], 0.5))
+
+
+def test_tips_by_zone(answers, marts, warehouse):
+    names = dict(warehouse.query(f"select location_id, zone_name from {warehouse.tlc}.taxi_zones"))
+    zones = groups(
+        marts,
+        lambda dataset, month, trip: (
+            (dataset, trip.row["pickup_location_id"])
+            if trip.payment == 1 or dataset == "fhvhv"
+            else None
+        ),
+    )
+    wanted = {
+        (dataset, names[zone]): total(trips, "tip_amount") / total(trips, "fare_amount") * 100
+        for (dataset, zone), trips in zones.items()
+        if count(trips) >= 1000
+    }
+    found = {
+        (row["dataset"], row["zone_name"]): row["tip_percent"] for row in answers["tips_by_zone"]
+    }
+    assert found.keys() == wanted.keys()
+    for zone, percent in found.items():
+        assert is_near(percent, wanted[zone])
+
+
+def test_trust_and_the_years(answers, marts):
+    months = groups(marts, lambda dataset, month, trip: (dataset, month))
+    assert len(answers["trust"]) == len(months)
+    for row in answers["trust"]:
+        trips = months[row["dataset"], row["file_month"]]
+        reversals = len(trips) - count(trips)
+        assert row["reversal_share"] == pytest.approx(reversals / len(trips))
+        in_block = sum(trip.is_in_null_block for trip in trips)
+        assert row["null_block_share"] == pytest.approx(in_block / len(trips))
+        assert row["rows_changed_since"] == 0
+    years = groups(marts, lambda dataset, month, trip: (dataset, month.year))
+    assert len(answers["yellow_and_green"]) == len(years)
+    for row in answers["yellow_and_green"]:
+        dataset, year = row["dataset"], int(row["year_number"])
+        assert row["trips"] == count(years[dataset, year])
+        assert row["months"] == len(
+            {month for name, month in months if (name, month.year) == (dataset, year)}
+        )

@@ -164,6 +164,8 @@ def report_command(
     except OSError as error:
         raise UsageError(f"can't write the report {path}: {error.strerror}") from error
     print(f"{path}: {numbers.title}, {', '.join(numbers.datasets)}")
+    for note in numbers.notes:
+        print(note)
 
 
 def _report_extra() -> Any:

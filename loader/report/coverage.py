@@ -129,6 +129,7 @@ def read_coverage(warehouse: Warehouse, first: dt.date, last: dt.date) -> Covera
         last: last month of the report.
     """
     states = read_states(warehouse, for_reader=True)
-    counting = {month for month, state in states.items() if state.has_marts}
-    unbuilt = {month for month, state in states.items() if state.has_marts is False}
+    # Marts of an earlier version's shape count as well.
+    counting = {month for month, state in states.items() if state.is_in_marts}
+    unbuilt = {month for month, state in states.items() if state.is_in_marts is False}
     return Coverage(first, last, counting, unbuilt, list(states.values()))

@@ -572,8 +572,8 @@ def _airports(numbers: Numbers) -> Section | None:
         "From the airports",
         sentences(
             *(
-                f"{airport}: {words.count(count, 'trip')} {'begins' if count == 1 else 'begin'} there"
-                for airport, count in total.items()
+                f"{airport}: {words.count(trips, 'trip')} {'begins' if trips == 1 else 'begin'} there"
+                for airport, trips in total.items()
             ),
             _together(numbers),
         ),

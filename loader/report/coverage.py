@@ -14,7 +14,7 @@ from loader.months import (
     name_runs,
 )
 from loader.report.words import counted
-from loader.state import Month, MonthState, has_marts, months_without_marts, read_states
+from loader.state import Month, MonthState, has_marts, read_states
 from loader.warehouse.base import Warehouse
 
 
@@ -129,7 +129,19 @@ def read_coverage(warehouse: Warehouse, first: dt.date, last: dt.date) -> Covera
         first: first month of the report.
         last: last month of the report.
     """
-    unbuilt = {(one.dataset, one.file_month) for one in months_without_marts(warehouse)}
+    built = {
+        (row["dataset"], row["file_month"]): row["merged_at"]
+        for row in warehouse.read(
+            "select dataset, file_month, merged_at from {marts}.month_quality"
+        )
+    }
     states = list(read_states(warehouse).values())
-    merged = {(one.dataset, one.month) for one in states if one.merged and has_marts(one.dataset)}
-    return Coverage(first, last, merged - unbuilt, unbuilt, states)
+    merged = {(one.dataset, one.month): one.merged for one in states if one.merged}
+    merged = {key: version for key, version in merged.items() if has_marts(key[0])}
+    counting = {
+        key
+        for key, version in merged.items()
+        # of a file without rows, the marts have nothing
+        if (built.get(key) == version.merged_at if version.table_rows else key not in built)
+    }
+    return Coverage(first, last, counting, merged.keys() - counting, states)

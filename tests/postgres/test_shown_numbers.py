@@ -817,3 +817,29 @@ def test_trust_and_the_years(answers, marts):
         assert row["months"] == len(
             {month for name, month in months if (name, month.year) == (dataset, year)}
         )
+
+
+def test_congestion_pricing(answers, marts):
+    def is_ride(trip: Trip) -> bool:
+        miles, minutes = trip.miles, trip.minutes
+        return (
+            None not in (miles, minutes)
+            and miles > 0
+            and 1 <= minutes <= 180
+            and miles / minutes * 60 <= 80
+        )
+
+    months = groups(
+        marts, lambda dataset, month, trip: (dataset, month) if trip.pickup.day >= 5 else None
+    )
+    assert len(answers["congestion_pricing"]) == len(months)
+    for row in answers["congestion_pricing"]:
+        trips = months[row["dataset"], row["file_month"]]
+        days = len(days_of(row["file_month"])) - 4
+        assert is_near(row["trips_a_day"], count(trips) / days)
+        fees = total(trips, "cbd_congestion_fee")
+        assert is_near(row["fees_a_day"], None if fees is None else fees / days)
+        timed = [trip for trip in trips if is_ride(trip)]
+        minutes = sum(trip.minutes for trip in timed)
+        speed = sum(trip.miles for trip in timed) / minutes * 60 if minutes else None
+        assert is_near(row["miles_an_hour"], speed)

@@ -250,6 +250,7 @@ def _with_marts(state: MonthState, marts: Mapping[Month, Mapping[str, Any]] | No
     built = marts.get((state.dataset, state.month))
     if not merged.table_rows:  # of a file without rows, the marts have nothing
         return replace(state, is_in_marts=built is None, has_marts=built is None)
-    is_counted = built is not None and built["merged_at"] == merged.merged_at
-    is_current = is_counted and built.get("marts_version") == MARTS_VERSION
-    return replace(state, is_in_marts=is_counted, has_marts=is_current)
+    if built is None or built["merged_at"] != merged.merged_at:
+        return replace(state, is_in_marts=False, has_marts=False)
+    is_current = built.get("marts_version") == MARTS_VERSION
+    return replace(state, is_in_marts=True, has_marts=is_current)

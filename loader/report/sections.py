@@ -572,7 +572,7 @@ def _airports(numbers: Numbers) -> Section | None:
         "From the airports",
         sentences(
             *(
-                f"{airport}: {words.count(trips, 'trip')} {'begins' if trips == 1 else 'begin'} there"
+                f"{airport}: {words.count(trips, 'trip')} begin{'s' if trips == 1 else ''} there"
                 for airport, trips in total.items()
             ),
             _together(numbers),

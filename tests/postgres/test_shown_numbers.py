@@ -824,7 +824,7 @@ def test_congestion_pricing(answers, marts):
         miles, minutes = trip.miles, trip.minutes
         return (
             None not in (miles, minutes)
-            and 0 < miles <= 100
+            and miles > 0
             and 1 <= minutes <= 180
             and miles / minutes * 60 <= 80
         )

@@ -8,8 +8,9 @@ from typing import Annotated
 import psycopg2
 import typer
 
-from loader import __version__, interrupts
+from loader import __version__
 from loader.errors import LoaderError, WarehouseError
+from loader.terminal import interrupts
 
 app = typer.Typer(
     rich_markup_mode="markdown",

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from loader.building.runner import run_operation
+from loader.calendar import format_month, month_range, name_months, parse_month
 from loader.cli.app import app, with_advice
 from loader.cli.options import (
     AllowEmptyOption,
@@ -27,20 +29,18 @@ from loader.cli.options import (
     months_of,
     session,
 )
+from loader.cli.summary import Summary, describe_bill, summarizing
 from loader.cli.tables import print_json, print_table
-from loader.commands import nyc_tlc
 from loader.datasets import datasets, get_dataset
-from loader.dbt_runner import run_operation
 from loader.errors import UsageError
 from loader.landing.land import fetch_month, land_month
-from loader.months import format_month, month_range, name_months, parse_month
-from loader.plan import Plan, plan_of, require_room, seconds_of
-from loader.progress import how_far
-from loader.run import RunOptions, build_marts, run_months
-from loader.state import MonthState, State, read_state, read_states
-from loader.summary import Summary, describe_bill, summarizing
-from loader.sync import compare, followed, is_due, reason, window
-from loader.words import count, duration
+from loader.months.due import RunOptions, compare, followed, is_due, reason, window
+from loader.months.plan import Plan, plan_of, require_room, seconds_of
+from loader.months.state import MonthState, State, read_state, read_states
+from loader.run import build_marts, run_months
+from loader.terminal.commands import nyc_tlc
+from loader.terminal.progress import how_far
+from loader.terminal.words import count, duration
 
 
 @app.command()

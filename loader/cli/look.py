@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from loader.calendar import format_month, month_range, parse_month
 from loader.cli.app import app
 from loader.cli.become import become
 from loader.cli.options import (
@@ -19,19 +20,18 @@ from loader.cli.options import (
     ToOption,
     session,
 )
+from loader.cli.runs import read_runs, table_of_runs
 from loader.cli.tables import place_of, print_json, print_table
-from loader.commands import nyc_tlc
 from loader.datasets import get_dataset
 from loader.embedded import local_server
 from loader.errors import UsageError
-from loader.months import format_month, month_range, parse_month
+from loader.months.due import IN_WORDS, compare
+from loader.months.state import State, read_states
 from loader.report.numbers import newest_month, read_numbers
-from loader.runs import read_runs, table_of_runs
 from loader.settings import PROJECT_DIR, load_settings, make_install
 from loader.source import discover
 from loader.source.published import redact
-from loader.state import State, read_states
-from loader.sync import IN_WORDS, compare
+from loader.terminal.commands import nyc_tlc
 
 
 @app.command()

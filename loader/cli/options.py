@@ -11,14 +11,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from loader import interrupts
-from loader.commands import remember
+from loader.calendar import month_range, parse_month
+from loader.cli.log import log_to_file, showing_retries
 from loader.datasets import check_supported, datasets, get_dataset
-from loader.log import log_to_file, showing_retries
-from loader.months import month_range, parse_month
-from loader.progress import Reporter
 from loader.settings import TARGETS, Settings, load_settings
 from loader.source.published import redact
+from loader.terminal import interrupts
+from loader.terminal.commands import remember
+from loader.terminal.progress import Reporter
 from loader.warehouse.base import Warehouse
 from loader.warehouse.connect import connect_warehouse
 

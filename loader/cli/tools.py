@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from loader import interrupts
 from loader.cli.app import app
 from loader.cli.become import become
+from loader.cli.doctor import checks
 from loader.cli.options import (
     DatasetOption,
     MonthOption,
@@ -19,13 +19,13 @@ from loader.cli.options import (
     reporting,
     settings_of,
 )
-from loader.doctor import checks
 from loader.embedded import local_server
 from loader.errors import LoaderError
-from loader.progress import Reporter
 from loader.settings import export_settings, load_settings
 from loader.source.mirror import mirror_months
-from loader.words import count
+from loader.terminal import interrupts
+from loader.terminal.progress import Reporter
+from loader.terminal.words import count
 
 
 @app.command()

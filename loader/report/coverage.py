@@ -4,9 +4,7 @@ import datetime as dt
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from loader.commands import nyc_tlc
-from loader.datasets import get_dataset
-from loader.months import (
+from loader.calendar import (
     add_months,
     days_of,
     format_month,
@@ -14,9 +12,11 @@ from loader.months import (
     name_months,
     name_runs,
 )
-from loader.state import Month, MonthState, read_states
+from loader.datasets import get_dataset
+from loader.months.state import Month, MonthState, read_states
+from loader.terminal.commands import nyc_tlc
+from loader.terminal.words import count
 from loader.warehouse.base import Warehouse
-from loader.words import count
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from loader.commands import nyc_tlc
+from loader.calendar import add_months, month_range, name_runs
 from loader.datasets import Kind, datasets, get_dataset
 from loader.errors import WarehouseError
-from loader.months import add_months, month_range, name_runs
+from loader.months.state import Month
 from loader.report.coverage import Coverage, read_coverage
-from loader.state import Month
+from loader.terminal.commands import nyc_tlc
 from loader.warehouse.base import Warehouse
 
 Rows = list[dict[str, Any]]

@@ -7,8 +7,8 @@ from typing import Any
 
 import altair as alt
 
-from loader import words
-from loader.months import format_month, next_month
+from loader.calendar import format_month, next_month
+from loader.months.state import State
 from loader.report.numbers import AIRPORTS, PARTS, Numbers, is_app, runs_of
 from loader.report.pictures import (
     COLOURS,
@@ -27,7 +27,7 @@ from loader.report.pictures import (
 from loader.report.section import Section
 from loader.report.words import change, dollars, listed, name, sentences, share, whole
 from loader.report.zone_map import zone_map
-from loader.state import State
+from loader.terminal import words
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 #: Shares of odd rows: what they are called, and what these rows have.

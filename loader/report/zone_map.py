@@ -5,11 +5,11 @@ from typing import Any
 
 import altair as alt
 
-from loader import words
 from loader.report.numbers import Numbers
 from loader.report.pictures import GRID, SERIES, heading
 from loader.report.section import Section
 from loader.report.words import sentences, share, whole
+from loader.terminal import words
 
 _BOROUGHS = ("Bronx", "Manhattan", "Queens", "Brooklyn", "Staten Island", "EWR")
 _FEW = 10

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from loader.calendar import file_name, month_range, parse_month
 from loader.errors import LoaderError
-from loader.months import file_name, month_range, parse_month
 from loader.sample import write_month
 from loader.sample.datasets import get_dataset
 

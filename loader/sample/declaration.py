@@ -3,8 +3,8 @@
 import datetime as dt
 from dataclasses import dataclass
 
+from loader.calendar import format_month
 from loader.errors import UsageError
-from loader.months import format_month
 from loader.sample.csv_copies import FIRST_MONTH, LAST_MONTH, CsvCopy
 from loader.sample.layouts import Dated, Layout, at
 

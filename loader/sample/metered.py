@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loader.months import next_month
+from loader.calendar import next_month
 from loader.sample.layouts import ALWAYS, Column, Dated, Trips, at, since
 from loader.sample.row_group import RowGroup, blanked, remainder
 from loader.sample.trips import (

@@ -8,7 +8,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loader.months import format_month
+from loader.calendar import format_month
 
 T = TypeVar("T")
 

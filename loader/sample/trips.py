@@ -5,7 +5,7 @@ import datetime as dt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loader.months import next_month
+from loader.calendar import next_month
 from loader.sample.row_group import RowGroup
 
 #: Share of the day's trips in each hour, from midnight.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from loader.months import parse_month
+from loader.calendar import parse_month
 from loader.sample import write_month
 from tests.browser import open_browser
 from tests.conftest import Workspace, succeeded

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from loader.calendar import days_of, parse_month
 from loader.errors import WarehouseError
-from loader.months import days_of, parse_month
 from loader.report import page
 from loader.report.numbers import AIRPORTS, PARTS, Numbers, read_numbers
 from loader.report.section import Section

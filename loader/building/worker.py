@@ -2,7 +2,7 @@
 
 So dbt starts while the first month still lands. And it parses without `--vars`, which it does from
 its cache when no file has changed; with other variables than the last time it would parse all
-again. `dbt_runner.py` is the other side: for each month, a line of JSON comes and one is returned.
+again. `runner.py` is the other side: for each month, a line of JSON comes and one is returned.
 docs/decisions/0005-one-dbt-process.md says why it isn't a process pool.
 """
 

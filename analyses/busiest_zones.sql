@@ -1,8 +1,6 @@
--- Where do most taxi trips begin?
-select zones.zone_name, zones.borough, sum(hourly.trips) as trips
-from {{ ref('hourly_zone_trips') }} as hourly
-inner join {{ ref('taxi_zones') }} as zones on hourly.pickup_location_id = zones.location_id
-where hourly.dataset = 'yellow'
-group by zones.location_id, zones.zone_name, zones.borough
-order by trips desc
-limit 20
+-- Where do most trips begin? 264 and 265 are the unknown zone, and what is outside the city.
+select dataset, pickup_zone_name, pickup_borough, sum(trips) as trips
+from {{ ref('daily_zone_trips') }}
+where pickup_location_id not in (264, 265)
+group by dataset, pickup_location_id, pickup_zone_name, pickup_borough
+order by dataset asc, trips desc

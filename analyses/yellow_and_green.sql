@@ -1,8 +1,7 @@
--- How did yellow and green do over the years?
+-- How did yellow, green and the apps do over the years? A year has trips of so many months here.
 select
-    extract(year from file_month) as year_number,
-    sum(case when dataset = 'yellow' then all_rows - reversal_rows end) as yellow_trips,
-    sum(case when dataset = 'green' then all_rows - reversal_rows end) as green_trips
+    dataset, extract(year from file_month) as year_number,
+    count(*) as months, sum(all_rows - reversal_rows) as trips
 from {{ ref('month_quality') }}
-group by year_number
-order by year_number
+group by dataset, year_number
+order by dataset, year_number

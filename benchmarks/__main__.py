@@ -23,7 +23,7 @@ from benchmarks.ours import Ours
 from benchmarks.peers import measure_peers
 from benchmarks.reference_flow import ReferenceFlow
 from benchmarks.server import BenchmarkError, Server, throwaway_server
-from loader.months import file_name, format_month, next_month
+from loader.calendar import file_name, format_month, next_month
 from loader.sample import write_month
 
 _FIRST = dt.date(2019, 1, 1)

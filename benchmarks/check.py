@@ -9,7 +9,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from benchmarks.server import BenchmarkError, Server
-from loader.months import format_month
+from loader.calendar import format_month
 
 _BATCH_ROWS = 500_000
 _INTEGER, _DOUBLE, _TEXT, _TIME = pa.int64(), pa.float64(), pa.string(), pa.timestamp("us")

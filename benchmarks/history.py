@@ -21,10 +21,10 @@ from rich.table import Table
 
 from benchmarks import report
 from benchmarks.server import MB, BenchmarkError, Server, tree_bytes
+from loader.calendar import file_name, format_month, month_range
 from loader.datasets import datasets, get_dataset
-from loader.months import file_name, format_month, month_range
+from loader.months.state import Month
 from loader.sample import write_month
-from loader.state import Month
 from tests.cdn import Behaviour, Cdn, Request, close_early, drop, reset, status
 from tests.chaos import Command, check_leftovers, check_records, check_rows
 from tests.conftest import Workspace, clean_env

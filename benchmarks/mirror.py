@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.server import Server
-from loader.months import file_name, format_month
+from loader.calendar import file_name, format_month
 
 
 def measure_mirror(

@@ -7,8 +7,8 @@ from typing import Any
 from benchmarks.limit import Limit, compiled_row_id
 from benchmarks.ours import Ours
 from benchmarks.server import Server
+from loader.calendar import file_name, format_month
 from loader.datasets import get_dataset
-from loader.months import file_name, format_month
 from loader.sample import write_month
 
 #: A month with few repeated rows; of fhv also one before it, in which nearly a third are repeats.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.server import Measured, Server
-from loader.months import format_month
+from loader.calendar import format_month
 
 #: `python -m loader`, and the seconds of the command itself: without Python's start and imports.
 _LOADER = """

@@ -14,7 +14,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from benchmarks.server import Server
-from loader.months import file_name
+from loader.calendar import file_name
 
 _STAGING, _TABLE = "replaced_flow.yellow_tripdata_staging", "replaced_flow.yellow_tripdata"
 

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
+from loader.calendar import format_month, parse_month
 from loader.errors import UsageError
-from loader.months import format_month, parse_month
 from loader.settings import PROJECT_DIR, require_checkout
 
 SOURCES_DIR = PROJECT_DIR / "models" / "sources"

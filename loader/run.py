@@ -5,18 +5,26 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from loader import interrupts
+from loader.building.runner import DbtRunner, describe_warning
+from loader.calendar import format_month
 from loader.datasets import get_dataset
-from loader.dbt_runner import DbtRunner, describe_warning
 from loader.errors import LoaderError, ReconciliationError
 from loader.landing.land import describe_suspicion, fetch_month, land_month
-from loader.months import format_month
-from loader.progress import Reporter
+from loader.months.due import RunOptions
+from loader.months.state import (
+    Month,
+    MonthRun,
+    Step,
+    Warnings,
+    current_versions,
+    read_state,
+)
 from loader.settings import Settings
 from loader.source import download
-from loader.state import Month, MonthRun, MonthState, Step, Warnings, current_versions, read_state
+from loader.terminal import interrupts
+from loader.terminal.progress import Reporter
 from loader.warehouse.base import Warehouse
 from loader.warehouse.connect import connect_warehouse
 from loader.warehouse.versions import FileVersion
@@ -26,32 +34,6 @@ _STAGES = ("download", "land", "merge")
 #: Marts of months with fewer rows are built together, until they have twice as many: a build of
 #: marts takes at least a second.
 _SMALL_ROWS = 500_000
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Options of a run.
-
-    Attributes:
-        keep_raw: keep the raw rows after the merge.
-        keep_files: keep the downloaded files after the merge.
-        accept: merge versions that are suspect, too.
-        allow_empty: land files with zero rows, too.
-        force: land and merge each month again, even if its version is there.
-        marts: build the marts of each month.
-    """
-
-    keep_raw: bool = False
-    keep_files: bool = False
-    accept: bool = False
-    allow_empty: bool = False
-    force: bool = False
-    marts: bool = True
-
-    def due(self, state: MonthState) -> frozenset[Step]:
-        """Return what is left to do for a landed month, if the source has nothing new."""
-        left_out = {Step.DROP} if self.keep_raw else set()
-        return state.lacks - left_out - (set() if self.marts else {Step.MARTS})
 
 
 def run_months(
@@ -190,10 +172,9 @@ class _Run:
             done = MonthRun(*month, "failed", error=error)
         finally:
             place.leave()
-        seconds = round(time.monotonic() - started, 1)
         if place is self._last:
             self._build_marts()
-        return replace(done, seconds=seconds)
+        return replace(done, seconds=round(time.monotonic() - started, 1))
 
     def waits_for_marts(self, done: MonthRun) -> bool:
         """Return whether a month's marts are built together with other months'."""

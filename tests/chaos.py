@@ -29,8 +29,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from loader.calendar import file_name, parse_month
 from loader.embedded import local_server
-from loader.months import file_name, parse_month
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from tests.cdn import Cdn, stall
@@ -50,7 +50,7 @@ ROWS = 1_500
 Key = tuple[str, str]
 
 DROP_RAW = f"""
-from loader.months import parse_month
+from loader.calendar import parse_month
 from loader.settings import load_settings
 from loader.warehouse.connect import connect_warehouse
 warehouse = connect_warehouse(load_settings())

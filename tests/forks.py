@@ -81,7 +81,7 @@ def python() -> str:
     program.chmod(0o755)
     servers = [
         subprocess.Popen(
-            # A file, as frames of -m are slow to look through: see loader/dbt_runner.py.
+            # A file, as frames of -m are slow to look through: see loader/building/runner.py.
             [sys.executable, __file__, name, str(folder)],
             cwd=PROJECT_DIR,
             stdin=subprocess.PIPE,  # its end is the server's

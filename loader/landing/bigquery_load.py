@@ -9,8 +9,8 @@ from dlt.destinations.impl.bigquery.bigquery import BigQueryLoadJob
 
 from loader.landing.conform import Conformer
 from loader.landing.tlc_trips import conformed_batches
-from loader.progress import StageMaker
 from loader.source.object_store import open_filesystem
+from loader.terminal.progress import StageMaker
 from loader.warehouse.bigquery import BigQueryWarehouse
 
 

@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from loader.calendar import SUFFIXES, file_name, format_month, format_of
 from loader.datasets import Column, Dataset, get_dataset
 from loader.errors import FileRefusedError
 from loader.landing.values import CLEANERS, OddValueError, mapped, parsed
-from loader.months import SUFFIXES, file_name, format_month, format_of
 from loader.source.csv_file import CsvError, CsvFile
-from loader.words import count
+from loader.terminal.words import count
 
 BATCH_ROWS = 131_072
 #: A table on Postgres has at most 1,600 columns, and a raw table keeps those of earlier files.

@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass, replace
 
-from loader.commands import nyc_tlc
-from loader.months import format_month
-from loader.progress import Reporter
+from loader.calendar import format_month
+from loader.months.state import MonthState, same_validators
 from loader.settings import Settings
 from loader.source import discover, download
 from loader.source.download import LocalFile
-from loader.state import MonthState, same_validators
+from loader.terminal.commands import nyc_tlc
+from loader.terminal.progress import Reporter
+from loader.terminal.words import count
 from loader.warehouse.base import Warehouse
 from loader.warehouse.versions import FileVersion
-from loader.words import count
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from dlt.load.exceptions import LoadClientJobException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from loader import __version__
+from loader.calendar import format_month
 from loader.errors import (
     POINTER,
     TABLE_IN_USE,
@@ -33,11 +34,10 @@ from loader.errors import (
 )
 from loader.landing.conform import Conformer
 from loader.landing.tlc_trips import raw_schema
-from loader.months import format_month
-from loader.progress import Reporter, StageMaker
 from loader.settings import Settings
 from loader.source.download import LocalFile
 from loader.source.published import redact
+from loader.terminal.progress import Reporter, StageMaker
 from loader.warehouse.base import Warehouse
 from loader.warehouse.versions import FileVersion
 

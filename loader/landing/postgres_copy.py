@@ -21,8 +21,8 @@ from loader.errors import FileRefusedError
 from loader.landing.conform import Conformer
 from loader.landing.repeated_keys import RepeatedKeys
 from loader.landing.tlc_trips import file_reference
-from loader.progress import Stage, StageMaker
 from loader.settings import cores
+from loader.terminal.progress import Stage, StageMaker
 from loader.warehouse.postgres import PostgresWarehouse
 from loader.warehouse.postgres_parts import PARTITION_KEY, Part
 

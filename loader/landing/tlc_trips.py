@@ -15,9 +15,9 @@ from dlt.common.schema.typing import TColumnSchema
 from dlt.common.schema.utils import new_table
 from dlt.extract import DltResource
 
+from loader.calendar import parse_month
 from loader.datasets import Column, check_supported, datasets, get_dataset, month_files_columns
 from loader.landing.conform import Conformer
-from loader.months import parse_month
 from loader.settings import load_settings
 from loader.source import discover, download
 

@@ -47,6 +47,7 @@ def _(alt, dataset, first, last, mo, window, zones):
         .encode(
             x=alt.X("day:T", title=None),
             y=alt.Y("trips:Q", title="trips a day"),
+            detail="run:N",  # a line ends where a month is missing
             tooltip=["day:T", "trips:Q"],
         )
         .properties(width="container", height=240)

@@ -1,14 +1,17 @@
 """The numbers of a report, read from the marts; the same SQL on all warehouses."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from loader.calendar import add_months, month_range, name_runs
+from loader.datasets import Kind, datasets, get_dataset
 from loader.errors import WarehouseError
-from loader.months import add_months, format_month, month_range, next_month
-from loader.state import MonthState, read_states
+from loader.months.state import Month
+from loader.report.coverage import Coverage, read_coverage
+from loader.terminal.commands import nyc_tlc
 from loader.warehouse.base import Warehouse
 
 Rows = list[dict[str, Any]]
@@ -26,35 +29,37 @@ PARTS = {
     "congestion_surcharge": "congestion surcharge",
     "cbd_congestion_fee": "congestion pricing",
     "airport_fee": "airport fee",
+    "ehail_fee": "e-hail fee",
     "black_car_fund": "Black Car Fund",
     "sales_tax": "sales tax",
 }
+#: In SQL: the trip began in the month of its file.
+IN_FILE_MONTH = (
+    "extract(year from pickup_hour) = extract(year from file_month)"
+    " and extract(month from pickup_hour) = extract(month from file_month)"
+)
+#: In SQL: TLC's zones "Unknown" and "Outside of NYC" aren't zones of the city.
+_IS_ZONE = "pickup_location_id not in (264, 265)"
 #: How many months the page on quality goes back.
 _QUALITY_MONTHS = 24
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """All numbers of a report.
+class Numbers(Coverage):
+    """All numbers of a report, of the months that count.
 
     Attributes:
-        first: first month.
-        last: last month.
-        datasets: those that have marts in these months.
         totals: sums by dataset and month, of the months and those that they are compared with.
-        hours: trips, and fares and tips by card, by dataset, day and hour.
-        zones: trips by dataset, pickup zone and whether they are of the months before.
-        boroughs: trips by dataset and the boroughs of both ends.
-        payments: trips by dataset and kind of payment.
-        airports: trips by dataset, airport and hour of the day.
+        hours: trips, those whose tip is recorded, and their fares and tips, by dataset, day and
+            hour. Trips that began in another month than their file's are left out.
+        zones: trips by dataset, known pickup zone and whether they are of the months before.
+        boroughs: trips by dataset and the boroughs of both ends; None where the zone is.
+        payments: trips of taxis by dataset and payment type, with its name.
+        airports: trips by dataset, airport and hour of the day, as in `hours`.
         quality: shares of odd rows by dataset and month, up to the last month.
-        states: the months that the warehouse knows.
         republished: months of which several versions were merged.
     """
 
-    first: dt.date
-    last: dt.date
-    datasets: Sequence[str]
     totals: Rows
     hours: Rows
     zones: Rows
@@ -62,32 +67,28 @@ class Numbers:
     payments: Rows
     airports: Rows
     quality: Rows
-    states: list[MonthState]
-    republished: set[tuple[str, dt.date]]
+    republished: set[Month]
 
-    @property
-    def title(self) -> str:
-        """The months, as people write them."""
-        names = [f"{month:%B %Y}" for month in (self.first, self.last)]
-        return names[0] if self.first == self.last else " to ".join(names)
-
-    def sums(self, dataset: str, months_back: int = 0) -> dict[str, float] | None:
-        """Add up a dataset's totals.
-
-        Args:
-            dataset: the dataset.
-            months_back: 0 for the report's months, else how far the months lie before them.
-
-        Returns:
-            Sums by column; None when a month is missing.
-        """
-        months = {add_months(month, -months_back) for month in month_range(self.first, self.last)}
-        rows = [row for row in self.totals if row["dataset"] == dataset]
-        rows = [row for row in rows if row["file_month"] in months]
-        if len(rows) < len(months):
-            return None
-        names = [name for name in rows[0] if name not in ("dataset", "file_month")]
+    def sums(self, dataset: str, months_back: int = 0) -> dict[str, float]:
+        """Add up a dataset's totals of the months that `months` lists; 0 where no row has any."""
+        months = self.months(dataset, months_back)
+        rows = [r for r in self.totals if r["dataset"] == dataset and r["file_month"] in months]
+        names = ("trips", "total_amount", "recorded_fare_amount", "recorded_tip_amount", *PARTS)
         return {name: sum(row[name] or 0 for row in rows) for name in names}
+
+
+def is_app(dataset: str) -> bool:
+    """Return whether a dataset is of apps: none of its trips has a payment type."""
+    return get_dataset(dataset).kind == Kind.APP
+
+
+def runs_of(places: Iterable[int]) -> dict[int, int]:
+    """Give places that follow each other the same number: a line ends where another begins.
+
+    Args:
+        places: days, hours or months, as numbers.
+    """
+    return {place: place - rank for rank, place in enumerate(sorted(set(places)))}
 
 
 def newest_month(warehouse: Warehouse) -> dt.date | None:
@@ -112,12 +113,20 @@ def read_numbers(warehouse: Warehouse, first: dt.date, last: dt.date) -> Numbers
         WarehouseError: when no dataset has marts of these months.
     """
     months = month_range(first, last)
-    before = [add_months(month, -len(months)) for month in months]
+    covered = read_coverage(warehouse, first, last)
+    shown = covered.datasets
+    if not shown:
+        raise WarehouseError(
+            f"{name_runs(months)}: no dataset has marts of it; load the month, or build its"
+            f" marts: {nyc_tlc('marts')}"
+        )
+    before = [add_months(month, -covered.length) for month in months]
     year_before = [add_months(month, -12) for month in months]
-    here = f"file_month between date '{first}' and date '{last}'"
-    listed = ", ".join(f"date '{month}'" for month in {*months, *before, *year_before})
-    both = ", ".join(f"date '{month}'" for month in {*months, *before})
-    in_time = f"{here} and pickup_hour >= '{first}' and pickup_hour < '{next_month(last)}'"
+    compared = [name for name in shown if covered.is_comparable(name, covered.length)]
+    here = covered.condition(months, shown)
+    zones_before = covered.condition(before, compared)
+    taxis = covered.condition(months, [name for name in shown if not is_app(name)])
+    apps = ", ".join(f"'{name}'" for name in datasets() if is_app(name))
 
     def read(query: str) -> Rows:
         return [
@@ -126,29 +135,23 @@ def read_numbers(warehouse: Warehouse, first: dt.date, last: dt.date) -> Numbers
         ]
 
     sums = ", ".join(f"sum({name}) as {name}" for name in ("trips", "total_amount", *PARTS))
-    card = "case when payment_type = 1 then"
-    totals = read(
-        f"select dataset, file_month, {sums}, sum({card} fare_amount end) as card_fare_amount,"
-        f" sum({card} tip_amount end) as card_tip_amount from {{marts}}.hourly_zone_trips"
-        f" where file_month in ({listed}) group by dataset, file_month"
+    # tips that were paid in cash are in no file
+    tips = ", ".join(
+        f"sum(case when payment_type = 1 or dataset in ({apps}) then {name} end) as recorded_{name}"
+        for name in ("trips", "fare_amount", "tip_amount")
     )
-    datasets = sorted({row["dataset"] for row in totals if first <= row["file_month"] <= last})
-    if not datasets:
-        raise WarehouseError(
-            f"{format_month(first)}: no dataset has marts of it; load the month, or build its"
-            " marts: nyc-tlc marts"
-        )
     return Numbers(
-        first=first,
-        last=last,
-        datasets=datasets,
-        totals=totals,
+        **vars(covered),
+        totals=read(
+            f"select dataset, file_month, {sums}, {tips} from {{marts}}.hourly_zone_trips"
+            f" where {covered.condition([*months, *before, *year_before], shown)}"
+            " group by dataset, file_month"
+        ),
         hours=read(
             "select dataset, cast(pickup_hour as date) as pickup_date,"
-            " extract(hour from pickup_hour) as hour_of_day, sum(trips) as trips,"
-            f" sum({card} fare_amount end) as card_fare_amount,"
-            f" sum({card} tip_amount end) as card_tip_amount from {{marts}}.hourly_zone_trips"
-            f" where {in_time} group by dataset, pickup_date, hour_of_day"
+            f" extract(hour from pickup_hour) as hour_of_day, sum(trips) as trips, {tips}"
+            f" from {{marts}}.hourly_zone_trips where {here} and {IN_FILE_MONTH}"
+            " group by dataset, pickup_date, hour_of_day"
         ),
         zones=read(
             "select hourly.dataset, hourly.pickup_location_id, zones.zone_name, zones.borough,"
@@ -156,36 +159,38 @@ def read_numbers(warehouse: Warehouse, first: dt.date, last: dt.date) -> Numbers
             " from {marts}.hourly_zone_trips as hourly"
             " inner join {tlc}.taxi_zones as zones"
             " on hourly.pickup_location_id = zones.location_id"
-            f" where hourly.file_month in ({both}) group by 1, 2, 3, 4, 5"
+            f" where ({here} or {zones_before}) and {_IS_ZONE}"
+            " group by 1, 2, 3, 4, 5 having sum(hourly.trips) > 0"
         ),
         boroughs=read(
             "select pairs.dataset, starts.borough as pickup_borough,"
             " ends.borough as dropoff_borough, sum(pairs.trips) as trips"
             " from {marts}.zone_pairs as pairs"
-            " inner join {tlc}.taxi_zones as starts"
+            " left join {tlc}.taxi_zones as starts"
             " on pairs.pickup_location_id = starts.location_id"
-            " inner join {tlc}.taxi_zones as ends"
+            " left join {tlc}.taxi_zones as ends"
             " on pairs.dropoff_location_id = ends.location_id"
-            f" where {here} group by 1, 2, 3"
+            f" where {here} group by 1, 2, 3 having sum(pairs.trips) > 0"
         ),
         payments=read(
-            "select fares.dataset, names.payment_type_name, sum(fares.trips) as trips"
-            " from {marts}.monthly_fares as fares"
-            " inner join {tlc}.payment_types as names on fares.payment_type = names.payment_type"
-            f" where {here} group by 1, 2"
+            "select fares.dataset, fares.payment_type, names.payment_type_name,"
+            " sum(fares.trips) as trips from {marts}.monthly_fares as fares"
+            " left join {tlc}.payment_types as names on fares.payment_type = names.payment_type"
+            f" where {taxis} group by 1, 2, 3 having sum(fares.trips) > 0"
         ),
         airports=read(
             "select dataset, pickup_location_id, extract(hour from pickup_hour) as hour_of_day,"
-            " sum(trips) as trips from {marts}.hourly_zone_trips"
-            f" where {in_time} and pickup_location_id in ({', '.join(map(str, AIRPORTS))})"
-            " group by 1, 2, 3"
+            f" sum(trips) as trips from {{marts}}.hourly_zone_trips where {here}"
+            f" and {IN_FILE_MONTH} and pickup_location_id in ({', '.join(map(str, AIRPORTS))})"
+            " group by 1, 2, 3 having sum(trips) > 0"
         ),
         quality=read(
-            "select * from {marts}.month_quality"
-            f" where file_month between date '{add_months(last, 1 - _QUALITY_MONTHS)}'"
-            f" and date '{last}' order by dataset, file_month"
+            "select * from {marts}.month_quality where "
+            + covered.condition(
+                month_range(add_months(last, 1 - _QUALITY_MONTHS), last), datasets()
+            )
+            + " order by dataset, file_month"
         ),
-        states=list(read_states(warehouse).values()),
         republished={
             (row["dataset"], row["file_month"])
             for row in read(

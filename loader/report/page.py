@@ -37,6 +37,7 @@ def render(numbers: Numbers, shapes: dict[str, Any] | None, runs: list[list[str]
     return environment.get_template("page.html").render(
         title=f"New York's taxi trips, {numbers.title}",
         version=__version__,
+        notes=numbers.notes,
         sections=[(part, _pictures(part)) for part in sections(numbers, shapes, runs)],
     )
 

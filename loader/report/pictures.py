@@ -14,6 +14,8 @@ INK, FAINT, GRID = "#010001", "#010002", "#010003"
 COLOURS = {dataset: f"#0200{number:02}" for number, dataset in enumerate(datasets(), 1)}
 #: For parts of a whole, which have no colour of their own.
 SERIES = [f"#0300{number:02}" for number in range(1, 12)]
+#: Parts that are what the others leave.
+NOT_RECORDED, DIFFERENCE = "not recorded", "difference"
 
 _VARIABLES = {
     INK: "--ink",
@@ -60,26 +62,32 @@ def series(field: str, names: list[str], columns: int = 3) -> alt.Color:
         names: the parts, in their order.
         columns: of the legend.
     """
-    scale = alt.Scale(domain=names, range=SERIES[: len(names)])
+    shades = [
+        FAINT if name in (NOT_RECORDED, DIFFERENCE) else SERIES[place % len(SERIES)]
+        for place, name in enumerate(names)
+    ]
+    scale = alt.Scale(domain=names, range=shades)
     return alt.Color(field, scale=scale, legend=alt.Legend(columns=columns))
 
 
 def by_hour(values: list[dict[str, Any]], y: alt.Y, colour: alt.Color, width: int) -> alt.Chart:
-    """Make lines over the hours of the day.
+    """Make lines over the hours of the day, with breaks where hours are missing.
 
     Args:
-        values: with a field `hour`, and those of the other arguments.
+        values: with the fields `hour`, `run`, and those of the other arguments.
         y: the axis.
         colour: which line.
         width: of the picture.
     """
     return (
         alt.Chart(alt.Data(values=values))
-        .mark_line(strokeWidth=2)
+        # an hour between two that are missing is a point
+        .mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=12))
         .encode(
             x=alt.X("hour:Q", title="hour of the day", axis=alt.Axis(tickCount=8)),
             y=y,
             color=colour,
+            detail="run:N",
         )
         .properties(width=width - 60, height=180)
     )

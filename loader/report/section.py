@@ -14,7 +14,7 @@ class Section:
         title: its heading.
         sentence: what the picture shows.
         columns: headings of the table.
-        rows: cells of the table, as people read them.
+        rows: cells of the table, as people read them; none: the sentence is enough.
         draw: makes the picture, for a width in pixels; None: the table is enough.
     """
 

@@ -1,19 +1,22 @@
 """The parts of a report: for each a sentence from the numbers, a picture, and its table."""
 
 import datetime as dt
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import altair as alt
 
-from loader.months import format_month, month_range
-from loader.report.numbers import AIRPORTS, PARTS, Numbers
+from loader.calendar import format_month, next_month
+from loader.months.state import State
+from loader.report.numbers import AIRPORTS, PARTS, Numbers, is_app, runs_of
 from loader.report.pictures import (
     COLOURS,
+    DIFFERENCE,
     FAINT,
     GRID,
     INK,
+    NOT_RECORDED,
     SERIES,
     by_hour,
     colours,
@@ -22,20 +25,27 @@ from loader.report.pictures import (
     stacked,
 )
 from loader.report.section import Section
+from loader.report.words import change, dollars, listed, name, sentences, share, whole
 from loader.report.zone_map import zone_map
-from loader.state import State
+from loader.terminal import words
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 #: Shares of odd rows: what they are called, and what these rows have.
 QUALITY = {
     "null_block_share": ("no meter data", "no meter data"),
     "reversal_share": ("reversals", "a charge taken back"),
-    "unknown_zone_share": ("unknown zone", "an unknown zone"),
+    "unknown_zone_share": ("unknown place", "an unknown place of pickup or dropoff"),
     "out_of_range_share": ("out of range", "a value out of range"),
     "outside_month_share": ("other month", "a pickup in another month"),
 }
 _KINDS = [kind for kind, _ in QUALITY.values()]
 _TOP_ZONES = 15
+#: A zone, or an hour, is named as the most or the least from so many trips on.
+_LEAST_TRIPS = 100
+_HOURS = range(24)
+#: Boroughs in TLC's table that are none.
+_PLACES = {None: "Unknown", "Unknown": "Unknown", "N/A": "Outside of NYC"}
+_PAID_BY = {1: "by credit card", 2: "in cash"}
 
 
 def sections(
@@ -49,81 +59,118 @@ def sections(
         runs: the table of `nyc-tlc runs`, its headings first.
     """
     yield _headline(numbers)
-    yield _days(numbers)
-    yield _weekdays(numbers)
-    yield _zones(numbers)
-    yield zone_map(numbers, shapes)
-    for part in (_boroughs, _paid, _payments, _tips, _airports):
-        section = part(numbers)
-        if section:
-            yield section
-    yield _quality(numbers)
+    parts = [_days(numbers), _weekdays(numbers), _zones(numbers), zone_map(numbers, shapes)]
+    parts += [part(numbers) for part in (_boroughs, _paid, _payments, _tips, _airports, _quality)]
+    yield from filter(None, parts)
     yield _calendar(numbers)
     said = "The last months that were loaded here, newest first. Times are UTC."
     yield Section("runs", "Runs", said, runs[0], runs[1:])
 
 
 def _headline(numbers: Numbers) -> Section:
-    months = len(month_range(numbers.first, numbers.last))
-    before = "the month before" if months == 1 else f"the {months} months before"
-    rows, said = [], []
+    is_whole = all(len(numbers.months(one)) == numbers.length for one in numbers.datasets)
+    rows, said, compared = [], [], set()
     for dataset in numbers.datasets:
-        now = numbers.sums(dataset)
-        if now is None:
-            continue
-        earlier, year = numbers.sums(dataset, months), numbers.sums(dataset, 12)
-        change = _change(now, earlier, "trips")
-        said.append(f"{dataset} {_count(now['trips'])} trips" + (f" ({change})" if change else ""))
+        now, months = numbers.sums(dataset), numbers.months(dataset)
+        changes = {
+            (column, back): _change_a_day(numbers, dataset, column, back)
+            for column in ("trips", "total_amount")
+            for back in (numbers.length, 12)
+        }
+        compared |= {back for (_, back), text in changes.items() if text}
+        recent = changes["trips", numbers.length]
+        there = "" if is_whole else f" in {len(months)} of {numbers.length} months"
+        said.append(
+            f"{words.count(now['trips'], 'trip')} of {name(dataset)}{there}"
+            + (f" ({recent} a day)" if recent else "")
+        )
+        amount, trips = now["total_amount"], now["trips"]
         rows.append(
             [
                 dataset,
-                _count(now["trips"]),
-                change or "",
-                _change(now, year, "trips") or "",
-                f"${_count(now['total_amount'])}" if now["total_amount"] else "",
-                _change(now, earlier, "total_amount") or "",
-                f"${now['total_amount'] / now['trips']:.2f}" if now["total_amount"] else "",
-                _percent(now["card_tip_amount"], now["card_fare_amount"]),
+                *([] if is_whole else [f"{len(months)} of {numbers.length}"]),
+                whole(trips),
+                recent,
+                changes["trips", 12],
+                dollars(amount, cents=False) if amount else "",
+                changes["total_amount", numbers.length],
+                dollars(amount / trips) if amount and trips else "",
+                _percent(now["recorded_tip_amount"], now["recorded_fare_amount"]),
             ]
         )
+    months_long = "month" if numbers.length == 1 else "months"
+    to = {numbers.length: _before(numbers), 12: f"the same {months_long} a year before"}
+    against = listed([f"to {text}" for back, text in to.items() if back in compared])
     return Section(
         "headline",
         "At a glance",
-        f"{numbers.title}: {', '.join(said)}. Changes are to {before} and to the year before.",
+        sentences(
+            f"{numbers.title}: {listed(said)}",
+            f"changes are by day, {against}" if against else "",
+            _which_tips(row[0] for row in rows if row[-1]),
+        ),
         [
-            *("dataset", "trips", "change", "to the year before", "charged", "change"),
-            *("a trip", "tip by card"),
+            *("dataset", *([] if is_whole else ["months"]), "trips", "change a day"),
+            *("to the year before", "charged", "change a day", "a trip", "tip"),
         ],
         rows,
     )
 
 
 def _days(numbers: Numbers) -> Section:
-    by_day: dict[str, dict[dt.date, float]] = {}
-    for row in sorted(numbers.hours, key=lambda row: str(row["dataset"])):
-        days = by_day.setdefault(row["dataset"], defaultdict(float))
-        days[row["pickup_date"]] += row["trips"]
+    by_day = _trips_by_day(numbers)
+    dates = sorted({date for days in by_day.values() for date in days})
+
+    def named(date: dt.date) -> str:
+        year = "" if numbers.first.year == numbers.last.year else f", {date.year}"
+        return f"{date:%A, %B} {date.day}{year}"
+
     said = []
     for dataset, days in by_day.items():
         best, least = max(days, key=lambda d: days[d]), min(days, key=lambda d: days[d])
-        said.append(
-            f"{dataset} has most trips on {best:%A, %B} {best.day} ({_count(days[best])}) and"
-            f" fewest on {least:%A, %B} {least.day} ({_count(days[least])})"
+        if not days[best]:
+            said.append(f"no trip of {name(dataset)} began in its file's month")
+            continue
+        without = sum(not trips for trips in days.values())
+        fewest = (
+            f"none on {words.count(without, 'day')}"
+            if without
+            else f"fewest on {named(least)} ({whole(days[least])})"
         )
-    dates = sorted({row["pickup_date"] for row in numbers.hours})
+        said.append(
+            f"{name(dataset)} have most trips on {named(best)} ({whole(days[best])}) and {fewest}"
+        )
 
     def draw(width: int) -> Any:
-        day = alt.X("day:T", title=None, axis=alt.Axis(format="%b %-d", tickCount=width // 70))
+        day = alt.X(
+            "day:T",
+            title=None,
+            axis=alt.Axis(format="%b %-d", tickCount=width // 70),
+            # gaps at its ends are seen, too
+            scale=alt.Scale(
+                domain=[
+                    alt.DateTime(year=date.year, month=date.month, date=date.day)
+                    for date in (numbers.first, next_month(numbers.last))
+                ]
+            ),
+        )
         weekends = [
             {"day": f"{date}T00:00:00", "until": f"{date + dt.timedelta(days=1)}T00:00:00"}
             for date in dates
             if date.weekday() >= 5
         ]
-        values = [
-            {"dataset": dataset, "day": f"{date}T12:00:00", "trips": trips}
-            for dataset, days in by_day.items()
-            for date, trips in sorted(days.items())
-        ]
+        values = []
+        for dataset, days in by_day.items():
+            runs = runs_of(date.toordinal() for date in days)
+            values += [
+                {
+                    "dataset": dataset,
+                    "day": f"{date}T12:00:00",
+                    "trips": trips,
+                    "run": runs[date.toordinal()],
+                }
+                for date, trips in days.items()
+            ]
         shades = alt.Chart(alt.Data(values=weekends)).mark_rect(color=GRID, opacity=0.5)
         line = alt.Chart(alt.Data(values=values)).mark_line(strokeWidth=2)
         return (
@@ -132,47 +179,53 @@ def _days(numbers: Numbers) -> Section:
                 x=day,
                 y=alt.Y("trips:Q", title="trips a day", axis=alt.Axis(format="~s")),
                 color=colours(list(by_day)),
+                detail="run:N",
             )
         ).properties(width=width - 60, height=220)
 
     return Section(
         "days",
         "Trips by day",
-        _sentence(said, "Weekends are shaded."),
+        sentences(*said, "weekends are shaded"),
         ["day", *by_day],
         [
-            [f"{date:%a} {date}", *(_count(days.get(date, 0)) for days in by_day.values())]
+            [
+                f"{date:%a} {date}",
+                *(whole(days[date]) if date in days else "" for days in by_day.values()),
+            ]
             for date in dates
         ],
         draw,
     )
 
 
-def _weekdays(numbers: Numbers) -> Section:
+def _weekdays(numbers: Numbers) -> Section | None:
     sums: dict[tuple[str, int, int], float] = defaultdict(float)
-    days: dict[int, set[dt.date]] = defaultdict(set)
     for row in numbers.hours:
-        date = row["pickup_date"]
-        sums[row["dataset"], date.weekday(), int(row["hour_of_day"])] += row["trips"]
-        days[date.weekday()].add(date)
-    averages = {key: trips / len(days[key[1]]) for key, trips in sums.items()}
-    shown = sorted({dataset for dataset, *_ in averages})
-    said = []
-    for dataset in shown:
-        own = {key[1:]: value for key, value in averages.items() if key[0] == dataset}
+        sums[row["dataset"], row["pickup_date"].weekday(), int(row["hour_of_day"])] += row["trips"]
+    averages, most, said = {}, {}, []
+    for dataset in numbers.datasets:
+        days = Counter(day.weekday() for day in numbers.days(dataset))
+        own = {(w, h): sums[dataset, w, h] / days[w] for w in range(7) for h in _HOURS}
         weekday, hour = max(own, key=lambda key: own[key])
-        said.append(f"{dataset} is busiest on {WEEKDAYS[weekday]} at {hour}:00")
+        if own[weekday, hour]:
+            averages[dataset], most[dataset] = own, own[weekday, hour]
+            said.append(
+                f"{name(dataset)} are busiest on {WEEKDAYS[weekday]} at {hour}:00"
+                f" ({_few(most[dataset])} trips an hour)"
+            )
+    if not averages:
+        return None
 
     def draw(width: int) -> Any:
-        values = [
-            {"dataset": d, "weekday": WEEKDAYS[w], "hour": h, "share": value / most[d]}
-            for (d, w, h), value in averages.items()
-        ]
         charts = []
-        for dataset in shown:
-            own = [value for value in values if value["dataset"] == dataset]
+        for dataset, own in averages.items():
+            values = [
+                {"weekday": WEEKDAYS[w], "hour": h, "share": trips / most[dataset]}
+                for (w, h), trips in own.items()
+            ]
             charts.append(
-                alt.Chart(alt.Data(values=own), title=heading(dataset))
+                alt.Chart(alt.Data(values=values), title=heading(dataset))
                 .mark_rect(color=COLOURS.get(dataset, INK))
                 .encode(
                     x=alt.X(
@@ -187,49 +240,74 @@ def _weekdays(numbers: Numbers) -> Section:
             )
         return alt.vconcat(*charts)
 
-    most = {
-        dataset: max(value for key, value in averages.items() if key[0] == dataset)
-        for dataset in shown
-    }
     return Section(
         "weekdays",
         "Weekday by hour",
-        _sentence(said, "The darker, the more trips begin then."),
+        sentences(*said, "mean trips an hour: the stronger the colour, the more"),
         ["dataset", "hour", *WEEKDAYS],
         [
-            [
-                dataset,
-                f"{hour}:00",
-                *(_count(averages.get((dataset, weekday, hour), 0)) for weekday in range(7)),
-            ]
-            for dataset in shown
-            for hour in range(24)
+            [dataset, f"{hour}:00", *(_few(own[weekday, hour]) for weekday in range(7))]
+            for dataset, own in averages.items()
+            for hour in _HOURS
         ],
         draw,
     )
 
 
 def _zones(numbers: Numbers) -> Section:
-    trips: dict[tuple[int, str], dict[bool, float]] = defaultdict(lambda: {True: 0, False: 0})
+    names: dict[int, str] = {}
+    now: Counter[int] = Counter()
+    known: Counter[str] = Counter()
+    compared = [one for one in numbers.datasets if numbers.is_comparable(one, numbers.length)]
+    # trips of the datasets that can be compared: before, and now
+    sums: dict[bool, Counter[int]] = {True: Counter(), False: Counter()}
     for row in numbers.zones:
-        trips[row["pickup_location_id"], row["zone_name"]][row["is_before"]] += row["trips"]
-    top = sorted(trips, key=lambda zone: -trips[zone][False])[:_TOP_ZONES]
-    has_before = any(count[True] for count in trips.values())
-    large = [zone for zone in trips if trips[zone][True] >= 100] if has_before else []
-    said = [f"Most trips begin in {top[0][1]} ({_count(trips[top[0]][False])})"] if top else []
-    if large:
-        grown = max(large, key=lambda zone: trips[zone][False] / trips[zone][True])
-        fallen = min(large, key=lambda zone: trips[zone][False] / trips[zone][True])
-        said.append(
-            f"{grown[1]} changed most upwards ({_change_of(*_pair(trips[grown]))}),"
-            f" {fallen[1]} downwards ({_change_of(*_pair(trips[fallen]))})"
-        )
+        zone = row["pickup_location_id"]
+        names[zone] = row["zone_name"]
+        if not row["is_before"]:
+            now[zone] += row["trips"]
+            known[row["dataset"]] += row["trips"]
+        if row["dataset"] in compared:
+            sums[row["is_before"]][zone] += row["trips"]
+    top = sorted(now, key=lambda zone: (-now[zone], zone))[:_TOP_ZONES]
+    trips = {dataset: numbers.sums(dataset)["trips"] for dataset in numbers.datasets}
+    unknown = sum(trips.values()) - sum(known.values())
+    without = [name(dataset) for dataset in trips if trips[dataset] and not known[dataset]]
+    said = []
+    if top:
+        said.append(f"most trips begin in {names[top[0]]} ({whole(now[top[0]])})")
+        said.append(_together(numbers))
+        if unknown:
+            said.append(f"{share(unknown, sum(trips.values()))} of the trips have no known zone")
+    if without:
+        said.append(f"the files of {listed(without)} don't say in which zone a trip begins")
+    if not said:
+        said.append("no trip is in these files")
+
+    def change_of(zone: int) -> str:
+        days, days_before = (len(numbers.days(compared[0], back)) for back in (0, numbers.length))
+        return change(sums[False][zone] / days, sums[True][zone] / days_before)
+
+    has_changes = bool(top) and bool(sums[True])
+    if has_changes:
+        before = _before(numbers)
+        large = [zone for zone, count in sums[True].items() if count >= _LEAST_TRIPS]
+        moved = [
+            f"{names[zone]} {way} most ({change_of(zone)})"
+            for most, way, sign in ((max, "rose", "+"), (min, "fell", "-"))
+            if large
+            for zone in [most(large, key=lambda zone: sums[False][zone] / sums[True][zone])]
+            if change_of(zone).startswith(sign)
+        ]
+        if moved:
+            said.append(
+                f"of the zones with at least {_LEAST_TRIPS} trips in {before}, {listed(moved)}"
+            )
+        said.append(f"changes are by day, to {before}, of {_names(compared)}")
+    is_part = has_changes and compared != numbers.datasets
 
     def draw(width: int) -> Any:
-        values = [
-            {"zone": f"{name} ({number})", "trips": trips[number, name][False]}
-            for number, name in top
-        ]
+        values = [{"zone": f"{names[zone]} ({zone})", "trips": now[zone]} for zone in top]
         return (
             alt.Chart(alt.Data(values=values))
             .mark_bar(color=SERIES[0])
@@ -243,31 +321,44 @@ def _zones(numbers: Numbers) -> Section:
     return Section(
         "zones",
         "Where trips begin",
-        _sentence(said),
-        ["zone", "number", "trips", "before", "change"],
+        sentences(*said),
+        [
+            *("zone", "number", "trips"),
+            *([f"of {', '.join(compared)}"] if is_part else []),
+            *(["before", "change a day"] if has_changes else []),
+        ],
         [
             [
-                name,
-                str(number),
-                _count(trips[number, name][False]),
-                _count(trips[number, name][True]) if has_before else "",
-                _change_of(*_pair(trips[number, name])) or "",
+                *(names[zone], str(zone), whole(now[zone])),
+                *([whole(sums[False][zone])] if is_part else []),
+                *([whole(sums[True][zone]), change_of(zone)] if has_changes else []),
             ]
-            for number, name in top
+            for zone in top
         ],
-        draw,
+        draw if top else None,
     )
 
 
 def _boroughs(numbers: Numbers) -> Section | None:
-    sums: dict[tuple[str, str], float] = defaultdict(float)
+    sums: Counter[tuple[str, str]] = Counter()
     for row in numbers.boroughs:
-        sums[row["pickup_borough"], row["dropoff_borough"]] += row["trips"]
-    if not sums:
+        places = row["pickup_borough"], row["dropoff_borough"]
+        start, end = (_PLACES.get(place, str(place)) for place in places)
+        sums[start, end] += row["trips"]
+    known = Counter({p: trips for p, trips in sums.items() if not {*p} & {*_PLACES.values()}})
+    order = sorted(
+        {place for pair in sums for place in pair}, key=lambda one: (one in _PLACES.values(), one)
+    )
+    if not {*order} - {*_PLACES.values()}:
         return None
-    order = sorted({name for pair in sums for name in pair})
-    total = sum(sums.values())
-    (start, end), most = max(sums.items(), key=lambda item: item[1])
+    most = max(sums.values())
+    said = ["no trip has a known zone at both ends"]
+    if known:
+        ((start, end), count) = max(known.items(), key=lambda item: item[1])
+        said = [
+            f"{share(count, sum(known.values()))} of the trips with a known zone at both ends go"
+            f" from {start} to {end}"
+        ]
 
     def draw(width: int) -> Any:
         values = [{"from": a, "to": b, "share": trips / most} for (a, b), trips in sums.items()]
@@ -275,11 +366,13 @@ def _boroughs(numbers: Numbers) -> Section | None:
             alt.Chart(alt.Data(values=values))
             .mark_rect(color=SERIES[0])
             .encode(
-                x=alt.X("to:N", title="to", axis=alt.Axis(labelAngle=-40)),
-                y=alt.Y("from:N", title="from"),
+                x=alt.X("to:N", title="to", sort=order, axis=alt.Axis(labelAngle=-40)),
+                y=alt.Y("from:N", title="from", sort=order),
                 # most trips stay in Manhattan: a root lets the others be seen
                 opacity=alt.Opacity(
-                    "share:Q", legend=None, scale=alt.Scale(type="sqrt", range=[0.03, 1])
+                    "share:Q",
+                    legend=None,
+                    scale=alt.Scale(type="sqrt", domain=[0, 1], range=[0.03, 1]),
                 ),
             )
             .properties(width=width - 130, height=26 * len(order))
@@ -288,183 +381,249 @@ def _boroughs(numbers: Numbers) -> Section | None:
     return Section(
         "boroughs",
         "From borough to borough",
-        f"{_percent(most, total)} of the trips go from {start} to {end}.",
+        sentences(*said, _together(numbers), "the stronger the colour, the more trips"),
         ["from", *order],
-        [[a, *(_count(sums.get((a, b), 0)) for b in order)] for a in order],
+        [[a, *(whole(sums[a, b]) for b in order)] for a in order],
         draw,
     )
 
 
 def _paid(numbers: Numbers) -> Section | None:
-    rows: list[tuple[str, str, float]] = []
+    prices: dict[str, float] = {}
+    parts: dict[str, dict[str, float]] = {}
+    said = []
     for dataset in numbers.datasets:
         now = numbers.sums(dataset)
-        if now and now["total_amount"] and now["trips"]:
-            rows += [
-                (dataset, label, now[name] / now["trips"])
-                for name, label in PARTS.items()
-                if now[name]
-            ]
-    if not rows:
-        return None
-    labels = [label for label in PARTS.values() if any(row[1] == label for row in rows)]
-    paying = list(dict.fromkeys(dataset for dataset, *_ in rows))
-    said = []
-    for dataset in paying:
-        now = numbers.sums(dataset)
-        if now:
+        if not now["total_amount"] or not now["trips"]:
+            continue
+        price = prices[dataset] = now["total_amount"] / now["trips"]
+        own = {label: now[part] / now["trips"] for part, label in PARTS.items() if now[part]}
+        said.append(f"trips of {name(dataset)} cost {dollars(price)} on average")
+        rest = price - sum(own.values())
+        if abs(rest) >= 0.005:
+            own[DIFFERENCE] = rest
             said.append(
-                f"a {dataset} trip costs ${now['total_amount'] / now['trips']:.2f} on average"
+                f"in the file, their parts add up to {dollars(abs(rest))}"
+                f" {'more' if rest < 0 else 'less'}"
             )
+        parts[dataset] = own
+    if not parts:
+        return None
+    labels = [
+        label
+        for label in (*PARTS.values(), DIFFERENCE)
+        if any(label in own for own in parts.values())
+    ]
 
     def draw(width: int) -> Any:
-        values = [{"dataset": d, "part": p, "size": v} for d, p, v in rows]
+        values = [
+            {"dataset": dataset, "part": label, "size": size}
+            for dataset, own in parts.items()
+            for label, size in own.items()
+        ]
         return stacked(values, alt.X("size:Q", title="dollars a trip"), labels, width)
 
     return Section(
         "paid",
         "What a passenger pays",
-        _sentence(said),
-        ["part", *paying],
+        sentences(*said),
+        ["part", *parts],
         [
-            [
-                label,
-                *(
-                    f"${sum(v for d, p, v in rows if (d, p) == (dataset, label)):.2f}"
-                    for dataset in paying
-                ),
-            ]
-            for label in labels
+            *(
+                [label, *(dollars(own[label]) if label in own else "" for own in parts.values())]
+                for label in labels
+            ),
+            ["in all", *(dollars(price) for price in prices.values())],
         ],
         draw,
     )
 
 
 def _payments(numbers: Numbers) -> Section | None:
-    if not numbers.payments:
+    trips: dict[str, Counter[str]] = {}
+    most: dict[str, tuple[float, str]] = {}
+    for row in sorted(numbers.payments, key=lambda row: str(row["dataset"])):
+        dataset, code = row["dataset"], row["payment_type"]
+        kind = NOT_RECORDED if code is None else row["payment_type_name"] or f"code {code}"
+        trips.setdefault(dataset, Counter())[kind] += row["trips"]
+        if code is not None:
+            how = _PAID_BY.get(code, f'with the payment "{kind}"')
+            most[dataset] = max(most.get(dataset, (0, "")), (row["trips"], how))
+    if not trips:
         return None
-    total: dict[str, float] = defaultdict(float)
-    for row in numbers.payments:
-        total[row["dataset"]] += row["trips"]
-    by_kind: dict[str, float] = defaultdict(float)
-    for row in numbers.payments:
-        by_kind[row["payment_type_name"]] += row["trips"]
-    kinds = sorted(by_kind, key=lambda kind: -by_kind[kind])
-    share = {
-        (row["dataset"], row["payment_type_name"]): row["trips"] / total[row["dataset"]]
-        for row in numbers.payments
-        if total[row["dataset"]]
-    }
-    said = [
-        f"{share[dataset, kinds[0]]:.0%} of the {dataset} trips are paid by {kinds[0].lower()}"
-        for dataset in total
-        if (dataset, kinds[0]) in share
-    ]
+    total = {dataset: sum(own.values()) for dataset, own in trips.items()}
+    by_kind = sum(trips.values(), Counter())
+    kinds = sorted(by_kind, key=lambda kind: (kind == NOT_RECORDED, -by_kind[kind]))
+    said = []
+    for dataset, own in trips.items():
+        missing = own[NOT_RECORDED]
+        if dataset not in most:
+            said.append(f"no payment of the trips of {name(dataset)} is recorded")
+            continue
+        count, how = most[dataset]
+        said.append(
+            f"{share(count, total[dataset])} of the trips of {name(dataset)} are paid {how}"
+            + (f"; for {share(missing, total[dataset])} no payment is recorded" if missing else "")
+        )
+    apps = [dataset for dataset in numbers.datasets if is_app(dataset)]
+    if apps:
+        said.append(f"the files of {_names(apps)} don't say how a trip is paid")
 
     def draw(width: int) -> Any:
-        values = [{"dataset": d, "part": k, "size": value} for (d, k), value in share.items()]
-        size = alt.X("size:Q", title="share of the trips", axis=alt.Axis(format="%"))
+        values = [
+            {"dataset": dataset, "part": kind, "size": count / total[dataset]}
+            for dataset, own in trips.items()
+            for kind, count in own.items()
+        ]
+        axis, whole_bar = alt.Axis(format="%"), alt.Scale(domain=[0, 1])
+        size = alt.X("size:Q", title="share of all trips", axis=axis, scale=whole_bar)
         return stacked(values, size, kinds, width)
 
     return Section(
         "payments",
         "How they pay",
-        _sentence(said),
-        ["payment", *total],
-        [[kind, *(f"{share.get((dataset, kind), 0):.1%}" for dataset in total)] for kind in kinds],
+        sentences(*said),
+        ["payment", *trips],
+        [
+            [kind, *(f"{own[kind] / total[dataset]:.1%}" for dataset, own in trips.items())]
+            for kind in kinds
+        ],
         draw,
     )
 
 
 def _tips(numbers: Numbers) -> Section | None:
-    sums: dict[tuple[str, int], list[float]] = defaultdict(lambda: [0.0, 0.0])
+    sums: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
     for row in numbers.hours:
-        if row["card_fare_amount"]:
-            own = sums[row["dataset"], int(row["hour_of_day"])]
-            own[0] += row["card_tip_amount"] or 0
-            own[1] += row["card_fare_amount"]
-    percents = {key: tip / fare * 100 for key, (tip, fare) in sums.items() if fare > 0}
+        for column in ("recorded_trips", "recorded_fare_amount", "recorded_tip_amount"):
+            sums[row["dataset"], int(row["hour_of_day"])][column] += row[column] or 0
+    percents: dict[str, dict[int, float]] = {}
+    for (dataset, hour), sum_of in sorted(sums.items()):
+        if sum_of["recorded_fare_amount"] > 0:
+            percent = sum_of["recorded_tip_amount"] / sum_of["recorded_fare_amount"] * 100
+            percents.setdefault(dataset, {})[hour] = percent
     if not percents:
         return None
-    tipped = sorted({dataset for dataset, _ in percents})
     said = []
-    for dataset in tipped:
-        own_hours = {hour: value for (name, hour), value in percents.items() if name == dataset}
-        best = max(own_hours, key=lambda hour: own_hours[hour])
-        said.append(f"{dataset} passengers tip most at {best}:00 ({own_hours[best]:.1f}%)")
+    for dataset, own in percents.items():
+        large = [h for h in own if sums[dataset, h]["recorded_trips"] >= _LEAST_TRIPS]
+        if large:
+            best = max(large, key=lambda hour: own[hour])
+            said.append(
+                f"passengers of {name(dataset)} tip most at {best}:00 ({own[best]:.1f}%),"
+                f" of the hours with at least {_LEAST_TRIPS} such trips"
+            )
+        else:
+            said.append(f"no hour has {_LEAST_TRIPS} such trips of {name(dataset)}")
 
     def draw(width: int) -> Any:
-        values = [{"dataset": d, "hour": h, "percent": value} for (d, h), value in percents.items()]
-        tip = alt.Y("percent:Q", title="tip, % of the fare", scale=alt.Scale(zero=False))
-        return by_hour(values, tip, colours(tipped), width)
+        values = []
+        for dataset, own in percents.items():
+            runs = runs_of(own)
+            values += [
+                {"dataset": dataset, "hour": hour, "percent": percent, "run": runs[hour]}
+                for hour, percent in own.items()
+            ]
+        tip = alt.Y("percent:Q", title="tip, % of the fare", scale=alt.Scale(zero=True))
+        return by_hour(values, tip, colours(list(percents)), width)
 
     return Section(
         "tips",
         "Tips by hour",
-        _sentence(said, "Of trips by card: tips in cash are in no file."),
-        ["hour", *tipped],
+        sentences(
+            _which_tips(percents),
+            *said,
+        ),
+        ["hour", *percents],
         [
-            [f"{hour}:00", *(_or_blank(percents.get((d, hour)), "{:.1f}%") for d in tipped)]
-            for hour in range(24)
+            [
+                f"{hour}:00",
+                *(f"{own[hour]:.1f}%" if hour in own else "" for own in percents.values()),
+            ]
+            for hour in _HOURS
         ],
         draw,
     )
 
 
 def _airports(numbers: Numbers) -> Section | None:
-    sums: dict[tuple[str, int], float] = defaultdict(float)
-    for row in numbers.airports:
-        sums[AIRPORTS[row["pickup_location_id"]], int(row["hour_of_day"])] += row["trips"]
+    sums: dict[str, Counter[int]] = {}
+    for zone, airport in AIRPORTS.items():
+        own = [row for row in numbers.airports if row["pickup_location_id"] == zone]
+        if own:
+            sums[airport] = Counter()
+            for row in own:
+                sums[airport][int(row["hour_of_day"])] += row["trips"]
     if not sums:
         return None
-    names = [name for name in AIRPORTS.values() if any(key[0] == name for key in sums)]
-    total = {name: sum(v for (n, _), v in sums.items() if n == name) for name in names}
 
     def draw(width: int) -> Any:
-        values = [{"airport": a, "hour": h, "trips": value} for (a, h), value in sums.items()]
-        trips = alt.Y("trips:Q", title="trips", axis=alt.Axis(format="~s"))
-        return by_hour(values, trips, series("airport:N", names), width)
+        values = [
+            {"airport": airport, "hour": hour, "trips": own[hour], "run": 0}
+            for airport, own in sums.items()
+            for hour in _HOURS
+        ]
+        trips = alt.Y("trips:Q", title="trips", axis=alt.Axis(format="~s", tickMinStep=1))
+        return by_hour(values, trips, series("airport:N", list(sums)), width)
 
+    total = {airport: sum(own.values()) for airport, own in sums.items()}
     return Section(
         "airports",
         "From the airports",
-        _sentence([f"{name}: {_count(total[name])} trips begin there" for name in names]),
-        ["hour", *names],
-        [[f"{h}:00", *(_count(sums.get((name, h), 0)) for name in names)] for h in range(24)],
+        sentences(
+            *(
+                f"{airport}: {words.count(trips, 'trip')} begin{'s' if trips == 1 else ''} there"
+                for airport, trips in total.items()
+            ),
+            _together(numbers),
+        ),
+        ["hour", *sums],
+        [[f"{hour}:00", *(whole(own[hour]) for own in sums.values())] for hour in _HOURS],
         draw,
     )
 
 
-def _quality(numbers: Numbers) -> Section:
-    now = [row for row in numbers.quality if numbers.first <= row["file_month"] <= numbers.last]
+def _quality(numbers: Numbers) -> Section | None:
+    if not numbers.quality:
+        return None
+    by_dataset: dict[str, list[dict[str, Any]]] = {}
+    for row in numbers.quality:
+        by_dataset.setdefault(row["dataset"], []).append(row)
     said = []
-    for row in now[-len(numbers.datasets) :]:
-        worst = max(QUALITY, key=lambda name: row[name] or 0)
-        said.append(
-            f"{row['dataset']} {format_month(row['file_month'])}:"
-            f" {row[worst] or 0:.1%} of the rows have {QUALITY[worst][1]}"
-        )
+    for dataset in numbers.datasets:
+        newest = [r for r in by_dataset.get(dataset, []) if r["file_month"] >= numbers.first][-1:]
+        for row in newest:
+            worst = max(QUALITY, key=lambda column: row[column] or 0)
+            odd = (
+                f"{_percent(row[worst], 1)} of the rows have {QUALITY[worst][1]}"
+                if row[worst]
+                else "no row is odd"
+            )
+            said.append(f"{name(dataset)} in {row['file_month']:%B %Y}: {odd}")
 
     def draw(width: int) -> Any:
-        values = [
-            {
-                "dataset": row["dataset"],
-                "month": f"{row['file_month']}T00:00:00",
-                "kind": kind,
-                "share": row[name] or 0,
-            }
-            for row in numbers.quality
-            for name, (kind, _) in QUALITY.items()
-        ]
         months = len({row["file_month"] for row in numbers.quality})
         every = alt.TimeIntervalStep(interval="month", step=1 + months * 90 // width)
         charts = []
-        for dataset in sorted({row["dataset"] for row in numbers.quality}):
-            own = [value for value in values if value["dataset"] == dataset]
-            base = alt.Chart(alt.Data(values=own), title=heading(dataset)).encode(
+        for dataset, rows in by_dataset.items():
+            places = [row["file_month"].year * 12 + row["file_month"].month for row in rows]
+            runs = runs_of(places)
+            values = [
+                {
+                    "dataset": dataset,
+                    "month": f"{row['file_month']}T00:00:00",
+                    "kind": kind,
+                    "share": row[column] or 0,
+                    "run": runs[place],
+                }
+                for row, place in zip(rows, places, strict=True)
+                for column, (kind, _) in QUALITY.items()
+            ]
+            base = alt.Chart(alt.Data(values=values), title=heading(dataset)).encode(
                 x=alt.X("month:T", title=None, axis=alt.Axis(format="%Y-%m", tickCount=every)),
                 y=alt.Y("share:Q", title="share of the rows", axis=alt.Axis(format="%")),
                 color=series("kind:N", _KINDS, columns=width // 120),
+                detail="run:N",
             )
             charts.append(
                 (base.mark_line(strokeWidth=2) + base.mark_point(filled=True, size=25)).properties(
@@ -476,14 +635,14 @@ def _quality(numbers: Numbers) -> Section:
     return Section(
         "quality",
         "How good the data is",
-        _sentence(said, "None of these rows is lost: flags and marts name them."),
+        sentences(*said, "none of these rows is lost: flags and marts name them"),
         ["dataset", "month", "rows", *_KINDS, "versions"],
         [
             [
                 row["dataset"],
                 format_month(row["file_month"]),
-                _count(row["all_rows"]),
-                *(f"{row[name] or 0:.2%}" for name in QUALITY),
+                whole(row["all_rows"]),
+                *(f"{row[column] or 0:.2%}" for column in QUALITY),
                 str(row["versions_seen"]),
             ]
             for row in numbers.quality
@@ -543,8 +702,14 @@ def _calendar(numbers: Numbers) -> Section:
     return Section(
         "calendar",
         "Months in the warehouse",
-        f"{len(merged)} months are merged{f', {waiting} are waiting' if waiting else ''}."
-        f" {again} were republished since the first load, and have a dot.",
+        sentences(
+            f"{words.count(len(merged), 'month')} {_are(len(merged))} merged"
+            + (f", {waiting} {_are(waiting)} waiting" if waiting else ""),
+            f"{again} {'was' if again == 1 else 'were'} republished since the first load, and"
+            f" {'has' if again == 1 else 'have'} a dot"
+            if again
+            else "none was republished since the first load",
+        ),
         ["dataset", "year", *(f"{month:02}" for month in range(1, 13))],
         [
             [dataset, str(year), *cells]
@@ -570,33 +735,55 @@ def _word(states: Iterable[Any], numbers: Numbers, dataset: str, month: dt.date)
     return "merged" if found[0].here == State.MERGED else "landed"
 
 
-def _pair(counts: dict[bool, float]) -> tuple[float, float]:
-    return counts[False], counts[True]
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
-def _change(now: dict[str, float], before: dict[str, float] | None, name: str) -> str | None:
-    return _change_of(now[name], before[name]) if before else None
+def _before(numbers: Numbers) -> str:
+    return "the month before" if numbers.length == 1 else f"the {numbers.length} months before"
 
 
-def _change_of(now: float, before: float) -> str | None:
-    """Return a change in percent, with its sign."""
-    change = f"{(now / before - 1) * 100:+.1f}%" if before else None
-    return "0.0%" if change == "-0.0%" else change
+def _names(datasets: Iterable[str]) -> str:
+    return listed([name(dataset) for dataset in datasets])
 
 
-def _count(value: float) -> str:
-    return f"{value:,.0f}"
+def _together(numbers: Numbers) -> str:
+    """Say whose trips are added up, where it is more than one dataset's."""
+    own = [one for one in numbers.datasets if numbers.sums(one)["trips"]]
+    return f"trips of {_names(own)} are counted together" if len(own) > 1 else ""
 
 
-def _percent(part: float, whole: float) -> str:
-    return f"{part / whole:.1%}" if whole else ""
+def _which_tips(datasets: Iterable[str]) -> str:
+    """Say of which trips the tips are that a section shows."""
+    are_apps = {is_app(dataset) for dataset in datasets}
+    of_which = {False: "taxi trips by card", True: "all trips of apps"}
+    shown = [text for are, text in of_which.items() if are in are_apps]
+    return f"tips are of {listed(shown)}: tips in cash are in no file" if shown else ""
 
 
-def _or_blank(value: float | None, form: str) -> str:
-    return "" if value is None else form.format(value)
+def _change_a_day(numbers: Numbers, dataset: str, column: str, months_back: int) -> str:
+    """Return the change of a sum by day: months have 28 to 31. Empty when a month is missing."""
+    if not numbers.is_comparable(dataset, months_back):
+        return ""
+    now, before = (
+        numbers.sums(dataset, back)[column] / len(numbers.days(dataset, back))
+        for back in (0, months_back)
+    )
+    return change(now, before)
 
 
-def _sentence(said: list[str], last: str = "") -> str:
-    """Join parts to sentences."""
-    parts = [f"{part[0].upper()}{part[1:]}." for part in said]
-    return " ".join([*parts, *([last] if last else [])])
+def _trips_by_day(numbers: Numbers) -> dict[str, dict[dt.date, float]]:
+    """Return trips by dataset and day, of all days of the months that count."""
+    by_day = {one: dict.fromkeys(numbers.days(one), 0.0) for one in numbers.datasets}
+    for row in numbers.hours:
+        by_day[row["dataset"]][row["pickup_date"]] += row["trips"]
+    return by_day
+
+
+def _few(value: float) -> str:
+    """Write an average: with a decimal when it is small."""
+    return f"{value:.1f}" if 0 < value < 10 else whole(value)
+
+
+def _percent(part: float, of: float) -> str:
+    return f"{part / of:.1%}" if of > 0 else ""

@@ -7,8 +7,9 @@ from typing import Any
 
 import psycopg2
 
+from loader.calendar import days_of, format_month, parse_month
 from loader.errors import LoaderError
-from loader.months import format_month, parse_month
+from loader.report.numbers import IN_FILE_MONTH, runs_of
 from loader.settings import load_settings
 from loader.warehouse.connect import connect_warehouse
 
@@ -44,22 +45,35 @@ class Window:
     def days(
         self, dataset: str, first: str, last: str, zones: Sequence[int]
     ) -> list[dict[str, Any]]:
-        """Return trips by day.
+        """Return trips by day, with the number of the run of days that a line joins.
 
         Args:
             dataset: the dataset.
             first: first month, YYYY-MM.
             last: last month.
             zones: zones of pickup; none for all.
+
+        Returns:
+            All days of the months that have marts; none when there is no trip.
         """
         rows = self._warehouse.read(
             "select cast(pickup_hour as date) as day, sum(trips) as trips"
             f" from {{marts}}.hourly_zone_trips where {_where(dataset, first, last, zones)}"
-            " and extract(year from pickup_hour) = extract(year from file_month)"
-            " and extract(month from pickup_hour) = extract(month from file_month)"
-            " group by day order by day"
+            f" and {IN_FILE_MONTH} group by day"
         )
-        return [{"day": f"{row['day']}T12:00:00", "trips": int(row["trips"])} for row in rows]
+        trips = {row["day"]: int(row["trips"]) for row in rows}
+        start, end = sorted([first, last])
+        months = [month for month in self.months[dataset] if start <= month <= end]
+        days = [day for month in months for day in days_of(parse_month(month))] if trips else []
+        runs = runs_of(day.toordinal() for day in days)
+        return [
+            {
+                "day": f"{day}T12:00:00",
+                "trips": trips.get(day, 0),
+                "run": runs[day.toordinal()],
+            }
+            for day in days
+        ]
 
     def busiest(
         self, dataset: str, first: str, last: str, zones: Sequence[int]

@@ -8,26 +8,39 @@ import altair as alt
 from loader.report.numbers import Numbers
 from loader.report.pictures import GRID, SERIES, heading
 from loader.report.section import Section
+from loader.report.words import sentences, share, whole
+from loader.terminal import words
 
 _BOROUGHS = ("Bronx", "Manhattan", "Queens", "Brooklyn", "Staten Island", "EWR")
+_FEW = 10
 
 
-def zone_map(numbers: Numbers, shapes: dict[str, Any] | None) -> Section:
+def zone_map(numbers: Numbers, shapes: dict[str, Any] | None) -> Section | None:
     """Show where trips begin.
 
     Args:
         numbers: the numbers.
         shapes: GeoJSON of the zones, with a property `zone`; None: a tile for each zone.
+
+    Returns:
+        The section; None when no trip has a known zone.
     """
     trips: dict[int, float] = defaultdict(float)
     names: dict[int, tuple[str, str]] = {}
     for row in numbers.zones:
-        names[row["pickup_location_id"]] = row["zone_name"], row["borough"]
-        trips[row["pickup_location_id"]] += 0 if row["is_before"] else row["trips"]
-    known = {zone: count for zone, count in trips.items() if names[zone][1] in _BOROUGHS}
-    total, most = sum(known.values()) or 1, max(known.values(), default=1) or 1
-    manhattan = sum(count for zone, count in known.items() if names[zone][1] == "Manhattan")
-    few = sorted(known.values(), reverse=True)[:10]
+        if not row["is_before"]:
+            names[row["pickup_location_id"]] = row["zone_name"], row["borough"]
+            trips[row["pickup_location_id"]] += row["trips"]
+    if not trips:
+        return None
+    total, most = sum(trips.values()), max(trips.values())
+    manhattan = sum(count for zone, count in trips.items() if names[zone][1] == "Manhattan")
+    few = sorted(trips.values(), reverse=True)[:_FEW]
+    concentrated = (
+        f"{share(sum(few), total)} in the ten busiest of {words.count(len(trips), 'zone')}"
+        if len(trips) > _FEW
+        else ""
+    )
     opacity = alt.Opacity(
         "share:Q", legend=None, scale=alt.Scale(type="sqrt", domain=[0, 1], range=[0.05, 1])
     )
@@ -36,13 +49,13 @@ def zone_map(numbers: Numbers, shapes: dict[str, Any] | None) -> Section:
         across = (width - 100) // 16
         values: list[dict[str, Any]] = []
         for borough in _BOROUGHS:
-            zones = sorted(zone for zone in known if names[zone][1] == borough)
+            zones = sorted(zone for zone in trips if names[zone][1] == borough)
             values += [
                 {
                     "borough": borough,
                     "x": place % across,
                     "y": place // across,
-                    "share": known[zone] / most,
+                    "share": trips[zone] / most,
                 }
                 for place, zone in enumerate(zones)
             ]
@@ -64,7 +77,7 @@ def zone_map(numbers: Numbers, shapes: dict[str, Any] | None) -> Section:
 
     def draw_shapes(width: int) -> Any:
         features = [
-            feature | {"share": known.get(feature["properties"]["zone"], 0) / most}
+            feature | {"share": trips.get(feature["properties"]["zone"], 0) / most}
             for feature in (shapes or {})["features"]
         ]
         return (
@@ -78,13 +91,15 @@ def zone_map(numbers: Numbers, shapes: dict[str, Any] | None) -> Section:
     return Section(
         "map",
         "Zone by zone",
-        f"{manhattan / total:.0%} of the trips begin in Manhattan, and"
-        f" {sum(few) / total:.0%} in the ten busiest of {len(known)} zones."
-        " The darker, the more trips.",
+        sentences(
+            f"of the trips from a known zone, {share(manhattan, total)} begin in Manhattan"
+            + (f", and {concentrated}" if concentrated else ""),
+            "the stronger the colour, the more trips",
+        ),
         ["zone", "number", "borough", "trips"],
         [
-            [names[zone][0], str(zone), names[zone][1], f"{known[zone]:,.0f}"]
-            for zone in sorted(known, key=lambda zone: -known[zone])
+            [names[zone][0], str(zone), names[zone][1], whole(trips[zone])]
+            for zone in sorted(trips, key=lambda zone: -trips[zone])
         ],
-        (draw_shapes if shapes else draw_tiles) if known else None,
+        draw_shapes if shapes else draw_tiles,
     )

@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
+from loader.calendar import file_name, month_range, parse_month
 from loader.errors import LoaderError
-from loader.months import file_name, month_range, parse_month
 from loader.sample import write_month
-from loader.sample.datasets import get_dataset
 
 
 class Format(StrEnum):
@@ -43,15 +42,14 @@ def main(
     Example: python -m loader.sample --dataset green --month 2023-01 --to 2023-02 /tmp/trip-data
     """
     try:
-        name = get_dataset(dataset).name
         first = parse_month(month)
         months = month_range(first, parse_month(to) if to else first)
         folder.mkdir(parents=True, exist_ok=True)
         for each in months:
-            path = folder / file_name(name, each)
+            path = folder / file_name(dataset, each)
             if form is Format.csv:
                 path = path.with_suffix(".csv.gz")
-            write_month(path, name, each, rows, seed)
+            write_month(path, dataset, each, rows, seed)
             typer.echo(f"{path}: {rows} rows")
     except LoaderError as error:
         typer.echo(f"error: {error}", err=True)

@@ -1,100 +1,106 @@
-"""How month files are laid out: header, order and Arrow type of the columns, month by month."""
+"""What a month's file holds: layouts.yml, with the headers that the declarations give."""
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+import re
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import yaml
 
-from loader.sample.row_group import RowGroup
-
-T = TypeVar("T")
-#: A value that changes over time: the first month of each value, ascending.
-Dated = dict[dt.date, T]
-#: Columns of trips, by name.
-Trips = dict[str, pa.Array]
-
-ALWAYS = dt.date.min
-
-
-def since(year: int, month: int) -> dt.date:
-    """Return the month that a value is in force from."""
-    return dt.date(year, month, 1)
-
-
-def at(month: dt.date, dated: Mapping[dt.date, T]) -> T:
-    """Return the value in force in a month."""
-    return [value for first, value in dated.items() if first <= month][-1]
+from loader.calendar import format_month
+from loader.datasets import check_supported, get_dataset
+from loader.errors import UsageError
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a layout.
+    """A column of a file.
 
     Attributes:
         header: as TLC spells it.
-        types: Arrow type; None: files have no such column then. The null type is what pandas wrote
-            for a column without any value.
-        alias: name of the column in `Trips`, unless it is the header in lower case.
+        type: Arrow type in the file.
+        data_type: type in the declaration.
+        rule: its entry in layouts.yml, in force in the month.
     """
 
     header: str
-    types: Dated[pa.DataType | None]
-    alias: str = ""
-
-    @property
-    def name(self) -> str:
-        """The column's name in `Trips`."""
-        return self.alias or self.header.lower()
+    type: pa.DataType
+    data_type: str
+    rule: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The columns of a dataset's files, and the trips in them.
+    """All that is particular to a month of a dataset.
 
     Attributes:
-        columns: in the order of the file.
-        make: makes the trips of a row group; it is given the names of the columns that have values.
+        dataset: name of the dataset.
+        month: the file month.
+        columns: by name, in the order of the file.
+        trips: which function of trips.py makes the trips.
+        facts: shares, row numbers and weights, by name.
+        csv: how the frozen CSV copies differ; empty: there are none.
     """
 
-    columns: tuple[Column, ...]
-    make: Callable[[RowGroup, set[str]], Trips]
+    dataset: str
+    month: dt.date
+    columns: dict[str, Column]
+    trips: str
+    facts: dict[str, Any]
+    csv: dict[str, Any]
 
-    def present(self, month: dt.date) -> list[tuple[Column, pa.DataType]]:
-        """Return the columns that a month's file has, with their types."""
-        types = [(column, at(month, column.types)) for column in self.columns]
-        return [(column, kind) for column, kind in types if kind is not None]
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema of TLC's Parquet file."""
+        return pa.schema([(column.header, column.type) for column in self.columns.values()])
 
-    def schema(self, month: dt.date) -> pa.Schema:
-        """Return the Arrow schema of a month's file."""
-        return pa.schema([(column.header, kind) for column, kind in self.present(month)])
-
-    def trips(self, group: RowGroup) -> Trips:
-        """Make the columns of a row group, by name; values have the types that suit them best."""
-        present = self.present(group.month)
-        filled = {column.name for column, kind in present if not pa.types.is_null(kind)}
-        trips = self.make(group, filled)
-        empty = pa.nulls(group.rows)
-        return {
-            column.name: trips[column.name] if column.name in filled else empty
-            for column, _ in present
-        }
-
-    def table(self, group: RowGroup) -> pa.Table:
-        """Make a row group as the Parquet file holds it."""
-        trips = self.trips(group)
-        values = [trips[column.name].cast(kind) for column, kind in self.present(group.month)]
-        return pa.table(values, schema=self.schema(group.month))
+    @property
+    def amounts(self) -> list[str]:
+        """Names of the columns with amounts of money, but for their total."""
+        return [name for name, column in self.columns.items() if column.rule["type"] == "money"]
 
 
-# ---- Types that datasets share, as TLC changed them ---------------------------------------------
+@cache
+def layout_of(dataset: str, month: dt.date) -> Layout:
+    """Return the layout of a month.
 
-TIME: Dated[pa.DataType | None] = {ALWAYS: pa.timestamp("us")}
-AMOUNT: Dated[pa.DataType | None] = {ALWAYS: pa.float64()}
-ID: Dated[pa.DataType | None] = {ALWAYS: pa.int64(), since(2023, 2): pa.int32()}
-TEXT: Dated[pa.DataType | None] = {ALWAYS: pa.string(), since(2023, 2): pa.large_string()}
-CBD_FEE = Column("cbd_congestion_fee", {ALWAYS: None, since(2025, 1): pa.float64()})
+    Raises:
+        UsageError: when there is no such dataset, or the month is before its first.
+    """
+    if dataset not in _table():
+        raise UsageError(f"unknown dataset {dataset!r}: choose from {', '.join(sorted(_table()))}")
+    check_supported(dataset, month)
+    entry = _in_force(_table()[dataset], format_month(month))
+    declared = {column.name: column for column in get_dataset(dataset).file_columns}
+    columns = {}
+    for name, rule in entry["columns"].items():
+        rule = rule if isinstance(rule, dict) else {"type": rule}
+        if name in declared:
+            header = next((s.name for s in declared[name].spellings if s.covers(month)), None)
+        else:
+            header = None if rule["type"] == "absent" else name
+        if header:
+            kind = {None: "null", "money": "double"}.get(rule["type"], rule["type"])
+            data_type = declared[name].data_type if name in declared else ""
+            columns[name] = Column(header, pa.type_for_alias(kind), data_type, rule)
+    return Layout(dataset, month, columns, entry["trips"], entry["facts"], entry.get("csv", {}))
 
-#: Codec and level. Arrow's default level of gzip, 9, takes eight times longer for the same size.
-COMPRESSION: Dated[tuple[str, int]] = {ALWAYS: ("gzip", 5), since(2023, 2): ("zstd", 1)}
+
+@cache
+def _table() -> dict[str, Any]:
+    path = Path(__file__).with_name("layouts.yml")
+    table: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    return table
+
+
+def _in_force(value: Any, month: str) -> Any:
+    """Replace all that changes over time, inside of value too, by what is in force in a month."""
+    if not isinstance(value, dict):
+        return value
+    if all(re.fullmatch("[0-9]{4}-[0-9]{2}", str(key)) for key in value):
+        begun = [since for since in value if since <= month]
+        return _in_force(value[max(begun)], month) if begun else None
+    return {key: _in_force(each, month) for key, each in value.items()}

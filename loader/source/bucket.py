@@ -3,8 +3,8 @@
 import datetime as dt
 from dataclasses import dataclass
 
+from loader.calendar import SUFFIXES, file_name, month_of
 from loader.errors import SourceError
-from loader.months import SUFFIXES, file_name, month_of
 from loader.source import object_store
 from loader.source.published import PublishedFile, label_of
 

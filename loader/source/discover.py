@@ -6,7 +6,6 @@ from typing import Protocol
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from loader.commands import nyc_tlc
 from loader.errors import NotPublishedError, UsageError
 from loader.source import object_store
 from loader.source.bucket import BucketSource
@@ -14,6 +13,7 @@ from loader.source.folder import FolderSource
 from loader.source.http import HttpSource, is_http
 from loader.source.published import PublishedFile, label_of, redact
 from loader.source.retries import patiently
+from loader.terminal.commands import nyc_tlc
 
 
 class Source(Protocol):

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import requests
 
+from loader.calendar import SUFFIXES, file_name
 from loader.errors import FileRefusedError, LoaderError, SourceError
-from loader.months import SUFFIXES, file_name
 from loader.source import object_store
 from loader.source.csv_file import CsvError, CsvFile
 from loader.source.http import bad_status, describe, is_http, request

@@ -6,8 +6,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from loader.calendar import SUFFIXES, file_name, month_of
 from loader.errors import SourceError, UsageError
-from loader.months import SUFFIXES, file_name, month_of
 from loader.source.published import PublishedFile, label_of
 
 

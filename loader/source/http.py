@@ -11,8 +11,8 @@ from urllib3.exceptions import InvalidHeader, LocationParseError
 from urllib3.util import Retry
 
 from loader import __version__
+from loader.calendar import file_name
 from loader.errors import SourceError
-from loader.months import file_name
 from loader.source.published import PublishedFile, label_of, redact
 from loader.source.retries import TransientError
 

@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from loader.calendar import format_month
 from loader.errors import LoaderError, LockedError, NotPublishedError, SourceError, UsageError
-from loader.months import format_month
-from loader.progress import Reporter, how_far
 from loader.settings import Settings
 from loader.source import discover, download, object_store
 from loader.source.download import LocalFile
 from loader.source.published import redact
+from loader.terminal.progress import Reporter, how_far
 
 #: Files that are copied at the same time.
 THREADS = 4

@@ -4,7 +4,7 @@ import datetime as dt
 import re
 from dataclasses import dataclass, field
 
-from loader.months import file_name, format_month, format_of
+from loader.calendar import file_name, format_month, format_of
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from loader.progress import Reporter
+from loader.terminal.progress import Reporter
 from loader.warehouse.versions import FileVersion
 
 

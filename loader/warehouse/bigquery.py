@@ -26,7 +26,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from loader import interrupts
+from loader.calendar import format_month, next_month
 from loader.datasets import get_dataset, month_files_columns
 from loader.errors import (
     ABORTED,
@@ -36,9 +36,9 @@ from loader.errors import (
     UsageError,
     WarehouseError,
 )
-from loader.months import format_month, next_month
-from loader.progress import Reporter
 from loader.settings import Settings
+from loader.terminal import interrupts
+from loader.terminal.progress import Reporter
 from loader.warehouse.versions import FileVersion
 
 # We read only counts, for which the Storage API wouldn't be faster.

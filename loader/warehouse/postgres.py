@@ -11,6 +11,7 @@ import psycopg2.errors
 from psycopg2 import sql
 from psycopg2.extras import RealDictCursor
 
+from loader.calendar import format_month
 from loader.datasets import datasets, get_dataset
 from loader.errors import (
     TABLE_IN_USE,
@@ -19,9 +20,8 @@ from loader.errors import (
     ReconciliationError,
     WarehouseError,
 )
-from loader.months import format_month
-from loader.progress import Reporter
 from loader.settings import Settings
+from loader.terminal.progress import Reporter
 from loader.warehouse.postgres_parts import Part
 from loader.warehouse.versions import FileVersion
 

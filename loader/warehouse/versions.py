@@ -4,8 +4,8 @@ import datetime as dt
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from loader.calendar import format_of
 from loader.datasets import month_files_columns
-from loader.months import format_of
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from loader.calendar import file_name
 from loader.datasets import datasets
-from loader.months import file_name
 from loader.sample import write_month
 from tests.bigquery.test_end_to_end import workspace_on
 from tests.conftest import succeeded

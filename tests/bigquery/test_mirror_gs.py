@@ -13,13 +13,13 @@ from uuid import uuid4
 import pytest
 from rich.console import Console
 
+from loader.calendar import file_name
 from loader.errors import NotPublishedError, SourceError
-from loader.months import file_name
-from loader.progress import Reporter
 from loader.sample import write_month
 from loader.settings import Settings
 from loader.source import discover, download, object_store, retries
 from loader.source.mirror import mirror_months
+from loader.terminal.progress import Reporter
 from tests import forks
 from tests.conftest import DATA_DIR, clean_env, succeeded
 from tests.unit.test_download import parquet

@@ -23,8 +23,8 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from psycopg2.extras import execute_values
 
+from loader.calendar import file_name
 from loader.datasets import datasets, get_dataset
-from loader.months import file_name
 from loader.sample import schema_of, write_month
 from tests.bigquery.test_end_to_end import workspace_on
 from tests.conftest import DATA_DIR, Workspace, succeeded

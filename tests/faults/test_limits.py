@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from loader.calendar import parse_month
 from loader.embedded import local_server
-from loader.months import parse_month
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from tests.cdn import cdn

@@ -10,11 +10,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from loader import commands
-from loader.months import file_name, parse_month
+from loader.calendar import file_name, parse_month
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from loader.source.published import redact
+from loader.terminal import commands
 from tests.conftest import Workspace, succeeded
 
 #: A command in a message: it ends where the message goes on.

@@ -119,7 +119,7 @@ def test_a_warning_names_columns_and_the_number_of_their_rows(workspace):
 
 MANY_BUILDS = """
 import io, json, sys
-from loader import dbt_worker
+from loader.building import worker as dbt_worker
 
 request = json.dumps(["green", "2023-01", "green_tripdata", True, False, False])
 sys.stdin = io.StringIO("\\n".join([request] * 3))

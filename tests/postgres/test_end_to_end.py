@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from loader.months import file_name, next_month, parse_month
+from loader.calendar import file_name, next_month, parse_month
 from loader.sample import schema_of, write_month
 from tests.conftest import ALL_TESTS, DATA_DIR, DATA_TESTS, Workspace, succeeded
 from tests.exact import (

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from loader.months import parse_month
+from loader.calendar import parse_month
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from tests import forks

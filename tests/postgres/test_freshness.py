@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from loader.months import file_name, format_month
+from loader.calendar import file_name, format_month
 from loader.sample import write_month
 from tests.conftest import Workspace, succeeded
 

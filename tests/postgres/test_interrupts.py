@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from loader.months import file_name, parse_month
+from loader.calendar import file_name, parse_month
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from tests.cdn import cdn, stall, status

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from loader.months import file_name, next_month, parse_month
+from loader.calendar import file_name, next_month, parse_month
 from loader.sample import write_month
 from tests.conftest import DATA_DIR, DATA_TESTS, Workspace, succeeded
 from tests.exact import expected

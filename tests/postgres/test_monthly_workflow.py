@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from loader.months import add_months, file_name, month_range
+from loader.calendar import add_months, file_name, month_range
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from tests.cdn import Cdn, cdn

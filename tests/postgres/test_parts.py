@@ -4,8 +4,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from loader.calendar import file_name, parse_month
 from loader.landing.postgres_copy import PART_ROWS
-from loader.months import file_name, parse_month
 from loader.sample import write_month
 from tests.conftest import Workspace, succeeded
 from tests.exact import assert_same, expected, landed

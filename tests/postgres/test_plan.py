@@ -8,12 +8,12 @@ from collections import defaultdict
 
 import pytest
 
-from loader import plan
+from loader.calendar import file_name
 from loader.errors import UsageError
-from loader.months import file_name
+from loader.months import plan
+from loader.months.state import MonthState
 from loader.sample import write_month
 from loader.source.published import PublishedFile
-from loader.state import MonthState
 from loader.warehouse.versions import FileVersion
 from tests.conftest import DATA_DIR, Workspace, succeeded
 

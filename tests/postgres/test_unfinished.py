@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from loader.months import file_name
+from loader.calendar import file_name
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from tests.conftest import DATA_TESTS, Workspace, succeeded

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from loader.months import file_name, parse_month
+from loader.calendar import file_name, parse_month
 from loader.sample import write_month
 from tests.conftest import Workspace, succeeded
 from tests.faults.test_together import DBT_BUILD, together

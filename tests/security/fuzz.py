@@ -24,13 +24,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
+from loader.calendar import file_name
 from loader.embedded import local_server
 from loader.errors import FileRefusedError
 from loader.landing.land import fetch_month, land_month
-from loader.months import file_name
-from loader.progress import Reporter
+from loader.months.state import read_state
 from loader.settings import PROJECT_DIR, Settings
-from loader.state import read_state
+from loader.terminal.progress import Reporter
 from loader.warehouse.connect import connect_warehouse
 from loader.warehouse.postgres import PostgresWarehouse
 from tests import exact

@@ -10,6 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loader import sample
+from loader.calendar import (
+    file_name,
+    format_month,
+    month_range,
+    next_month,
+    parse_month,
+)
 from loader.datasets import (
     ARROW_TYPES,
     Column,
@@ -21,13 +28,6 @@ from loader.datasets import (
 )
 from loader.errors import UsageError
 from loader.landing.values import CLEANERS
-from loader.months import (
-    file_name,
-    format_month,
-    month_range,
-    next_month,
-    parse_month,
-)
 from loader.settings import PROJECT_DIR
 from tests.conftest import DATA_DIR
 

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from loader import dbt_runner
-from loader.dbt_runner import DbtRunner
-from loader.dbt_worker import BuildResult, NodeResult
+from loader.building import runner as dbt_runner
+from loader.building.runner import DbtRunner
+from loader.building.worker import BuildResult, NodeResult
 from loader.errors import WarehouseError
-from loader.progress import Reporter
 from loader.settings import Settings
+from loader.terminal.progress import Reporter
 from loader.warehouse.versions import FileVersion
 
 MODEL = "model.nyc_tlc.green_tripdata"

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from loader.months import file_name, parse_month
+from loader.calendar import file_name, parse_month
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from tests.exact import expected

@@ -6,23 +6,12 @@ from graphlib import TopologicalSorter
 from loader.settings import PROJECT_DIR
 
 LOADER = PROJECT_DIR / "loader"
-#: Each may import those before it. What a folder is for: docs/how-it-works.md.
-FLOORS = ["", "source", "embedded", "warehouse", "state", "landing", "run", "report", "cli"]
-#: Modules at the top of the package, by the floor they belong to; all others are at the bottom.
-TOP = {
-    "state": "state",
-    "log": "run",
-    "plan": "run",
-    "sync": "run",
-    "dbt_worker": "run",
-    "dbt_runner": "run",
-    "run": "run",
-    "runs": "run",
-    "summary": "cli",
-    "doctor": "cli",
-    "cli": "cli",
-    "__main__": "cli",
-}
+#: Each may import those before it; "" is what has no folder, but for `run` and `__main__`. What a
+#: folder is for: docs/how-it-works.md.
+FLOORS = [
+    *("", "terminal", "source", "embedded", "warehouse", "months", "landing", "building", "run"),
+    *("report", "cli", "__main__"),
+]
 
 
 def imports() -> dict[str, set[str]]:
@@ -46,8 +35,8 @@ def imports() -> dict[str, set[str]]:
 
 
 def floor(module: str) -> int:
-    part, _, rest = module.removeprefix("loader").removeprefix(".").partition(".")
-    return FLOORS.index(part if rest or part in FLOORS else TOP.get(part, ""))
+    part = module.removeprefix("loader").removeprefix(".").partition(".")[0]
+    return FLOORS.index(part if part in FLOORS else "")
 
 
 def test_nothing_imports_upwards_and_there_is_no_circle():

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from loader.calendar import file_name, month_range
 from loader.errors import UsageError
-from loader.months import file_name, month_range
 from loader.source import object_store
 from tests import forks
 from tests.cdn import Cdn, cdn, html, reset, with_headers

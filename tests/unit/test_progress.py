@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from loader.progress import Reporter
+from loader.terminal.progress import Reporter
 
 
 class Clock:
@@ -20,7 +20,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("loader.progress.time", clock)
+    monkeypatch.setattr("loader.terminal.progress.time", clock)
     return clock
 
 

@@ -12,9 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from loader.calendar import file_name
 from loader.datasets import datasets
 from loader.errors import SourceError
-from loader.months import file_name
 from loader.sample import write_month
 from loader.source import discover, http
 from tests import forks

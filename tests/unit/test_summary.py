@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from loader.cli.summary import summarizing
 from loader.errors import FileRefusedError, SourceError, UsageError
-from loader.state import MonthRun, MonthState
-from loader.summary import summarizing
+from loader.months.state import MonthRun, MonthState
 
 JANUARY, FEBRUARY, MARCH = (dt.date(2024, number, 1) for number in (1, 2, 3))
 
@@ -27,7 +27,7 @@ def test_months_stand_in_one_table_oldest_first(tmp_path, monkeypatch):
         told.states = [
             MonthState("green", month, None, None) for month in (JANUARY, FEBRUARY, MARCH)
         ]
-        monkeypatch.setattr("loader.summary.time.monotonic", lambda: told.started + 75.04)
+        monkeypatch.setattr("loader.cli.summary.time.monotonic", lambda: told.started + 75.04)
         told.done = [
             MonthRun(
                 *("green", FEBRUARY, "merged", 7.25, 1000, 900, 1, 100, warnings),

@@ -8,14 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from loader import sync
+from loader.calendar import format_month
 from loader.errors import UsageError
-from loader.months import format_month
-from loader.run import RunOptions
+from loader.months import due as sync
+from loader.months.due import RunOptions, is_due, reason
+from loader.months.state import Month, MonthState, State, Step
 from loader.settings import load_settings
 from loader.source.published import PublishedFile
-from loader.state import Month, MonthState, State, Step
-from loader.sync import is_due, reason
 from loader.warehouse.versions import FileVersion
 
 TODAY = dt.date(2024, 3, 31)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loader.words import count, duration
+from loader.terminal.words import count, duration
 
 
 @pytest.mark.parametrize(

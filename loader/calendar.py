@@ -40,16 +40,23 @@ def name_months(months: Iterable[tuple[str, dt.date]]) -> str:
     Args:
         months: datasets and file months, in any order.
     """
-    runs: dict[str, list[list[dt.date]]] = {}
-    for dataset, month in sorted(months):
-        of_dataset = runs.setdefault(dataset, [])
-        if of_dataset and of_dataset[-1][-1] == add_months(month, -1):
-            of_dataset[-1].append(month)
-        else:
-            of_dataset.append([month])
+    by_dataset: dict[str, list[dt.date]] = {}
+    for dataset, month in months:
+        by_dataset.setdefault(dataset, []).append(month)
     return " and ".join(
-        f"{dataset} {', '.join(map(_name_run, of_dataset))}" for dataset, of_dataset in runs.items()
+        f"{dataset} {name_runs(by_dataset[dataset])}" for dataset in sorted(by_dataset)
     )
+
+
+def name_runs(months: Iterable[dt.date]) -> str:
+    """Name months in a few words: 2023-01 to 2023-03, 2023-05."""
+    runs: list[list[dt.date]] = []
+    for month in sorted(months):
+        if runs and runs[-1][-1] == add_months(month, -1):
+            runs[-1].append(month)
+        else:
+            runs.append([month])
+    return ", ".join(map(_name_run, runs))
 
 
 def _name_run(months: Sequence[dt.date]) -> str:
@@ -66,6 +73,11 @@ def add_months(date: dt.date, count: int) -> dt.date:
     """Return the first day of the month `count` months away; a negative count goes back."""
     months = date.year * 12 + date.month - 1 + count
     return dt.date(months // 12, months % 12 + 1, 1)
+
+
+def days_of(month: dt.date) -> list[dt.date]:
+    """List the days of a month."""
+    return [month + dt.timedelta(day) for day in range((next_month(month) - month).days)]
 
 
 def month_range(first: dt.date, last: dt.date) -> list[dt.date]:

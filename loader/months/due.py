@@ -2,16 +2,15 @@
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from loader.commands import nyc_tlc
+from loader.calendar import add_months, format_month, month_range
 from loader.datasets import datasets, get_dataset
 from loader.errors import UsageError
-from loader.months import add_months, format_month, month_range
-from loader.run import RunOptions
+from loader.months.state import Month, MonthState, State, Step
 from loader.settings import Settings
 from loader.source import discover
-from loader.state import Month, MonthState, State, Step
+from loader.terminal.commands import nyc_tlc
 
 #: Months before the newest merged one to check for changes: TLC republishes mostly recent months.
 MONTHS_BACK = 6
@@ -29,6 +28,32 @@ IN_WORDS = {
 }
 #: What a merged month lacks, in words.
 _LACKS = {Step.MARTS: "without its marts", Step.DROP: "its raw rows are left"}
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of a run.
+
+    Attributes:
+        keep_raw: keep the raw rows after the merge.
+        keep_files: keep the downloaded files after the merge.
+        accept: merge versions that are suspect, too.
+        allow_empty: land files with zero rows, too.
+        force: land and merge each month again, even if its version is there.
+        marts: build the marts of each month.
+    """
+
+    keep_raw: bool = False
+    keep_files: bool = False
+    accept: bool = False
+    allow_empty: bool = False
+    force: bool = False
+    marts: bool = True
+
+    def due(self, state: MonthState) -> frozenset[Step]:
+        """Return what is left to do for a landed month, if the source has nothing new."""
+        left_out = {Step.DROP} if self.keep_raw else set()
+        return state.lacks - left_out - (set() if self.marts else {Step.MARTS})
 
 
 def is_due(state: MonthState, options: RunOptions) -> bool:

@@ -1,14 +1,14 @@
 """Helpers for the text of messages."""
 
 
-def count(number: int, noun: str) -> str:
+def count(number: float, noun: str) -> str:
     """Return a number with its noun: 1 month, 2 months.
 
     Args:
         number: how many.
         noun: one of them; its plural ends in s.
     """
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    return f"{number:,.0f} {noun}" if number == 1 else f"{number:,.0f} {noun}s"
 
 
 def duration(seconds: float) -> str:

@@ -17,9 +17,10 @@ from typing import Any
 
 from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
 
-from loader import dbt_worker
+from loader.building import worker
+from loader.building.worker import BuildResult, NodeResult, Project, Request
+from loader.calendar import format_month, name_months
 from loader.datasets import get_dataset
-from loader.dbt_worker import BuildResult, NodeResult, Project, Request
 from loader.errors import (
     ABORTED,
     POINTER,
@@ -29,10 +30,9 @@ from loader.errors import (
     ReconciliationError,
     WarehouseError,
 )
-from loader.months import format_month, name_months
-from loader.progress import Reporter
+from loader.months.state import Warnings
 from loader.settings import Settings
-from loader.state import Warnings
+from loader.terminal.progress import Reporter
 from loader.warehouse.base import Warehouse
 from loader.warehouse.versions import FileVersion
 
@@ -79,7 +79,7 @@ class DbtRunner:
                     # As a file, not with -m. In each build dbt looks through its stack for each
                     # of its flags, and for a frame without a file through all modules: -m has two
                     # such frames, which took a fifth of a small build.
-                    *(sys.executable, "-P", dbt_worker.__file__),
+                    *(sys.executable, "-P", worker.__file__),
                     *("--no-use-colors", "--target", self._target),
                 ],
                 env=os.environ | {name: str(path) for name, path in paths.items()},

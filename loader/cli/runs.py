@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from loader.dbt_runner import describe_failure, describe_warning, rows_by_column
-from loader.dbt_worker import NodeResult
-from loader.months import format_month
+from loader.building.runner import describe_failure, describe_warning, rows_by_column
+from loader.building.worker import NodeResult
+from loader.calendar import format_month
 from loader.settings import Settings
 from loader.warehouse.base import Warehouse
 from loader.warehouse.versions import FileVersion

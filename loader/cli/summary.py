@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loader import interrupts
-from loader.commands import nyc_tlc
-from loader.dbt_runner import describe_warning
+from loader.building.runner import describe_warning
+from loader.calendar import format_month
 from loader.errors import LoaderError, UsageError
-from loader.months import format_month
-from loader.state import MonthRun, MonthState
-from loader.sync import reason
-from loader.words import count
+from loader.months.due import reason
+from loader.months.state import MonthRun, MonthState
+from loader.terminal import interrupts
+from loader.terminal.commands import nyc_tlc
+from loader.terminal.words import count
 
 _COLUMNS = ("month", "result", "rows", "added", "removed", "unchanged", "seconds", "notes")
 _ALIGNED = "|:--|:--|--:|--:|--:|--:|--:|:--|"

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 from loader.datasets import get_dataset
 from loader.errors import LoaderError, NoRightError
@@ -55,7 +56,8 @@ class MonthState:
             was never merged.
         merged: the version that the trips table holds, from the ledger.
         published: what the source has; None if it was not asked, or doesn't have the month.
-        has_marts: whether the marts count the merged version; None if not read, or not readable.
+        is_in_marts: whether the marts count the merged version; None if not read, or not readable.
+        has_marts: the same, and whether they have the shape of this version of the project.
         gone: the version that the ledger says the table holds, where the table has no rows.
         removed: the version that `nyc-tlc remove` removed, if no other was merged since.
     """
@@ -65,6 +67,7 @@ class MonthState:
     landed: FileVersion | None
     merged: FileVersion | None
     published: PublishedFile | None = None
+    is_in_marts: bool | None = None
     has_marts: bool | None = None
     gone: FileVersion | None = None
     removed: FileVersion | None = None
@@ -209,22 +212,23 @@ def read_states(
     gone = {}
     if stored is not None:
         gone = {key: v for key, v in merged.items() if v.table_rows and key not in stored}
-    marts: Mapping[Month, dt.datetime | None] | None = None
+    marts: dict[Month, dict[str, Any]] | None = None
     with suppress(NoRightError):  # a user who only loads
-        marts = _marts(warehouse)
+        # The mart that is the last of a month to be built says which merge they count.
+        rows = warehouse.read("select * from {marts}.month_quality")
+        marts = {(row["dataset"], row["file_month"]): row for row in rows}
     states = {}
     for key in sorted(landed.keys() | newest.keys()) if months is None else months:
         state = MonthState(
             *key,
             landed=landed.get(key),
             merged=None if key in gone else merged.get(key),
-            has_marts=_has_marts(marts, merged.get(key)),
             gone=gone.get(key),
             removed=newest[key] if key in newest and newest[key].removed_at else None,
         )
         if state.here in (State.LANDED, State.SUSPECT) and not warehouse.has_raw_rows(*key):
             state = replace(state, landed=None)
-        states[key] = state
+        states[key] = _with_marts(state, marts)
     return states
 
 
@@ -239,25 +243,14 @@ def read_state(warehouse: Warehouse, dataset: str, month: dt.date) -> MonthState
     return read_states(warehouse, [(dataset, month)])[dataset, month]
 
 
-def _marts(warehouse: Warehouse) -> dict[Month, dt.datetime | None]:
-    """Read which merge of each month the marts count, of marts of this version's shape.
-
-    The mart that is the last one of a month to be built records it.
-    """
-    rows = warehouse.read("select * from {marts}.month_quality")
-    return {
-        (row["dataset"], row["file_month"]): row["merged_at"]
-        if row.get("marts_version") == MARTS_VERSION
-        else None
-        for row in rows
-    }
-
-
-def _has_marts(
-    marts: Mapping[Month, dt.datetime | None] | None, merged: FileVersion | None
-) -> bool | None:
-    if marts is None or merged is None or not get_dataset(merged.dataset).kind:
-        return None
-    key = merged.dataset, merged.file_month
-    # Empty months have no rows in the marts.
-    return marts.get(key) == merged.merged_at if merged.table_rows else key not in marts
+def _with_marts(state: MonthState, marts: Mapping[Month, Mapping[str, Any]] | None) -> MonthState:
+    merged = state.merged
+    if marts is None or merged is None or get_dataset(state.dataset).kind is None:
+        return state
+    built = marts.get((state.dataset, state.month))
+    if not merged.table_rows:  # empty months have no rows in the marts
+        return replace(state, is_in_marts=built is None, has_marts=built is None)
+    if built is None or built["merged_at"] != merged.merged_at:
+        return replace(state, is_in_marts=False, has_marts=False)
+    is_current = built.get("marts_version") == MARTS_VERSION
+    return replace(state, is_in_marts=True, has_marts=is_current)

@@ -8,10 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
+from loader.calendar import format_month
 from loader.datasets import get_dataset
 from loader.errors import UsageError
-from loader.months import format_month
-from loader.state import MonthState
+from loader.months.state import MonthState
 from loader.warehouse.versions import FileVersion
 
 #: Bytes of a value on Postgres. NULLs take none, so columns that a month lacks don't count.

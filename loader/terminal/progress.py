@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager, contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from loader.calendar import name_months
 from loader.errors import printable
-from loader.months import name_months
-from loader.words import duration
+from loader.terminal.words import duration
 
 
 class Stage:

@@ -2,7 +2,7 @@
 
 So dbt starts while the first month still lands. And it parses without `--vars`: then it uses its
 cache when no file has changed, where other variables than the last time make it parse everything
-again. `dbt_runner.py` is the other side: it sends a line of JSON for each month, and gets one back.
+again. `runner.py` is the other side: it sends a line of JSON for each month, and gets one back.
 docs/decisions/0005-one-dbt-process.md says why it isn't a process pool.
 """
 

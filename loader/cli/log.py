@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from logging.handlers import MemoryHandler, RotatingFileHandler
 from urllib.parse import parse_qsl, unquote
 
-from loader.progress import Reporter
 from loader.settings import Settings
 from loader.source import retries
+from loader.terminal.progress import Reporter
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 

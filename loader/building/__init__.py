@@ -1,0 +1,1 @@
+"""dbt, in a process of its own: builds the months that have landed."""

@@ -1,0 +1,280 @@
+"""Commands that show: status, runs, report, explore, available."""
+
+import datetime as dt
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from loader.calendar import format_month, month_range, parse_month
+from loader.cli.app import app
+from loader.cli.become import become
+from loader.cli.options import (
+    A_MONTH,
+    DatasetOption,
+    JsonOption,
+    SourceOption,
+    TargetOption,
+    ToOption,
+    session,
+)
+from loader.cli.runs import read_runs, table_of_runs
+from loader.cli.tables import place_of, print_json, print_table
+from loader.datasets import get_dataset
+from loader.embedded import local_server
+from loader.errors import UsageError
+from loader.months.due import IN_WORDS, compare
+from loader.months.state import State, read_states
+from loader.report.numbers import newest_month, read_numbers
+from loader.settings import PROJECT_DIR, load_settings, make_install
+from loader.source import discover
+from loader.source.published import redact
+from loader.terminal.commands import nyc_tlc
+
+
+@app.command()
+def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
+    """Show the ledger: which version of each month is landed, which the trips table holds."""
+    with session(target, None) as context:
+        found = read_states(context.warehouse, for_reader=True).values()
+        states = [state for state in found if state.here != State.ABSENT]
+    rows: list[dict[str, Any]] = []
+    for state in states:
+        landed, merged = state.landed, state.merged
+        newest: Any = landed or merged or state.gone or state.removed
+        rows.append(
+            {
+                "dataset": state.dataset,
+                "month": format_month(state.month),
+                "state": IN_WORDS[state.here],
+                "file_rows": newest.file_rows,
+                "table_rows": merged.table_rows if merged else None if landed else 0,
+                "landed_at": newest.landed_at,
+                "merged_at": merged.merged_at if merged else None,
+                "has_marts": state.has_marts if merged else False,
+                "format": newest.format,
+                "source_url": newest.source_url,
+                "sha256": newest.sha256,
+                "unknown_columns": landed.unknown_columns if landed else None,
+            }
+        )
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        print(f"nothing is landed yet: try {nyc_tlc('run', *A_MONTH)}")
+    else:
+        print_table(
+            [
+                *("dataset", "month", "state", "file rows", "table rows", "merged at (UTC)"),
+                *("format", "source"),
+            ],
+            [
+                [
+                    row["dataset"],
+                    row["month"],
+                    row["state"],
+                    f"{row['file_rows']:,}",
+                    "" if row["table_rows"] is None else f"{row['table_rows']:,}",
+                    "" if row["merged_at"] is None else f"{row['merged_at']:%Y-%m-%d %H:%M:%S}",
+                    row["format"],
+                    place_of(row["source_url"]),
+                ]
+                for row in rows
+            ],
+        )
+        without_marts = sum(state.has_marts is False for state in states)
+        if without_marts:
+            print(f"without their marts: {without_marts:,}; to build them: {nyc_tlc('marts')}")
+        for state in states:
+            if state.here == State.GONE:
+                name, month = state.dataset, format_month(state.month)
+                print(
+                    f"{name} {month} was merged, and its rows are gone; to load it again:"
+                    f" {nyc_tlc('run', '--dataset', name, '--month', month)}"
+                )
+
+
+#: Runs that are shown when nobody says how many.
+_LAST_RUNS = 30
+
+
+@app.command("runs")
+def runs_command(
+    last: Annotated[
+        int, typer.Option("--last", help="how many, the newest first", min=1)
+    ] = _LAST_RUNS,
+    target: TargetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what was run: each month with its seconds, rows a second, warnings and errors.
+
+    From the ledger, and from dbt's results on this machine: of months that another machine merged,
+    the seconds of the build are not known here.
+    """
+    with session(target, None) as context:
+        runs = read_runs(context.settings, context.warehouse)[:last]
+    if as_json:
+        print_json([asdict(run) for run in runs])
+    elif not runs:
+        print(f"nothing was run yet: try {nyc_tlc('run', *A_MONTH)}")
+    else:
+        columns, *rows = table_of_runs(runs)
+        print_table(columns, rows)
+
+
+@app.command("report")
+def report_command(
+    month: Annotated[
+        str | None, typer.Option("--month", help="file month, YYYY-MM; default the newest")
+    ] = None,
+    to: ToOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="file to write; default report-MONTH.html")
+    ] = None,
+    shapes: Annotated[
+        Path | None, typer.Option("--shapes", help="GeoJSON of TLC's zones, for a map")
+    ] = None,
+    target: TargetOption = None,
+) -> None:
+    """Write a report of a month, or of several, as one HTML file that opens offline.
+
+    Trips by day, hour and zone, what passengers pay and tip, airports, and how good the data is:
+    with a sentence, a picture and a table for each. It reads the marts. The zones' shapes are not
+    part of the project: TLC publishes them as taxi_zones.zip, and any tool makes GeoJSON of them.
+    """
+    page = _report_extra()
+    if to and not month:
+        raise UsageError("--to goes with --month, the first month")
+    first = parse_month(month) if month else None
+    last = month_range(first, parse_month(to))[-1] if first and to else first
+    zones = page.read_shapes(shapes) if shapes else None
+    with session(target, None) as context:
+        first = first or newest_month(context.warehouse)
+        if first is None:
+            print(f"no month has marts yet: try {nyc_tlc('run', *A_MONTH)}")
+            return
+        numbers = read_numbers(context.warehouse, first, last or first)
+        runs = read_runs(context.settings, context.warehouse)[:_LAST_RUNS]
+        text = page.render(numbers, zones, table_of_runs(runs))
+    path = out or Path(f"report-{format_month(first)}{f'-to-{to}' if to else ''}.html")
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"can't write the report {path}: {error.strerror}") from error
+    print(f"{path}: {numbers.title}, {', '.join(numbers.datasets)}")
+    for note in numbers.notes:
+        print(note)
+
+
+def _report_extra() -> Any:
+    """Import what draws the report, which is an extra of the package."""
+    try:
+        from loader.report import page
+    except ImportError as error:
+        raise UsageError(
+            f"the report needs {error.name}, of the extra `report`: {make_install('report')}"
+        ) from error
+    return page
+
+
+@app.command()
+def explore(
+    port: Annotated[int, typer.Option("--port", help="port on this machine")] = 2718,
+    target: TargetOption = None,
+    headless: Annotated[
+        bool, typer.Option("--headless", help="print the address, and open no browser")
+    ] = False,
+) -> None:
+    """Open a window on the marts in the browser: choose a dataset, months, zones; or ask in SQL.
+
+    It listens on this machine only, with a token in its address. On Postgres its session can only
+    read; on BigQuery your credentials decide. Stop it with Ctrl-C.
+    """
+    settings = load_settings(target)
+    try:
+        import marimo  # noqa: F401 - the program that is started below needs it
+    except ImportError as error:
+        raise UsageError(
+            f"the explorer needs marimo, of the extra `explore`: {make_install('explore')}"
+        ) from error
+    if settings.target == "local":
+        local_server.start(settings.local_dir)
+    read_only = f"{os.environ.get('PGOPTIONS', '')} -c default_transaction_read_only=on"
+    os.environ |= {"TLC_TARGET": settings.target, "PGOPTIONS": read_only.strip()}
+    notebook = PROJECT_DIR / "loader" / "report" / "explore.py"
+    options = ["--host", "127.0.0.1", "--port", str(port), "--token"]
+    become("marimo", ["run", str(notebook), *options, *(["--headless"] if headless else [])])
+
+
+@app.command()
+def available(
+    dataset: DatasetOption,
+    month: Annotated[
+        str | None,
+        typer.Option(
+            "--month",
+            help="first month, YYYY-MM; default all that a folder or bucket has, else a year back",
+        ),
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", help="last month; default this month")] = None,
+    source: SourceOption = None,
+    target: TargetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show which months the source has, and the state of each in the warehouse.
+
+    One request a month. TLC publishes about two months after a month ends.
+    """
+    first_month = get_dataset(dataset).first_month
+    with session(target, source) as context:
+        place = context.settings.source
+        last = parse_month(to) if to else context.settings.today.replace(day=1)
+        first = parse_month(month) if month else last.replace(year=max(last.year - 1, 1))
+        there = None if month else discover.months_at(place, dataset)
+        if there is None:
+            months = month_range(max(first, first_month), last)
+        else:
+            months = [one for one in there if first_month <= one and (not to or one <= last)]
+        here = read_states(context.warehouse)
+        states = list(compare(context.settings, here, [(dataset, one) for one in months]))
+    rows: list[dict[str, Any]] = [
+        {
+            "dataset": state.dataset,
+            "month": format_month(state.month),
+            "published": state.published is not None,
+            "bytes": state.published.size if state.published else None,
+            "last_modified": state.published.last_modified if state.published else None,
+            "here": IN_WORDS[state.here],
+            "changed": state.state == State.CHANGED and not state.is_other_copy,
+            "format": state.landed.format if state.landed else None,
+            "source_url": state.landed.source_url if state.landed else None,
+        }
+        for state in states
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        print(f"{redact(place)} has no file of {dataset}{f' up to {to}' if to else ''}")
+        return
+    print_table(
+        ["dataset", "month", "published", "MB", "here", "format", "source"],
+        [
+            [
+                row["dataset"],
+                row["month"],
+                _day(row["last_modified"]) if row["published"] else "not yet",
+                f"{row['bytes'] / 1e6:.1f}" if row["published"] else "",
+                row["here"] + (", changed at the source" if row["changed"] else ""),
+                row["format"] or "",
+                place_of(row["source_url"]),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _day(time: dt.datetime | None) -> str:
+    return f"{time:%Y-%m-%d}" if time else "yes"

@@ -1,0 +1,110 @@
+"""Commands beside a load: mirror, doctor, dbt, dlt."""
+
+from itertools import pairwise
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from loader.cli.app import app
+from loader.cli.become import become
+from loader.cli.doctor import checks
+from loader.cli.options import (
+    DatasetOption,
+    MonthOption,
+    SourceOption,
+    TargetOption,
+    ToOption,
+    months_of,
+    reporting,
+    settings_of,
+)
+from loader.embedded import local_server
+from loader.errors import LoaderError
+from loader.settings import export_settings, load_settings
+from loader.source.mirror import mirror_months
+from loader.terminal import interrupts
+from loader.terminal.progress import Reporter
+from loader.terminal.words import count
+
+
+@app.command()
+def mirror(
+    destination: Annotated[
+        str, typer.Argument(metavar="DEST", help="folder, gs://bucket/path or s3://bucket/path")
+    ],
+    dataset: DatasetOption,
+    month: MonthOption,
+    to: ToOption = None,
+    source: SourceOption = None,
+) -> None:
+    """Copy published files, byte for byte, to a folder or a bucket.
+
+    Several at once, each verified. An unchanged copy is left alone, and a republished file replaces
+    its copy; run again to resume. DEST then serves as --source.
+    """
+    months = months_of(dataset, month, to)
+    settings = settings_of(None, source)
+    with reporting(settings) as reporter:
+        outcomes = mirror_months(settings, dataset, months, destination, reporter)
+    counts = []
+    for state in ("mirrored", "unchanged", "not published", "failed"):
+        of_state = [one for one in outcomes if one.state == state]
+        size = sum(one.size for one in of_state)
+        if of_state:
+            counts.append(f"{len(of_state)} {state}" + (f" ({size / 1e6:,.1f} MB)" if size else ""))
+    print(f"{dataset}: {', '.join(counts)}")
+    errors = [one.error for one in outcomes if one.error]
+    if errors:
+        of_all = count(len(months), "month")
+        raise type(errors[0])(f"{len(errors)} of {of_all} failed; run again to go on")
+
+
+@app.command()
+def doctor(
+    source: SourceOption = None,
+    target: TargetOption = None,
+    work: Annotated[
+        str, typer.Option("--for", help="load, build (dbt), or run, which is both")
+    ] = "run",
+) -> None:
+    """Check that everything is there to load a month: one line a check, nothing is changed."""
+    settings = settings_of(target, source)
+    failed = None
+    with interrupts.at_stop(Reporter(Console(stderr=True)).stop):
+        for name, check in checks(settings, work):
+            try:
+                print(f"ok    {name}: {check()}")
+            except LoaderError as error:
+                failed = failed or error
+                print(f"FAIL  {name}: {error}")
+    if failed:
+        raise typer.Exit(failed.exit_code)
+
+
+#: For commands that pass everything on, --help too.
+_PASS_ON: dict[str, Any] = {
+    "context_settings": {"ignore_unknown_options": True},
+    "add_help_option": False,
+}
+PassedOn = Annotated[list[str] | None, typer.Argument(metavar="[ARGUMENTS]...")]
+
+
+@app.command("dbt", **_PASS_ON)
+def run_dbt(arguments: PassedOn = None) -> None:
+    """Run dbt with the project's settings: nyc-tlc dbt build.
+
+    It reads .env, starts the embedded server of target local, and works in any directory.
+    """
+    settings = load_settings()
+    target = dict(pairwise(arguments or [])).get("--target", settings.target)
+    if target == "local":
+        local_server.start(settings.local_dir)
+    become("dbt", arguments)
+
+
+@app.command("dlt", **_PASS_ON)
+def run_dlt(arguments: PassedOn = None) -> None:
+    """Run dlt with the project's settings: nyc-tlc dlt pipeline nyc_tlc info."""
+    export_settings()
+    become("dlt", arguments)

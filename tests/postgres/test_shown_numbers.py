@@ -1,0 +1,845 @@
+"""What people see, in the report, the explorer and the analyses, is what plain Python counts.
+
+The warehouse has gaps, months without marts, and files with hardly a trip.
+"""
+
+import datetime as dt
+import html
+import re
+import shutil
+from collections import Counter, defaultdict
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import psycopg2.extras
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from loader.calendar import days_of, parse_month
+from loader.errors import WarehouseError
+from loader.report import page
+from loader.report.numbers import AIRPORTS, PARTS, Numbers, read_numbers
+from loader.report.section import Section
+from loader.report.sections import sections
+from loader.report.window import Window
+from loader.sample import write_month
+from loader.settings import load_settings
+from loader.warehouse.connect import connect_warehouse
+from tests.conftest import Workspace, succeeded
+from tests.postgres.test_marts import Trip, files_of, percentile, trips_of
+
+#: Real files where they are there. Green 2022-02 is missing.
+REAL = [
+    *(("green", month) for month in ("2022-01", "2022-03", "2023-01")),
+    *(("yellow", "2009-01"), ("yellow", "2020-04"), ("fhv", "2020-04"), ("fhvhv", "2020-04")),
+]
+#: A file without rows, of one trip, of a reversal alone, of trips of another month alone.
+ODD = {"2019-01": 0, "2019-02": 1, "2019-03": 1, "2019-05": 3}
+#: Of green 2021-12 there is no month before; yellow's files have trips of each other's month.
+SMALL = [("yellow", "2021-11", 600), ("yellow", "2021-12", 700), ("green", "2021-12", 500)]
+SMALL += [("green", "2023-02", 300), ("green", "2025-01", 400)]
+#: Merged, and their marts left for later: of the first there are none, of the other old ones.
+LATER = [("green", "2022-04", 200), ("green", "2023-02", 400)]
+
+COUNTING = {
+    "green": [
+        "2019-01",
+        "2019-02",
+        "2019-03",
+        "2019-05",
+        "2021-12",
+        "2022-01",
+        "2022-03",
+        "2023-01",
+        "2025-01",
+    ],
+    "yellow": ["2009-01", "2020-04", "2021-11", "2021-12"],
+    "fhv": ["2020-04"],
+    "fhvhv": ["2020-04"],
+}
+SPANS = ["2009-01", "2019-01:2019-05", "2020-04", "2021-11:2021-12", "2021-12", "2022-01:2022-04"]
+SPANS += ["2023-01", "2023-01:2023-03"]
+NAMES = {
+    "green": "green taxis",
+    "yellow": "yellow taxis",
+    "fhv": "car services (fhv)",
+    "fhvhv": "Uber, Lyft and other apps (fhvhv)",
+}
+
+
+def edit(path: Path, **columns) -> None:
+    """Replace the first values of columns."""
+    table = pq.read_table(path)
+    for name, values in columns.items():
+        place = table.column_names.index(name)
+        kept = table.column(name).to_pylist()[len(values) :]
+        array = pa.array([*values, *kept], table.schema.field(name).type)
+        table = table.set_column(place, table.schema.field(name), array)
+    pq.write_table(table, path)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> Path:
+    folder = files_of(REAL, tmp_path_factory.mktemp("files"))
+
+    def write(dataset: str, month: str, rows: int) -> Path:
+        path = folder / f"{dataset}_tripdata_{month}.parquet"
+        write_month(path, dataset, parse_month(month), rows)
+        return path
+
+    for dataset, month, rows in SMALL:
+        write(dataset, month, rows)
+    for month, rows in ODD.items():
+        write("green", month, rows)
+    noon = dt.datetime(2021, 11, 24, 12)
+    edit(folder / "yellow_tripdata_2021-12.parquet", tpep_pickup_datetime=[noon] * 40)
+    edit(folder / "green_tripdata_2019-02.parquet", fare_amount=[9.5], total_amount=[12.5])
+    edit(folder / "green_tripdata_2019-03.parquet", fare_amount=[-9.5], total_amount=[-12.5])
+    strays = {"lpep_pickup_datetime": [noon] * 3, "lpep_dropoff_datetime": [noon] * 3}
+    edit(folder / "green_tripdata_2019-05.parquet", **strays)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def warehouse(new_workspace, files) -> Workspace:
+    workspace = new_workspace(marts=True)
+    succeeded(workspace.loader("run", "--all", "--source", files, "--allow-empty"))
+    shutil.copytree(files, workspace.source, dirs_exist_ok=True)
+    for dataset, month, rows in LATER:
+        path = workspace.source / f"{dataset}_tripdata_{month}.parquet"
+        write_month(path, dataset, parse_month(month), rows)
+        command = ("run", "--dataset", dataset, "--month", month, "--source", workspace.source)
+        succeeded(workspace.loader(*command, "--marts", "later"))
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def read(warehouse):
+    """Reads the numbers of a span, in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in warehouse.env.items():
+            patch.setenv(name, value)
+        connected = connect_warehouse(load_settings("postgres"))
+
+        @cache
+        def numbers(span: str) -> Numbers:
+            first, _, last = span.partition(":")
+            return read_numbers(connected, parse_month(first), parse_month(last or first))
+
+        yield numbers
+        connected.close()
+
+
+@pytest.fixture(scope="module")
+def shown(read):
+    """Makes the sections of a span, by name."""
+    return lambda span: {one.name: one for one in sections(read(span), None, [["run"], ["one"]])}
+
+
+@pytest.fixture(scope="module")
+def rides(files):
+    """Reads the trips of a span, by dataset, that aren't reversals: with their file months."""
+
+    @cache
+    def of_month(dataset: str, month: str) -> list[Trip]:
+        return trips_of(files, dataset, month)
+
+    def of_span(span: str, with_reversals: bool = False) -> dict[str, list[Trip]]:
+        found = {}
+        for dataset in sorted(COUNTING):
+            months = months_of(dataset, span)
+            if months:
+                trips = [trip for month in months for trip in of_month(dataset, month)]
+                found[dataset] = [t for t in trips if with_reversals or not t.is_reversal]
+        return found
+
+    return of_span
+
+
+def months_of(dataset: str, span: str) -> list[str]:
+    first, _, last = span.partition(":")
+    return [month for month in COUNTING[dataset] if first <= month <= (last or first)]
+
+
+def days_in(dataset: str, span: str) -> list[dt.date]:
+    return [day for month in months_of(dataset, span) for day in days_of(parse_month(month))]
+
+
+def number(text: str) -> float:
+    return float(re.sub("[$,%]", "", text))
+
+
+def columns(section: Section) -> dict[str, list[str]]:
+    """Return a table as columns, by heading."""
+    return dict(zip(section.columns, map(list, zip(*section.rows, strict=True)), strict=True))
+
+
+def values_of(section: Section, width: int = 720) -> list[dict]:
+    """Return the data of a chart's marks, but for the shades of weekends."""
+    drawn = section.draw(width).to_dict()
+    found = []
+
+    def look(part) -> None:
+        if isinstance(part, dict):
+            data = part.get("data", {})
+            found.extend(data.get("values", []) if isinstance(data, dict) else [])
+            for value in part.values():
+                look(value)
+        elif isinstance(part, list):
+            for value in part:
+                look(value)
+
+    look(drawn)
+    return [value for value in found if "until" not in value]
+
+
+# ---- Which months count --------------------------------------------------------------------------
+
+
+def test_gaps_are_told_on_the_page_and_in_the_terminal(warehouse, tmp_path):
+    out = tmp_path / "report.html"
+    command = ("report", "--out", out, "--month")
+    told = succeeded(warehouse.loader(*command, "2022-01", "--to", "2022-04")).stdout
+    note = (
+        "2 of 4 months of green: 2022-04 lacks its marts: nyc-tlc marts; 2022-02 isn't loaded:"
+        " nyc-tlc run --dataset green --month 2022-02"
+    )
+    assert told == f"{out}: January 2022 to April 2022, green\n{note}\n"
+    text = html.unescape(out.read_text())
+    assert f'<p class="note">{note}</p>' in text.partition("<main>")[0]
+    told = warehouse.loader(*command, "2022-04")
+    assert told.returncode == 6
+    assert "2022-04: no dataset has marts of it" in told.stderr
+
+
+def test_a_note_has_the_command_for_what_is_missing(read):
+    assert read("2023-01").notes == []
+    assert read("2023-01:2023-02").notes == [  # its marts are of the version before
+        "1 of 2 months of green: 2023-02 lacks its marts: nyc-tlc marts"
+    ]
+    assert read("2019-02:2019-07").notes == [
+        "3 of 6 months of green: 2019-04, 2019-06 and 2019-07 aren't loaded: nyc-tlc run"
+        " --dataset green --month 2019-04 --to 2019-07"
+    ]
+    assert read("2008-12:2009-01").notes == []  # yellow begins with 2009-01
+    assert read("2019-01").notes == ["The file has no rows: green 2019-01"]
+    with pytest.raises(WarehouseError, match="2023-02 to 2023-04: no dataset has marts"):
+        read("2023-02:2023-04")
+
+
+@pytest.mark.parametrize("span", ["2009-01", "2019-01", "2019-02", "2019-03", "2019-05", "2020-04"])
+def test_odd_months_render(read, span):
+    assert "<main>" in page.render(read(span), None, [["run"], ["one"]])
+
+
+@pytest.mark.parametrize("span", SPANS)
+def test_sentences_call_things_by_their_names(shown, rides, span):
+    trips = rides(span)
+    said = {name: section.sentence for name, section in shown(span).items()}
+    for name, sentence in said.items():
+        assert sentence.endswith("."), name
+        assert not re.search(
+            r"Fhv|a fhv|\+0\.0%|(?<![\d.,])1 (trip|month|day|zone)s\b|nan", sentence
+        )
+    for dataset, own in trips.items():
+        noun = "trip" if len(own) == 1 else "trips"
+        assert f"{len(own):,} {noun} of {NAMES[dataset]}" in said["headline"]
+
+
+# ---- At a glance ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("span", SPANS)
+def test_the_headline(shown, rides, span):
+    rows = {row[0]: row for row in shown(span)["headline"].rows}
+    everything = rides(span, with_reversals=True)
+    assert rows.keys() == everything.keys()
+    names = shown(span)["headline"].columns
+    for dataset, trips in rides(span).items():
+        row = dict(zip(names[::-1], rows[dataset][::-1], strict=True))  # the last of a name
+        assert number(row["trips"]) == len(trips)
+        total = sum(t.amounts.get("total_amount") or 0 for t in everything[dataset])
+        assert number(row["charged"] or "0") == pytest.approx(total, abs=0.51)
+        if total and trips:
+            assert number(row["a trip"]) == pytest.approx(total / len(trips), abs=0.0051)
+        tipped = [t for t in everything[dataset] if t.payment == 1 or dataset == "fhvhv"]
+        fares = sum(trip.amounts["fare_amount"] or 0 for trip in tipped)
+        tips = sum(trip.amounts["tip_amount"] or 0 for trip in tipped)
+        assert number(row["tip"] or "0") == pytest.approx(
+            tips / fares * 100 if fares > 0 else 0, abs=0.051
+        )
+    first, _, last = span.partition(":")
+    length = (parse_month(last or first).month - parse_month(first).month) + 1
+    is_whole = all(len(months_of(dataset, span)) == length for dataset in rows)
+    assert ("months" in names) == (not is_whole)
+
+
+def test_changes_are_by_day_and_only_where_all_months_are_there(shown, rides):
+    glance = shown("2021-12")["headline"]
+    rows = {row[0]: row for row in glance.rows}
+    before, now = (len(rides(month)["yellow"]) for month in ("2021-11", "2021-12"))
+    assert rows["yellow"][2] == f"{((now / 31) / (before / 30) - 1) * 100:+.1f}%"
+    assert rows["green"][2:4] == ["", ""]
+    assert "Changes are by day, to the month before." in glance.sentence
+    glance = shown("2023-01")["headline"]
+    before, now = (len(rides(month)["green"]) for month in ("2022-01", "2023-01"))
+    assert glance.rows[0][2:4] == ["", f"{(now / before - 1) * 100:+.1f}%"]
+    assert "Changes are by day, to the same month a year before." in glance.sentence
+    for span in ("2022-01:2022-04", "2023-01:2023-03", "2020-04"):
+        glance = shown(span)["headline"]
+        assert "hange" not in glance.sentence
+        for heading, cells in zip(glance.columns, zip(*glance.rows, strict=True), strict=True):
+            assert set(cells) == {""} or not re.search("change|before", heading)
+    assert f"{len(rides('2022-01:2022-04')['green']):,} trips of green taxis in 2 of 4 months" in (
+        shown("2022-01:2022-04")["headline"].sentence
+    )
+
+
+# ---- Days and hours ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("span", SPANS)
+def test_days_of_missing_months_are_gaps_and_days_without_a_trip_are_zero(shown, rides, span):
+    section = shown(span)["days"]
+    table = columns(section)
+    trips = {
+        dataset: Counter(trip.pickup.date() for trip in own if not trip.is_outside)
+        for dataset, own in rides(span).items()
+    }
+    drawn = {(v["dataset"], v["day"][:10]): v for v in values_of(section)}
+    assert len(drawn) == sum(len(days_in(dataset, span)) for dataset in trips)
+    for dataset, own in trips.items():
+        days = days_in(dataset, span)
+        cells = dict(zip([day[4:] for day in table["day"]], table[dataset], strict=True))
+        for day, cell in cells.items():
+            is_there = dt.date.fromisoformat(day) in days
+            assert cell == (f"{own[dt.date.fromisoformat(day)]:,}" if is_there else "")
+        for day in days:
+            assert drawn[dataset, str(day)]["trips"] == own[day]
+        for day, following in pairwise(days):
+            is_joined = drawn[dataset, str(day)]["run"] == drawn[dataset, str(following)]["run"]
+            assert is_joined == (following - day == dt.timedelta(1))
+        if not own:
+            assert f"no trip of {NAMES[dataset]} began in its file's month" in lower(section)
+            continue
+        counts = [own[day] for day in days]
+        assert f"({max(counts):,})" in section.sentence
+        idle = counts.count(0)
+        least = f"none on {idle:,} day{'' if idle == 1 else 's'}" if idle else f"({min(counts):,})"
+        assert least in section.sentence
+
+
+def lower(section: Section) -> str:
+    return section.sentence[0].lower() + section.sentence[1:]
+
+
+@pytest.mark.parametrize("span", SPANS)
+def test_hours_of_weekdays_are_averages_of_the_days_that_are_there(shown, rides, span):
+    trips = {
+        dataset: Counter((t.pickup.weekday(), t.pickup.hour) for t in own if not t.is_outside)
+        for dataset, own in rides(span).items()
+    }
+    trips = {dataset: own for dataset, own in trips.items() if own}
+    section = shown(span).get("weekdays")
+    assert (section is None) == (not trips)
+    if section is None:
+        return
+    assert {row[0] for row in section.rows} == trips.keys()
+    for dataset, hour, *cells in section.rows:
+        for weekday, cell in enumerate(cells):
+            days = sum(day.weekday() == weekday for day in days_in(dataset, span))
+            average = trips[dataset][weekday, int(hour[:-3])] / days
+            assert number(cell) == pytest.approx(average, abs=0.51 if average >= 10 else 0.051)
+    assert "mean trips an hour: the stronger the colour" in section.sentence.lower()
+    assert len(values_of(section)) == 7 * 24 * len(trips)
+
+
+@pytest.mark.parametrize("span", ["2022-01:2022-04", "2023-01", "2020-04"])
+def test_airports_and_hours_without_a_trip(shown, rides, span):
+    section = shown(span)["airports"]
+    trips = defaultdict(Counter)
+    for own in rides(span).values():
+        for trip in own:
+            zone = trip.row["pickup_location_id"]
+            if zone in AIRPORTS and not trip.is_outside:
+                trips[AIRPORTS[zone]][trip.pickup.hour] += 1
+    table = columns(section)
+    assert set(section.columns[1:]) == trips.keys()
+    for airport, own in trips.items():
+        assert [number(cell) for cell in table[airport]] == [own[hour] for hour in range(24)]
+        total = sum(own.values())
+        verb = "trip begins" if total == 1 else "trips begin"
+        assert f"{airport}: {total:,} {verb} there" in section.sentence
+    drawn = {(value["airport"], value["hour"]): value["trips"] for value in values_of(section)}
+    assert drawn == {
+        (airport, hour): trips[airport][hour] for airport in trips for hour in range(24)
+    }
+
+
+# ---- Zones ---------------------------------------------------------------------------------------
+
+UNKNOWN = (264, 265, None)
+
+
+@pytest.mark.parametrize("span", SPANS)
+def test_zones_and_their_shares(shown, rides, span):
+    trips = [trip for own in rides(span).values() for trip in own]
+    zones = Counter(trip.row["pickup_location_id"] for trip in trips)
+    known = Counter({zone: count for zone, count in zones.items() if zone not in UNKNOWN})
+    section = shown(span)["zones"]
+    assert [number(row[2]) for row in section.rows] == sorted(known.values(), reverse=True)[:15]
+    for row in section.rows:
+        assert number(row[2]) == known[int(row[1])]
+    if not known:
+        assert "map" not in shown(span)
+        assert section.draw is None
+        return
+    tiles = shown(span)["map"]
+    assert Counter({int(row[1]): int(number(row[3])) for row in tiles.rows}) == known
+    assert len(values_of(tiles)) == len(known)
+    manhattan = sum(int(number(row[3])) for row in tiles.rows if row[2] == "Manhattan")
+    said = re.search(r"from a known zone, (.*?)% begin in Manhattan", tiles.sentence)[1]
+    assert number(said) == pytest.approx(manhattan / known.total() * 100, abs=0.51)
+    if len(known) > 10:
+        said = re.search(r"and (.*?)% in the ten busiest of (\d+) zones", tiles.sentence)
+        busiest = sum(count for _, count in known.most_common(10))
+        assert number(said[1]) == pytest.approx(busiest / known.total() * 100, abs=0.51)
+        assert int(said[2]) == len(known)
+    unknown = len(trips) - known.total()
+    said = re.search(r"([\d.]+)% of the trips have no known zone", section.sentence)
+    assert (said is None) == (not unknown)
+    assert not said or number(said[1]) == pytest.approx(unknown / len(trips) * 100, abs=0.51)
+
+
+def test_files_without_zones_say_so(shown):
+    assert shown("2009-01")["zones"].sentence == (
+        "The files of yellow taxis don't say in which zone a trip begins."
+    )
+    assert "boroughs" not in shown("2009-01")
+    (row,) = shown("2009-01")["quality"].rows
+    assert "zone" not in shown("2009-01")["quality"].sentence
+    assert row[:2] == ["yellow", "2009-01"]
+
+
+def test_zones_change_only_for_datasets_that_have_all_months(shown, rides):
+    for span in ("2020-04", "2022-01:2022-04", "2023-01", "2021-11:2021-12"):
+        section = shown(span)["zones"]
+        assert section.columns == ["zone", "number", "trips"]
+        assert "hange" not in section.sentence
+    section = shown("2021-12")["zones"]
+    assert section.columns == ["zone", "number", "trips", "of yellow", "before", "change a day"]
+    assert "Changes are by day, to the month before, of yellow taxis." in section.sentence
+    assert "Trips of green taxis and yellow taxis are counted together." in section.sentence
+    now, before = (
+        Counter(trip.row["pickup_location_id"] for trip in rides(month)["yellow"])
+        for month in ("2021-12", "2021-11")
+    )
+    for _, zone, _, of_yellow, then, changed in section.rows:
+        assert (number(of_yellow), number(then)) == (now[int(zone)], before[int(zone)])
+        if before[int(zone)]:
+            change = ((now[int(zone)] / 31) / (before[int(zone)] / 30) - 1) * 100
+            assert number(changed or "0") == pytest.approx(change, abs=0.051)
+
+
+@pytest.mark.parametrize("span", ["2020-04", "2022-01:2022-04", "2023-01"])
+def test_boroughs(shown, rides, warehouse, span):
+    boroughs = dict(
+        warehouse.query(f"select location_id, borough from {warehouse.tlc}.taxi_zones")
+    ) | {None: "Unknown", 265: "Outside of NYC"}
+    trips = Counter(
+        (boroughs[t.row["pickup_location_id"]], boroughs[t.row["dropoff_location_id"]])
+        for own in rides(span).values()
+        for t in own
+    )
+    section = shown(span)["boroughs"]
+    found = {
+        (row[0], end): int(number(cell))
+        for row in section.rows
+        for end, cell in zip(section.columns[1:], row[1:], strict=True)
+    }
+    assert Counter(found) == trips
+    known = {p: n for p, n in trips.items() if not {"Unknown", "Outside of NYC"} & {*p}}
+    (start, end), most = max(known.items(), key=lambda item: item[1])
+    said = re.search(
+        r"(.*?)% of the trips with a known zone at both ends go from (.*)", section.sentence
+    )
+    assert number(said[1]) == pytest.approx(most / sum(known.values()) * 100, abs=0.51)
+    assert said[2].startswith(f"{start} to {end}.")
+
+
+# ---- Money ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("span", SPANS)
+def test_the_parts_of_a_price_add_up(shown, rides, span):
+    section = shown(span).get("paid")
+    everything = rides(span, with_reversals=True)
+    paying = {
+        dataset: sum(t.amounts.get("total_amount") or 0 for t in everything[dataset]) / len(own)
+        for dataset, own in rides(span).items()
+        if own and dataset != "fhv"
+    }
+    assert (section is None) == (not paying)
+    if section is None:
+        return
+    table = columns(section)
+    drawn = defaultdict(float)
+    for value in values_of(section):
+        drawn[value["dataset"]] += value["size"]
+    for dataset, price in paying.items():
+        parts = dict(zip(table["part"], table[dataset], strict=True))
+        assert number(parts.pop("in all")) == pytest.approx(price, abs=0.0051)
+        cells = [number(cell) for cell in parts.values() if cell]
+        assert sum(cells) == pytest.approx(price, abs=0.0051 * len(cells) + 0.005)
+        assert drawn[dataset] == pytest.approx(price, abs=0.005)
+        rest = price
+        for part, label in PARTS.items():
+            amount = sum(t.amounts.get(part) or 0 for t in everything[dataset])
+            each = amount / len(rides(span)[dataset])
+            assert number(parts.get(label) or "0") == pytest.approx(each, abs=0.0051)
+            rest -= each
+        assert number(parts.get("difference") or "0") == pytest.approx(rest, abs=0.0051)
+        word = "more" if rest < 0 else "less"
+        assert (f"add up to ${abs(rest):.2f} {word}" in section.sentence) == (abs(rest) >= 0.005)
+        assert f"rips of {NAMES[dataset]} cost ${price:.2f} on average" in section.sentence
+
+
+KINDS = {None: "not recorded", 0: "Flex Fare", 1: "Credit card", 2: "Cash", 3: "No charge"}
+KINDS |= {4: "Dispute", 5: "Unknown"}
+
+
+@pytest.mark.parametrize("span", SPANS)
+def test_payments_are_shares_of_all_trips(shown, rides, span):
+    section = shown(span).get("payments")
+    trips = {dataset: own for dataset, own in rides(span).items() if own and "fhv" not in dataset}
+    assert (section is None) == (not trips)
+    if section is None:
+        return
+    assert section.columns == ["payment", *trips]
+    table = columns(section)
+    drawn = {(v["dataset"], v["part"]): v["size"] for v in values_of(section)}
+    for dataset, own in trips.items():
+        kinds = Counter(KINDS[trip.payment] for trip in own)
+        cells = dict(zip(table["payment"], table[dataset], strict=True))
+        for kind, cell in cells.items():
+            assert number(cell) == pytest.approx(kinds[kind] / len(own) * 100, abs=0.051)
+            assert drawn.get((dataset, kind), 0) == pytest.approx(kinds[kind] / len(own))
+        recorded = Counter({kind: n for kind, n in kinds.items() if kind != "not recorded"})
+        if recorded:
+            most, count = recorded.most_common(1)[0]
+            how = {"Credit card": "by credit card", "Cash": "in cash"}[most]
+            said = f"{count / len(own) * 100:.0f}% of the trips of {NAMES[dataset]} are paid {how}"
+            assert said in section.sentence
+        if kinds["not recorded"]:
+            missing = kinds["not recorded"] / len(own)
+            assert f"{missing:.0%}" in section.sentence
+            assert "no payment" in section.sentence.lower()
+    assert ("don't say how a trip is paid" in section.sentence) == (span == "2020-04")
+
+
+@pytest.mark.parametrize("span", ["2020-04", "2022-01:2022-04", "2023-01"])
+def test_tips_by_hour(shown, rides, span):
+    section = shown(span)["tips"]
+    table = columns(section)
+    assert not section.draw(720).to_dict()["encoding"]["y"]["scale"].get("domainMin")
+    assert section.draw(720).to_dict()["encoding"]["y"]["scale"]["zero"] is True
+    for dataset, own in rides(span, with_reversals=True).items():
+        if dataset == "fhv":
+            continue
+        fares, tips, trips = Counter(), Counter(), Counter()
+        for trip in own:
+            if not trip.is_outside and (trip.payment == 1 or dataset == "fhvhv"):
+                fares[trip.pickup.hour] += trip.amounts["fare_amount"] or 0
+                tips[trip.pickup.hour] += trip.amounts["tip_amount"] or 0
+                trips[trip.pickup.hour] += not trip.is_reversal
+        for hour, cell in enumerate(table[dataset]):
+            assert (cell == "") == (fares[hour] <= 0)
+            wanted = tips[hour] / fares[hour] * 100 if cell else 0
+            assert number(cell or "0") == pytest.approx(wanted, abs=0.051)
+        large = [hour for hour in fares if trips[hour] >= 100]
+        if large:
+            best = max(large, key=lambda hour: tips[hour] / fares[hour])
+            assert f"{NAMES[dataset]} tip most at {best}:00" in section.sentence
+        else:
+            assert f"o hour has 100 such trips of {NAMES[dataset]}" in section.sentence
+
+
+# ---- Quality, and months -------------------------------------------------------------------------
+
+
+def test_the_newest_month_of_each_dataset_is_judged(shown):
+    said = shown("2021-11:2021-12")["quality"].sentence
+    assert "Green taxis in December 2021: " in said
+    assert "Yellow taxis in December 2021: " in said
+    assert "November" not in said
+    rows = [row[:2] for row in shown("2023-01:2023-03")["quality"].rows]
+    assert ["green", "2023-02"] not in rows  # whose marts are of the version before
+    values = [v for v in values_of(shown("2022-01:2022-04")["quality"]) if v["dataset"] == "green"]
+    runs = {value["month"][:7]: value["run"] for value in values}
+    assert runs["2021-12"] == runs["2022-01"] != runs["2022-03"]
+
+
+def test_months_in_the_warehouse_are_counted(shown):
+    merged = sum(map(len, COUNTING.values())) + 2
+    assert shown("2023-01")["calendar"].sentence == (
+        f"{merged} months are merged. 1 was republished since the first load, and has a dot."
+    )
+
+
+# ---- The explorer --------------------------------------------------------------------------------
+
+
+def test_the_explorer_joins_no_months_over_a_gap(read, rides):
+    window = Window()
+    found = window.days("green", "2022-01", "2022-03", [])
+    trips = Counter(t.pickup.date() for t in rides("2022-01:2022-03")["green"] if not t.is_outside)
+    days = days_in("green", "2022-01:2022-03")
+    assert [(one["day"][:10], one["trips"]) for one in found] == [
+        (str(day), trips[day]) for day in days
+    ]
+    runs = [
+        [one["run"] for one in found if one["day"][:7] == month] for month in ("2022-01", "2022-03")
+    ]
+    assert len({*runs[0]}) == len({*runs[1]}) == 1
+    assert runs[0][0] != runs[1][0]
+    assert window.days("green", "2019-01", "2019-03", [1]) == []
+
+
+# ---- The analyses --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def answers(warehouse) -> dict[str, list[dict]]:
+    """What the analyses answer, by name."""
+    succeeded(warehouse.dbt("run", "--select", "dates"))
+    succeeded(warehouse.dbt("compile", "--select", "path:analyses"))
+    folder = Path(warehouse.env["DBT_TARGET_PATH"]) / "compiled" / "nyc_tlc" / "analyses"
+    found = {}
+    with warehouse.connect() as connection:
+        for path in sorted(folder.glob("*.sql")):
+            with connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
+                cursor.execute(path.read_text())
+                found[path.stem] = [dict(row) for row in cursor.fetchall()]
+    connection.close()
+    return found
+
+
+@pytest.fixture(scope="module")
+def marts(files, rides):
+    """The trips that the marts count: dataset, month, trip; also those of old marts."""
+    found = []
+    for dataset, months in COUNTING.items():
+        for month in months:
+            own = rides(month, with_reversals=True)[dataset]
+            found += [(dataset, parse_month(month), trip) for trip in own]
+    return found + [
+        ("green", parse_month("2023-02"), trip) for trip in trips_of(files, "green", "2023-02")
+    ]
+
+
+def groups(marts, key):
+    """Group trips by what `key` makes of a dataset, a month and a trip."""
+    found = defaultdict(list)
+    for dataset, month, trip in marts:
+        if (group := key(dataset, month, trip)) is not None:
+            found[group].append(trip)
+    return found
+
+
+def count(trips) -> int:
+    return sum(not trip.is_reversal for trip in trips)
+
+
+def total(trips, name="total_amount") -> float | None:
+    values = [v for v in (trip.amounts.get(name) for trip in trips) if v is not None]
+    return sum(values) if values else None
+
+
+def a_trip(trips) -> float | None:
+    amount, rides = total(trips), count(trips)
+    return amount / rides if amount is not None and rides else None
+
+
+def is_near(found, wanted) -> bool:
+    return found is wanted is None or float(found) == pytest.approx(wanted, abs=1e-3)
+
+
+def test_each_analysis_has_an_answer_after_the_readme_s_month(answers):
+    assert len(answers) == 10
+    for name, rows in answers.items():
+        shown = {str(row.get("file_month") or row.get("year_number") or "2023") for row in rows}
+        assert any(row["dataset"] == "green" for row in rows), name
+        assert any(one.startswith("2023") for one in shown), name
+
+
+def test_airports(answers, marts):
+    wanted = groups(
+        marts,
+        lambda dataset, month, trip: (
+            (dataset, month, trip.row["pickup_location_id"])
+            if "fhv" not in dataset and trip.row["pickup_location_id"] in AIRPORTS
+            else None
+        ),
+    )
+    assert len(answers["airports"]) == len(wanted)
+    zones = {"JFK Airport": 132, "LaGuardia Airport": 138, "Newark Airport": 1}
+    for row in answers["airports"]:
+        trips = wanted[row["dataset"], row["file_month"], zones[row["revenue_zone"]]]
+        assert row["total_monthly_trips"] == count(trips)
+        assert is_near(row["dollars_a_trip"], a_trip(trips))
+
+
+def test_best_hours(answers, marts):
+    wanted = groups(marts, lambda dataset, month, trip: (dataset, trip.pickup.hour))
+    assert len(answers["best_hours"]) == len(wanted)
+    for row in answers["best_hours"]:
+        trips = wanted[row["dataset"], int(row["hour_of_day"])]
+        assert row["trips"] == count(trips)
+        assert is_near(row["dollars_a_trip"], a_trip(trips))
+
+
+def test_busiest_zones(answers, marts):
+    wanted = groups(
+        marts,
+        lambda dataset, month, trip: (
+            (dataset, trip.row["pickup_location_id"])
+            if trip.row["pickup_location_id"] not in UNKNOWN
+            else None
+        ),
+    )
+    for dataset in COUNTING:
+        found = [row["trips"] for row in answers["busiest_zones"] if row["dataset"] == dataset]
+        own = [count(trips) for (name, _), trips in wanted.items() if name == dataset]
+        assert found == sorted(own, reverse=True)
+
+
+def test_cash_and_card(answers, marts):
+    wanted = groups(marts, lambda dataset, month, trip: (dataset, month, trip.payment))
+    assert len(answers["cash_and_card"]) == len(wanted)
+    codes = {name: code for code, name in KINDS.items()} | {None: None}
+    for row in answers["cash_and_card"]:
+        trips = wanted[row["dataset"], row["file_month"], codes[row["payment_type_name"]]]
+        assert row["trips"] == count(trips)
+        assert is_near(row["p50_fare"], percentile([trip.fare for trip in trips], 0.5))
+
+
+def test_holidays(answers, marts):
+    trips = groups(
+        [one for one in marts if not one[2].is_outside and not one[2].is_reversal],
+        lambda dataset, month, trip: (dataset, trip.pickup.date()),
+    )
+    rows = {
+        (row["dataset"], row["file_month"], row["holiday_name"]): float(row["trips_a_day"])
+        for row in answers["holidays"]
+    }
+    jan = parse_month("2023-01")
+    king = dt.date(2023, 1, 16)
+    weekdays = [day for day in days_of(jan) if day.weekday() < 5 and day != king]
+    assert ("green", jan, "New Year's Day") not in rows  # a Sunday
+    assert rows["green", jan, "Martin Luther King Jr. Day"] == len(trips["green", king])
+    others = sum(len(trips["green", day]) for day in weekdays) / len(weekdays)
+    assert rows["green", jan, None] == pytest.approx(others)
+    april = [day for day in days_of(parse_month("2020-04")) if day.weekday() < 5]
+    for dataset in ("yellow", "fhv", "fhvhv"):
+        others = sum(len(trips[dataset, day]) for day in april) / len(april)
+        assert rows[dataset, april[0], None] == pytest.approx(others)
+    november = parse_month("2021-11")
+    veterans, thanks = dt.date(2021, 11, 11), dt.date(2021, 11, 25)
+    weekdays = [d for d in days_of(november) if d.weekday() < 5 and d not in (veterans, thanks)]
+    others = sum(len(trips["yellow", day]) for day in weekdays) / len(weekdays)
+    assert rows["yellow", november, None] == pytest.approx(others)  # without December's strays
+    assert rows["yellow", november, "Thanksgiving"] == len(trips["yellow", thanks])
+    assert rows["green", parse_month("2019-05"), None] == 0  # strays alone
+
+
+def test_longest_rides(answers, marts):
+    pairs = groups(
+        marts,
+        lambda dataset, month, trip: (
+            (
+                *(dataset, month),
+                *(trip.row["pickup_location_id"], trip.row["dropoff_location_id"]),
+            )
+            if not {trip.row["pickup_location_id"], trip.row["dropoff_location_id"]} & {*UNKNOWN}
+            else None
+        ),
+    )
+    wanted = {pair: trips for pair, trips in pairs.items() if count(trips) >= 100}
+    assert len(answers["longest_rides"]) == len(wanted)
+    for row in answers["longest_rides"]:
+        pair = (row["pickup_location_id"], row["dropoff_location_id"])
+        trips = wanted[row["dataset"], row["file_month"], *pair]
+        assert row["trips"] == count(trips)
+        assert is_near(row["median_minutes"], percentile([t.minutes for t in trips], 0.5))
+        assert is_near(row["median_mph"], percentile([t.mph for t in trips], 0.5))
+
+
+def test_tips_by_zone(answers, marts, warehouse):
+    names = dict(warehouse.query(f"select location_id, zone_name from {warehouse.tlc}.taxi_zones"))
+    zones = groups(
+        marts,
+        lambda dataset, month, trip: (
+            (dataset, trip.row["pickup_location_id"])
+            if trip.payment == 1 or dataset == "fhvhv"
+            else None
+        ),
+    )
+    wanted = {
+        (dataset, names[zone]): total(trips, "tip_amount") / total(trips, "fare_amount") * 100
+        for (dataset, zone), trips in zones.items()
+        if count(trips) >= 1000
+    }
+    found = {
+        (row["dataset"], row["zone_name"]): row["tip_percent"] for row in answers["tips_by_zone"]
+    }
+    assert found.keys() == wanted.keys()
+    for zone, percent in found.items():
+        assert is_near(percent, wanted[zone])
+
+
+def test_trust_and_the_years(answers, marts):
+    months = groups(marts, lambda dataset, month, trip: (dataset, month))
+    assert len(answers["trust"]) == len(months)
+    for row in answers["trust"]:
+        trips = months[row["dataset"], row["file_month"]]
+        reversals = len(trips) - count(trips)
+        assert row["reversal_share"] == pytest.approx(reversals / len(trips))
+        in_block = sum(trip.is_in_null_block for trip in trips)
+        assert row["null_block_share"] == pytest.approx(in_block / len(trips))
+        assert row["rows_changed_since"] == 0
+    years = groups(marts, lambda dataset, month, trip: (dataset, month.year))
+    assert len(answers["yellow_and_green"]) == len(years)
+    for row in answers["yellow_and_green"]:
+        dataset, year = row["dataset"], int(row["year_number"])
+        assert row["trips"] == count(years[dataset, year])
+        assert row["months"] == len(
+            {month for name, month in months if (name, month.year) == (dataset, year)}
+        )
+
+
+def test_congestion_pricing(answers, marts):
+    def is_ride(trip: Trip) -> bool:
+        miles, minutes = trip.miles, trip.minutes
+        return (
+            None not in (miles, minutes)
+            and miles > 0
+            and 1 <= minutes <= 180
+            and miles / minutes * 60 <= 80
+        )
+
+    months = groups(
+        marts, lambda dataset, month, trip: (dataset, month) if trip.pickup.day >= 5 else None
+    )
+    assert len(answers["congestion_pricing"]) == len(months)
+    for row in answers["congestion_pricing"]:
+        trips = months[row["dataset"], row["file_month"]]
+        days = len(days_of(row["file_month"])) - 4
+        assert is_near(row["trips_a_day"], count(trips) / days)
+        fees = total(trips, "cbd_congestion_fee")
+        assert is_near(row["fees_a_day"], None if fees is None else fees / days)
+        timed = [trip for trip in trips if is_ride(trip)]
+        minutes = sum(trip.minutes for trip in timed)
+        speed = sum(trip.miles for trip in timed) / minutes * 60 if minutes else None
+        assert is_near(row["miles_an_hour"], speed)

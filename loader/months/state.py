@@ -13,8 +13,8 @@ from loader.source.published import PublishedFile, redact
 from loader.warehouse.base import Warehouse
 from loader.warehouse.versions import FileVersion
 
-#: Shape and meaning of the marts, as in macros/marts/marts_version.sql: others are built again.
-MARTS_VERSION = None
+#: Definition of the marts, as in macros/marts/months_of_marts.sql: others are built again.
+MARTS_VERSION = 2
 
 #: A dataset and a file month.
 Month = tuple[str, dt.date]

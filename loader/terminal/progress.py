@@ -132,7 +132,7 @@ class Reporter:
                 first_done = now
             else:  # the first month takes longer: dbt starts, and nothing overlaps
                 left = (now - first_done) / (done - 1) * (total - done)
-                text += f", about {duration(left)} left"
+                text += f", about {duration(left)} left" if left >= 1 else ""
             stage.set(done, text)
             if not self._bars and done < total:
                 self.say(text)

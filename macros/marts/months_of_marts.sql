@@ -1,5 +1,12 @@
-{#- The last mart, month_quality, says which merge of a month the marts count. A month that was merged
-    since then, or whose marts were not finished, is built again. -#}
+{#- Raise it when a mart of months gets a column, or one that has another meaning: builds then make the
+    marts of all months again. -#}
+{% macro marts_version() %}
+    {{ return(2) }}
+{% endmacro %}
+
+
+{#- The last mart, month_quality, says which merge of a month the marts count, and by which version. A
+    month that was merged since then, or whose marts were not finished, is built again. -#}
 {% macro months_without_marts() %}
     {{ return(months_of_marts(has_marts=false)) }}
 {% endmacro %}
@@ -12,7 +19,10 @@
     {%- set month_quality = api.Relation.create(
         database=target.database, schema=generate_schema_name('tlc_marts', none), identifier='month_quality'
     ) -%}
-    {%- set has_quality = load_relation(month_quality) is not none -%}
+    {#- The table of an earlier version of the project lacks the column, and all months their marts. -#}
+    {%- set has_quality = load_relation(month_quality) is not none and 'marts_version' in (
+        adapter.get_columns_in_relation(month_quality) | map(attribute='name')
+    ) -%}
     {%- set requested = requested_months() -%}
     {%- set datasets = requested_datasets() | select('in', datasets_with_marts()) -%}
     {#- Postgres and BigQuery choose the rows: a loop over all of history's takes seconds here. -#}
@@ -27,6 +37,7 @@
             on ledger.dataset = month_quality.dataset
             and ledger.file_month = month_quality.file_month
             and ledger.merged_at = month_quality.merged_at
+            and month_quality.marts_version = {{ marts_version() }}
         {% endif %}
 
         where

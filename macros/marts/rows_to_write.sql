@@ -5,12 +5,19 @@
     {%- if target.type != 'bigquery' or not is_incremental() %}
 select * from versioned
     {%- else %}
-    {%- set columns, all_months = model.columns | join(', '), months.values() | sum(start=[]) | unique | list %}
-select {{ columns }} from versioned
+    {%- set all_months = months.values() | sum(start=[]) | unique | list -%}
+    {%- set stored = adapter.get_columns_in_relation(this) | map(attribute='name') | list %}
+select {{ model.columns | join(', ') }} from versioned
 
 union all
 
-select {{ columns }} from {{ this }}
+select
+    {%- for column in model.columns %}
+    {#- a table of an earlier version lacks it, until this build adds it #}
+    {{ column if column in stored else 'null as ' ~ column }}{{ ',' if not loop.last }}
+    {%- endfor %}
+
+from {{ this }}
 where
     file_month in (date '{{ (all_months or ['0001-01-01']) | join("', date '") }}')
     and not ({{ is_month_of(months, datasets()) }})

@@ -40,7 +40,10 @@ hourly as (
         {{ exact_sum(amount) }} as {{ amount }},
         {%- endfor %}
         {{ exact_sum('miles') }} as miles,
-        {{ exact_sum('minutes') }} as minutes
+        {{ exact_sum('minutes') }} as minutes,
+        count(timed_miles) as timed_trips,
+        {{ exact_sum('timed_miles') }} as timed_miles,
+        {{ exact_sum('timed_minutes') }} as timed_minutes
 
     from ({{ measured_trips(dataset, months) }}) as trips
     group by file_month, pickup_hour, pickup_location_id, payment_type

@@ -115,7 +115,8 @@ versioned as (
         versions.rows_removed_since,
         {{ dbt.datediff('versions.month_end', 'versions.published_at', 'day') }}
             as days_until_published,
-        least(finished_marts.merged_at, versions.merged_at) as merged_at
+        least(finished_marts.merged_at, versions.merged_at) as merged_at,
+        {{ marts_version() }} as marts_version
 
     from counted
     inner join finished_marts

@@ -8,7 +8,6 @@
     upper four bytes, the dropoff its lower ones. 2147483647, which is no code, stands for none. -#}
 {%- set pair = 'cast(coalesce(trips.pickup_location_id, 2147483647) as ' ~ dbt.type_bigint() ~ ')'
     ~ ' * 4294967296 + coalesce(trips.dropoff_location_id, 2147483647)' -%}
-{%- set miles_an_hour = 'case when minutes > 0 then miles / minutes * 60 end' -%}
 -- depends_on: {{ ref('trips') }}, {{ ref('app_trips') }}
 with
 
@@ -26,7 +25,7 @@ pairs as (
         {{ percentile('minutes', 0.5) }} as median_minutes,
         {{ percentile('minutes', 0.9) }} as p90_minutes,
         {{ percentile(finite_fare, 0.5) }} as median_fare,
-        {{ percentile(miles_an_hour, 0.5) }} as median_mph
+        {{ percentile('miles_an_hour', 0.5) }} as median_mph
 
     from ({{ measured_trips(dataset, months) }}) as trips
     group by file_month, {{ pair }}

@@ -414,6 +414,20 @@ def test_a_month_is_removed_stays_away_and_comes_back_by_name(on_bigquery, tmp_p
     assert all(counts())
 
 
+def test_marts_of_an_earlier_version_are_built_again(on_bigquery):
+    timed = ("timed_trips", "timed_miles", "timed_minutes")
+    content = (
+        f"select dataset, file_month, {', '.join(f'sum({name})' for name in timed)}"
+        " from tlc_marts.hourly_zone_trips group by 1, 2 order by 1, 2"
+    )
+    before = on_bigquery.query(content)
+    for name in timed:
+        on_bigquery.query(f"alter table tlc_marts.hourly_zone_trips drop column {name}")
+    on_bigquery.query("alter table tlc_marts.month_quality drop column marts_version")
+    succeeded(on_bigquery.dbt("build", "--select", "hourly_zone_trips", "month_quality"))
+    assert on_bigquery.query(content) == before
+
+
 @pytest.mark.parametrize("dataset", ["green", "yellow"])
 def test_marts_are_the_same_as_on_postgres(on_bigquery, on_postgres, dataset):
     """Months of several datasets share a partition: a build of one keeps the rows of the others."""

@@ -110,11 +110,14 @@ class Trip:
             if recorded and fare is not None and fare > 0 and tip is not None
             else None
         )
-        self.mph = (
-            self.miles / self.minutes * 60
-            if self.miles is not None and self.minutes is not None and self.minutes > 0
-            else None
+        self.is_timed = (
+            self.miles is not None
+            and self.minutes is not None
+            and self.miles > 0
+            and 1 <= self.minutes <= 180
+            and self.miles * 60 <= self.minutes * 80
         )
+        self.mph = self.miles / self.minutes * 60 if self.is_timed else None
         self.payment = None if apps else row["payment_type"]
         self.hour = pickup and pickup.replace(minute=0, second=0, microsecond=0)
         self.is_outside = pickup is None or not month <= pickup.date() < next_month(month)
@@ -168,20 +171,29 @@ def test_hours_and_zones_add_up_to_the_file(warehouse, files, dataset, month):
         groups[trip.hour, trip.row["pickup_location_id"], trip.payment].append(trip)
     amounts = [*AMOUNTS, "black_car_fund", "sales_tax", "driver_pay"]
     columns = ["pickup_hour", "pickup_location_id", "payment_type", "trips", "reversals"]
-    columns += ["null_block_trips", "passengers", "miles", "minutes", *amounts]
+    columns += ["null_block_trips", "passengers", "miles", "minutes"]
+    columns += ["timed_trips", "timed_miles", "timed_minutes", *amounts]
     found = mart(warehouse, "hourly_zone_trips", dataset, month, ", ".join(columns))
     assert len(found) == len(groups)
-    for hour, zone, payment, trips, reversals, in_block, passengers, miles, minutes, *sums in found:
+    for hour, zone, payment, trips, reversals, in_block, passengers, *measures in found:
+        miles, minutes, timed, timed_miles, timed_minutes, *sums = measures
         group = groups[hour, zone, payment]
         assert trips == sum(not trip.is_reversal for trip in group)
         assert reversals == sum(trip.is_reversal for trip in group)
         assert in_block == sum(trip.is_in_null_block for trip in group)
         counted = [trip.passengers for trip in group if trip.passengers is not None]
         assert passengers == (sum(counted) if counted else None)
-        travelled = exact(trip.miles for trip in group)
-        assert miles is travelled is None or abs(miles - travelled) < HALF
-        spent = [trip.minutes for trip in group if trip.minutes is not None]
-        assert float(minutes or 0) == pytest.approx(sum(spent), abs=1e-3)
+        rides = [trip for trip in group if trip.is_timed]
+        assert timed == len(rides)
+        for of_trips, distance, duration in (
+            (group, miles, minutes),
+            (rides, timed_miles, timed_minutes),
+        ):
+            travelled = exact(trip.miles for trip in of_trips)
+            assert distance is travelled is None or abs(distance - travelled) < HALF
+            spent = [trip.minutes for trip in of_trips if trip.minutes is not None]
+            assert (duration is None) == (not spent)
+            assert float(duration or 0) == pytest.approx(sum(spent), abs=1e-3)
         for name, total in zip(amounts, sums, strict=True):
             wanted = exact(trip.amounts.get(name) for trip in group)
             assert (total is None) == (wanted is None), name
@@ -302,11 +314,17 @@ def test_revenue_has_the_course_s_columns_and_the_file_s_numbers(warehouse, file
 
 def test_days_are_the_hours_added_up(warehouse):
     schema = f"{warehouse.tlc}_marts"
-    ((days, hours),) = warehouse.query(
-        f"select (select sum(total_amount) from {schema}.daily_zone_trips),"
-        f" (select sum(total_amount) from {schema}.hourly_zone_trips)"
+    sums = "sum(total_amount), sum(timed_trips), sum(timed_miles), sum(timed_minutes)"
+    days, hours = (
+        warehouse.query(f"select {sums} from {schema}.{name}_zone_trips")
+        for name in ("daily", "hourly")
     )
     assert days == hours
+    wrong = (
+        f"select count(*) from {schema}.daily_zone_trips where timed_trips > 0"
+        " and abs(miles_per_hour - timed_miles / timed_minutes * 60) < 1e-9 is not true"
+    )
+    assert warehouse.query(wrong) == [(0,)]
     (named,) = warehouse.query(
         f"select pickup_zone_name, pickup_borough from {schema}.daily_zone_trips"
         " where pickup_location_id = 132 limit 1"
@@ -335,6 +353,12 @@ def hourly_trips(workspace: Workspace) -> list[tuple]:
         "select dataset, file_month, sum(trips + reversals)"
         f" from {workspace.tlc}_marts.hourly_zone_trips group by 1, 2 order by 1, 2"
     )
+
+
+def rows_of(workspace: Workspace, name: str) -> list[str]:
+    """Return a mart's rows of green 2023-01, without the time of the merge that they count."""
+    found = mart(workspace, name, "green", "2023-01", f"(to_jsonb({name}) - 'merged_at')::text")
+    return sorted(row for (row,) in found)
 
 
 def test_a_republished_month_is_replaced_in_the_marts_and_no_other_is(workspace):
@@ -398,7 +422,7 @@ def test_marts_that_were_cut_off_are_finished_by_the_next_run(workspace):
     write_month(path, "green", dt.date(2023, 1, 1), 400)
     succeeded(run(workspace, "green", "2023-01", workspace.source))
     schema = f"{workspace.tlc}_marts"
-    everything = [mart(workspace, name, "green", "2023-01") for name in TABLES]
+    everything = [rows_of(workspace, name) for name in TABLES]
 
     write_month(path, "green", dt.date(2023, 1, 1), 700)
     succeeded(run(workspace, "green", "2023-01", workspace.source, "--marts", "later"))
@@ -411,11 +435,29 @@ def test_marts_that_were_cut_off_are_finished_by_the_next_run(workspace):
     for name, before in zip(TABLES, everything, strict=True):
         if name == "month_quality":
             continue  # which counts the versions
-        found = mart(workspace, name, "green", "2023-01")
-        # Only the time of the merge, the last column, differs.
-        assert sorted(map(str, (row[:-1] for row in found))) == sorted(
-            map(str, (row[:-1] for row in before))
-        )
+        assert rows_of(workspace, name) == before
+
+
+def test_marts_of_an_earlier_version_are_built_again(workspace):
+    """The tables lack the new columns, then have them and rows of another version."""
+    path = workspace.source / "green_tripdata_2023-01.parquet"
+    write_month(path, "green", dt.date(2023, 1, 1), 300)
+    succeeded(run(workspace, "green", "2023-01", workspace.source))
+    schema = f"{workspace.tlc}_marts"
+    hourly, quality = f"{schema}.hourly_zone_trips", f"{schema}.month_quality"
+    everything = [rows_of(workspace, name) for name in TABLES]
+    assert workspace.query(f"select sum(timed_trips) > 200 from {hourly}") == [(True,)]
+
+    for column in ("timed_trips", "timed_miles", "timed_minutes"):
+        workspace.query(f"alter table {hourly} drop column {column} cascade")
+    workspace.query(f"alter table {quality} drop column marts_version")
+    succeeded(workspace.dbt("build", "--vars", "{month: 2023-01}"))
+    assert [rows_of(workspace, name) for name in TABLES] == everything
+
+    workspace.query(f"update {hourly} set timed_trips = null")
+    workspace.query(f"update {quality} set marts_version = 1")
+    succeeded(workspace.dbt("build"))
+    assert [rows_of(workspace, name) for name in TABLES] == everything
 
 
 TABLES = ("hourly_zone_trips", "zone_pairs", "monthly_fares", "month_quality")

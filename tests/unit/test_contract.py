@@ -28,6 +28,7 @@ from loader.datasets import (
 )
 from loader.errors import UsageError
 from loader.landing.values import CLEANERS
+from loader.months.state import MARTS_VERSION
 from loader.settings import PROJECT_DIR
 from tests.conftest import DATA_DIR
 
@@ -257,3 +258,9 @@ def test_unit_tests_of_dbt_repeat_the_declarations_as_they_are():
         if "meta" in column:
             meta = (column["meta"].get("key"), column["meta"].get("decimals", 2))
             assert meta == (declared.key, declared.decimals), (test, dataset, declared.name)
+
+
+def test_the_loader_and_dbt_know_the_same_version_of_the_marts():
+    macro = (PROJECT_DIR / "macros/marts/months_of_marts.sql").read_text()
+    (version,) = re.findall(r"macro marts_version\(\) %}\s+{{ return\((\d+)\) }}", macro)
+    assert int(version) == MARTS_VERSION

@@ -88,6 +88,11 @@ def months_without_marts() -> dict[str, list[str]]:
     return {"green": ["2023-01-01"]}
 
 
+def marts_version() -> int:
+    """A number."""
+    return 1
+
+
 def datasets() -> list[str]:
     """The declared datasets."""
     return ["green"]

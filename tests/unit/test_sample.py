@@ -5,7 +5,6 @@ import datetime as dt
 import gzip
 import hashlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -235,7 +234,7 @@ def plain(value: object) -> object:
         return text
 
 
-def facts() -> Iterator[tuple[str, str, dict[str, object]]]:
+def facts() -> list[tuple[str, str, dict[str, object]]]:
     """Read what each month's file is like: dataset, month, and values by expression."""
     text = Path(__file__).with_name("sample_facts.txt").read_text()
     found: dict[tuple[str, str], dict[str, object]] = {}
@@ -247,7 +246,7 @@ def facts() -> Iterator[tuple[str, str, dict[str, object]]]:
                 each = expected if len(expected) > 1 else expected * len(months)
                 for month, value in zip(months, each, strict=True):
                     found.setdefault((dataset, month), {})[sql] = plain(value)
-    return ((*key, expected) for key, expected in found.items())
+    return [(*key, expected) for key, expected in found.items()]
 
 
 @pytest.mark.parametrize(("dataset", "month", "expected"), facts(), ids=lambda v: str(v)[:7])

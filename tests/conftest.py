@@ -4,6 +4,7 @@ import functools
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -50,6 +51,14 @@ def clean_env(**variables: str) -> dict[str, str]:
     # A test that forgets --source must not ask TLC; and `python -m loader` works anywhere.
     defaults = {"TLC_SOURCE": "/no/such/source", "PYTHONPATH": str(PROJECT_DIR)}
     return env | defaults | variables
+
+
+def pytest_configure() -> None:
+    """Let tests press Ctrl-C, however the session was started.
+
+    `nohup`, or `&` in a script, has a command ignore SIGINT, and what it starts inherits that.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,7 @@ def make_sources(shell: Shell, folder: Path) -> tuple[Path, Path]:
 
 def main() -> None:
     """Live them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # `&` in a script has it ignored
     folder = Path(tempfile.mkdtemp(prefix="nyc_tlc-first-"))
     folder.chmod(0o755)  # the embedded server of root is another user's
     clone = folder / "nyc_tlc"

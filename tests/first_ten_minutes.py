@@ -1,7 +1,7 @@
 """The first ten minutes of a new user: a fresh clone, the demo, the README, mistakes, Ctrl-C.
 
-`make first-ten-minutes`; part of `.ci/run`. It types what the README says, in its order, with a
-folder of month files as source: TLC's own when the machine has them, generated ones otherwise. It
+`make first-ten-minutes`; part of `make test-all`. It types what the README says, in its order, with
+a folder of month files as source: TLC's own when the machine has them, generated ones otherwise. It
 prints every command and its output, and stops at the first that a person wouldn't expect.
 """
 

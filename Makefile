@@ -17,8 +17,8 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 	"$$name" -c '$(IS_SUPPORTED)' 2>/dev/null && echo "$$name" && break; done)
 endif
 
-.PHONY: help install demo demo-clean docs site test check first-ten-minutes bench chaos fuzz audit \
-	constraints clean
+.PHONY: help install demo demo-clean docs site check test test-all first-ten-minutes bench chaos \
+	fuzz audit constraints clean
 
 help:
 	@echo 'make install      create the environment in $(VENV) (WITH=bigquery: for that warehouse too)'
@@ -28,6 +28,7 @@ help:
 	@echo 'make site         README, docs, dbt docs and a report as a website in site/, which needs no server'
 	@echo 'make check        lint, types and the tests that need no server, for every commit'
 	@echo 'make test         make check, then dbt and Python tests on Postgres and on emulators of BigQuery'
+	@echo 'make test-all     what make test leaves out: slow tests, then make first-ten-minutes'
 	@echo 'make first-ten-minutes   run the demo and the commands of the README in a fresh clone'
 	@echo 'make bench        compare with the replaced flow and the limit: ROWS=7700000 MONTHS=24, any size'
 	@echo '                  HISTORY=1: all published months, at a thousandth of their rows'
@@ -73,6 +74,10 @@ site: docs
 
 test: $(call installed,dev)
 	@$(IN_VENV) scripts/test
+
+test-all: $(call installed,dev)
+	@$(IN_VENV) scripts/test -m slow
+	@$(MAKE) first-ten-minutes
 
 check: $(call installed,dev)
 	@$(IN_VENV) scripts/check

@@ -1,19 +1,24 @@
 """What tests share: one throwaway Postgres a session, schemas and folders of its own a test."""
 
 import functools
+import hashlib
 import itertools
 import os
+import pprint
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
+import yaml
 
 from loader.embedded import local_server
 from loader.settings import PROJECT_DIR
@@ -39,9 +44,9 @@ cli.main()
 
 _OURS = ("PG", "TLC_", "DBT_", "DLT_")
 _NUMBERS = itertools.count(1)
-#: dbt's cache of the parsed project, by the options that it depends on, with this prefix in it.
+#: dbt's cache of the parsed project by its target, with these in the place of what differs.
 _PARSED: dict[str, bytes] = {}
-_NO_PREFIX = b"t000_"
+_NO_PREFIX, _NO_OPTIONS = b"t000_", b"0" * 64
 
 
 def clean_env(**variables: str) -> dict[str, str]:
@@ -50,6 +55,14 @@ def clean_env(**variables: str) -> dict[str, str]:
     # A test that forgets --source must not ask TLC; and `python -m loader` works anywhere.
     defaults = {"TLC_SOURCE": "/no/such/source", "PYTHONPATH": str(PROJECT_DIR)}
     return env | defaults | variables
+
+
+def pytest_configure() -> None:
+    """Let tests press Ctrl-C, however the session was started.
+
+    `nohup`, or `&` in a script, has a command ignore SIGINT, and what it starts inherits that.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
@@ -137,7 +150,7 @@ class Workspace:
     def _python(
         self, *args: object, cwd: Path = PROJECT_DIR, **env: str
     ) -> subprocess.CompletedProcess[str]:
-        with self.parsed(args):
+        with self.parsed(args, **env):
             return subprocess.run(
                 [forks.python(), *map(str, args)],
                 cwd=cwd,
@@ -149,34 +162,46 @@ class Workspace:
             )
 
     @contextmanager
-    def parsed(self, args: Sequence[object]) -> Iterator[None]:
-        """Lend dbt the cache of the parsed project that it wrote for another workspace.
+    def parsed(self, args: Sequence[object], **env: str) -> Iterator[None]:
+        """Lend dbt the cache of the parsed project that it wrote for another command.
 
-        Only the prefix differs. dbt itself checks that a cache fits its options, its connection and
-        the project's files, and parses again if not.
+        Only the prefix differs, and dbt's hash of `--vars` and `--target`, on which parsing doesn't
+        depend: test_dbt_build.py. dbt itself checks that a cache fits its connection and the
+        project's files, and parses again if not.
         """
-        options = _options_of_dbt(args)
-        if options is None or not self.prefix or self.env["PGUSER"] != "postgres":
+        settings = self.env | env
+        target, options = _target_and_options(args, settings)
+        folder = settings.get("DBT_TARGET_PATH")
+        is_ours = settings.get("TLC_SCHEMA_PREFIX", "") == self.prefix
+        is_ours &= settings.get("PGUSER", "postgres") == "postgres"
+        if not options or not folder or not is_ours:
             yield
             return
-        path = Path(self.env["DBT_TARGET_PATH"]) / "partial_parse.msgpack"
-        prefix = self.prefix.encode()
-        if options in _PARSED:
+        path, prefix = Path(folder) / "partial_parse.msgpack", self.prefix.encode()
+        if target in _PARSED:
             path.parent.mkdir(exist_ok=True)
-            path.write_bytes(_PARSED[options].replace(_NO_PREFIX, prefix))
+            lent = _PARSED[target].replace(_NO_OPTIONS, options)
+            path.write_bytes(lent.replace(_NO_PREFIX, prefix) if prefix else lent)
         before = path.stat() if path.exists() else None
         yield
         if path.exists() and path.stat() != before:
-            _PARSED[options] = path.read_bytes().replace(prefix, _NO_PREFIX)
+            kept = path.read_bytes().replace(options, _NO_OPTIONS)
+            _PARSED[target] = kept.replace(prefix, _NO_PREFIX) if prefix else kept
 
 
-def _options_of_dbt(args: Sequence[object]) -> str | None:
-    """Return the options on which dbt's cache depends; None when the command starts no dbt."""
-    if args[:2] == ("-m", "loader"):
-        return "--target" if args[2] in ("run", "sync") else None
-    if args[:2] == ("-m", "dbt.cli.main"):
-        return str(args[args.index("--vars") + 1]) if "--vars" in args else ""
-    return None
+def _target_and_options(args: Sequence[object], env: dict[str, str]) -> tuple[str, bytes]:
+    """Return a command's target, and dbt's hash of its options; empty when it starts no dbt."""
+    given = dict(itertools.pairwise(map(str, args)))
+    target, variables = given.get("--target", ""), {}
+    if args[:2] == ("-m", "loader") and args[2] in ("run", "sync", "marts"):
+        told = target or env["TLC_TARGET"]  # the loader always tells dbt the target
+    elif args[:2] == ("-m", "dbt.cli.main"):
+        told, variables = target, yaml.safe_load(given.get("--vars", "{}"))
+    else:
+        return target, b""
+    # As dbt's ManifestLoader.build_manifest_state_check makes it.
+    text = "\0".join([pprint.pformat(variables), "", told, version("dbt-core")])
+    return target or env.get("TLC_TARGET", ""), hashlib.sha256(text.encode()).hexdigest().encode()
 
 
 def succeeded(process: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,7 @@
 """The first ten minutes of a new user: a fresh clone, the demo, the README, mistakes, Ctrl-C.
 
-`make first-ten-minutes`; part of `.ci/run`. It types what the README says, in its order, with a
-folder of month files as source: TLC's own when the machine has them, generated ones otherwise. It
+`make first-ten-minutes`; part of `make test-all`. It types what the README says, in its order, with
+a folder of month files as source: TLC's own when the machine has them, generated ones otherwise. It
 prints every command and its output, and stops at the first that a person wouldn't expect.
 """
 
@@ -145,6 +145,7 @@ def make_sources(shell: Shell, folder: Path) -> tuple[Path, Path]:
 
 def main() -> None:
     """Live them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # `&` in a script has it ignored
     folder = Path(tempfile.mkdtemp(prefix="nyc_tlc-first-"))
     folder.chmod(0o755)  # the embedded server of root is another user's
     clone = folder / "nyc_tlc"

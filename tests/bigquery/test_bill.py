@@ -16,6 +16,8 @@ from loader.sample import write_month
 from tests.bigquery.test_end_to_end import workspace_on
 from tests.conftest import succeeded
 
+pytestmark = pytest.mark.slow
+
 FIRST, SECOND = dt.date(2025, 1, 1), dt.date(2025, 2, 1)
 MONTHS = [*((dataset, FIRST) for dataset in datasets()), ("yellow", SECOND)]
 ROWS = 40

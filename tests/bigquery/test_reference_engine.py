@@ -31,6 +31,8 @@ from tests.conftest import DATA_DIR, Workspace, succeeded
 from tests.emulator.rig import PROJECT
 from tests.googlesql import Raised
 
+pytestmark = pytest.mark.slow
+
 DATASETS = list(datasets())
 ONE = DATASETS[0]
 #: Months of real rows, of all months at hand, and of odd ones.

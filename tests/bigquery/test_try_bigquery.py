@@ -3,10 +3,14 @@
 import subprocess
 import sys
 
+import pytest
+
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from tests.bigquery.test_bill import FIRST
 from tests.conftest import clean_env, succeeded
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_trial_loads_compares_reports_and_cleans_up(rig, tmp_path):

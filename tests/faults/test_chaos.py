@@ -6,6 +6,8 @@ import pytest
 
 from tests.chaos import Plan, Rig, check, play, stocked_rig
 
+pytestmark = pytest.mark.slow
+
 MONTH, NEW = ("2023-02",), ("2023-03",)
 ROUNDS = [
     # The part is committed, and dlt doesn't know it yet.

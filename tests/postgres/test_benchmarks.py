@@ -18,6 +18,8 @@ from loader.datasets import datasets
 from loader.settings import PROJECT_DIR
 from tests.conftest import clean_env, succeeded
 
+pytestmark = pytest.mark.slow
+
 ROWS = 3_000
 
 #: What a full run is judged by.

@@ -117,6 +117,29 @@ def test_a_warning_names_columns_and_the_number_of_their_rows(workspace):
     assert "WARN 12 unusual_values_green" in built.stdout
 
 
+PARSES = """
+import json, sys
+from dbt.cli.main import dbtRunner
+
+def parsed(*options):
+    told = dbtRunner().invoke(["--quiet", "--no-partial-parse", "parse", *options]).result.to_dict()
+    parts = ("nodes", "sources", "macros", "exposures", "disabled", "unit_tests")
+    return json.dumps({name: told[name] for name in parts}, sort_keys=True, default=str)
+
+import re
+made = [re.sub(r'"created_at": [0-9.]+', "", parsed(*options)) for options in (
+    (), ("--target", "postgres", "--vars", "{dataset: green, month: 2023-01}"))]
+print(len(made[0]), made[0] == made[1])
+"""
+
+
+def test_parsing_depends_on_no_variable(workspace):
+    """So the loader parses once for all months, and tests lend each other what was parsed."""
+    length, are_same = succeeded(workspace.python(PARSES)).stdout.split()
+    assert int(length) > 100_000
+    assert are_same == "True"
+
+
 MANY_BUILDS = """
 import io, json, sys
 from loader.building import worker as dbt_worker

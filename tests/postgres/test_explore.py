@@ -15,6 +15,8 @@ from tests.postgres.test_report import browser
 
 __all__ = ["browser"]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def address(workspace):

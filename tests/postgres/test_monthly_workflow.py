@@ -25,6 +25,8 @@ from tests.workflow import Workflow, clone_project
 
 __all__ = ["cdn"]
 
+pytestmark = pytest.mark.slow
+
 MONTHLY = PROJECT_DIR / ".github" / "workflows" / "monthly.yml"
 ROWS = 1_000
 SECRET = "s3cret-of-the-warehouse"

@@ -11,6 +11,8 @@ import pytest
 from loader.settings import PROJECT_DIR
 from tests import environments
 
+pytestmark = pytest.mark.slow
+
 CONSTRAINTS = Path(__file__).with_name("pgadmin_constraints.txt")
 
 

@@ -17,6 +17,8 @@ from loader.settings import PROJECT_DIR
 from tests import forks
 from tests.conftest import Workspace, clean_env, succeeded
 
+pytestmark = pytest.mark.slow
+
 MONTH = ("--dataset", "green", "--month", "2023-01")
 
 

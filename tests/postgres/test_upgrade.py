@@ -12,6 +12,8 @@ from loader.settings import PROJECT_DIR
 from tests.conftest import Workspace, succeeded
 from tests.exact import assert_same, expected, stored
 
+pytestmark = pytest.mark.slow
+
 #: The last commit of version 0.1.0.
 VERSION_BEFORE = "ee89a65"
 MONTHS = ("2023-01", "2023-02")

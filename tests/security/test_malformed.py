@@ -10,6 +10,7 @@ from tests.security.mutants import MONTHS, ROWS, good_file, mutant, with_rows_in
 SEED, ROUNDS = 7, 70
 
 
+@pytest.mark.slow
 def test_each_mutant_is_refused_or_loaded_right(server):
     told = list(outcomes(server, SEED, range(ROUNDS)))
     assert [number for number, *_ in told] == list(range(ROUNDS))

@@ -80,6 +80,7 @@ def test_without_a_checkout_it_says_what_to_do(tmp_path):
     assert "clone the repository and run `make install` there" in line
 
 
+@pytest.mark.slow
 def test_dbt_and_dlt_get_the_settings_from_any_directory(tmp_path):
     env = {
         "TLC_TARGET": "postgres",

@@ -75,7 +75,7 @@ def assert_loaded(user: User, path: Path, dataset: str, month: str) -> None:
     assert stored.schema.field("pickup_datetime").type.tz is None
 
 
-@pytest.mark.parametrize("dataset", ["green", "yellow"])
+@pytest.mark.parametrize("dataset", ["green", pytest.param("yellow", marks=pytest.mark.slow)])
 def test_months_land_conformed_and_once_each(user, dataset):
     paths = {month: user.publish(dataset, month, 3_000) for month in ("2019-01", "2023-02")}
     for _ in range(2):
@@ -85,6 +85,7 @@ def test_months_land_conformed_and_once_each(user, dataset):
             assert_loaded(user, path, dataset, month)
 
 
+@pytest.mark.slow
 def test_a_republished_month_is_replaced_and_the_others_stay(user):
     january = user.publish("green", "2023-01", 2_000)
     user.publish("green", "2023-02", 2_000)
@@ -100,6 +101,7 @@ def test_a_republished_month_is_replaced_and_the_others_stay(user):
     assert values["_file_row"] == list(range(1, 1_501))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

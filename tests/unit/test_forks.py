@@ -11,6 +11,8 @@ from loader.settings import PROJECT_DIR
 from tests import forks
 from tests.conftest import clean_env
 
+pytestmark = pytest.mark.slow
+
 SHOW = """
 import json, logging, os, signal, sys
 print(json.dumps([

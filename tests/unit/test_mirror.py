@@ -175,7 +175,9 @@ def test_a_folder_as_source_and_the_copy_as_source(origin, copies):
     assert_equal(origin, second, [JANUARY])
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 8))]
+)
 def test_killed_and_run_again(origin, copies, seed):
     """After a kill at any moment a file is whole or not there; the next run completes them."""
     chance = random.Random(seed)

@@ -22,7 +22,15 @@ from loader.datasets import get_dataset
 from loader.sample import schema_of, write_month
 from loader.settings import PROJECT_DIR
 from loader.source.object_store import open_filesystem
-from tests.conftest import DATA_DIR, Workspace, clean_env, succeeded
+from tests.conftest import (
+    ALL_TESTS,
+    DATA_DIR,
+    DATA_TESTS,
+    NO_TESTS,
+    Workspace,
+    clean_env,
+    succeeded,
+)
 from tests.postgres.test_end_to_end import ranges
 
 MONTHS = {
@@ -119,7 +127,7 @@ def land_and_merge(workspace: Workspace, source: Path, dataset: str) -> None:
 def on_bigquery(rig, source, tmp_path_factory) -> BigQueryWorkspace:
     """All months on BigQuery: green over the bucket, yellow straight."""
     local_dir = tmp_path_factory.mktemp("bigquery")
-    workspace = workspace_on(rig, local_dir, DBT_EXCLUDE_RESOURCE_TYPES="unit_test test")
+    workspace = workspace_on(rig, local_dir, **NO_TESTS)
     land_and_merge(workspace, source, "green")
     straight = BigQueryWorkspace(workspace.env | {"TLC_BUCKET": ""}, local_dir, "")
     land_and_merge(straight, source, "yellow")
@@ -239,7 +247,7 @@ def test_run_replaces_a_republished_month_alone_and_then_has_nothing_to_do(
     )
     before = on_bigquery.query(content)
     options = ("--dataset", "green", "--month", month, "--source", tmp_path, "--json")
-    (done,) = json.loads(succeeded(on_bigquery.loader("run", *options)).stdout)
+    (done,) = json.loads(succeeded(on_bigquery.loader("run", *options, **DATA_TESTS)).stdout)
     assert (done["rows_added"], done["rows_removed"]) == (0, 0)
     # The emulator bills each job 10 MB: more than the loader's own, dbt's are in it.
     assert done["bytes_billed"] > 30 * 10 * 2**20
@@ -476,6 +484,6 @@ def test_google_accepts_every_statement(on_bigquery, rig, new_database):
     database = new_database()
     from tests.googlesql import jobs
 
-    succeeded(on_bigquery.dbt("test", DBT_EXCLUDE_RESOURCE_TYPES=""))
+    succeeded(on_bigquery.dbt("test", **ALL_TESTS))
     refused = jobs.refused(jobs.Jobs(rig.jobs), database)
     assert not refused, "\n\n".join(refused)

@@ -27,7 +27,7 @@ from loader.calendar import file_name
 from loader.datasets import datasets, get_dataset
 from loader.sample import schema_of, write_month
 from tests.bigquery.test_end_to_end import workspace_on
-from tests.conftest import DATA_DIR, Workspace, succeeded
+from tests.conftest import DATA_DIR, NO_TESTS, Workspace, succeeded
 from tests.emulator.rig import PROJECT
 from tests.googlesql import Raised
 
@@ -260,8 +260,7 @@ def scenario(rig, new_database, new_workspace, tmp_path_factory) -> Scenario:
     from tests.googlesql.jobs import Jobs
 
     local_dir = tmp_path_factory.mktemp("reference")
-    left_out = {"DBT_EXCLUDE_RESOURCE_TYPES": "unit_test test"}
-    emulator = workspace_on(rig, local_dir, TLC_SCHEMA_PREFIX=PREFIX, **left_out)
+    emulator = workspace_on(rig, local_dir, TLC_SCHEMA_PREFIX=PREFIX, **NO_TESTS)
     both = [emulator, new_workspace()]
     source = emulator.source
     jobs = Jobs(rig.jobs)

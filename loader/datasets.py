@@ -110,6 +110,7 @@ class Dataset:
         first_month: first file month that can be loaded.
         columns: all columns of the raw table, in order.
         kind: what its trips are; None for a dataset without marts.
+        label: how sentences name its cars, in the plural.
         expected_days: days from a month's first in which TLC publishes it, as a rule.
         ignored: names of columns in files that are no data of TLC's, in lower case.
         bytes_per_row: size of the files, by the first month for which it holds.
@@ -120,6 +121,7 @@ class Dataset:
     first_month: dt.date
     columns: tuple[Column, ...]
     kind: Kind | None = None
+    label: str = ""
     expected_days: int | None = None
     ignored: tuple[str, ...] = ()
     bytes_per_row: Mapping[dt.date, float] = field(default_factory=dict)
@@ -207,6 +209,7 @@ def _dataset(spec: dict[str, Any]) -> Dataset:
         first_month=first_month,
         columns=tuple(_column(column, first_month) for column in spec["columns"]),
         kind=Kind(meta["kind"]) if "kind" in meta else None,
+        label=meta.get("label", f"cars of {spec['name'].removesuffix('_tripdata')}"),
         expected_days=spec["config"].get("freshness", {}).get("warn_after", {}).get("count"),
         ignored=tuple(name.lower() for name in meta.get("ignore", ())),
         bytes_per_row={

@@ -22,6 +22,7 @@ import yaml
 
 from loader.embedded import local_server
 from loader.settings import PROJECT_DIR
+from loader.terminal import commands
 from tests import forks
 from tests.emulator.rig import PROJECT
 
@@ -282,3 +283,9 @@ def new_workspace(server, tmp_path_factory) -> Callable[..., Workspace]:
 def workspace(new_workspace) -> Workspace:
     """A workspace of the test's own, with nothing landed."""
     return new_workspace()
+
+
+@pytest.fixture(autouse=True)
+def no_options_given() -> None:
+    """A command that a test runs in this process leaves no options for another test's messages."""
+    commands.remember(None, None)

@@ -74,7 +74,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for progra
 
 
 #: What messages suggest for a start.
-A_MONTH = ("--dataset", "green", "--month", "2023-01")
+A_MONTH = ["--dataset", "green", "--month", "2023-01"]
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,12 @@
 
 from collections.abc import Sequence
 
-_NAMES = {
-    "yellow": "yellow taxis",
-    "green": "green taxis",
-    "fhvhv": "Uber, Lyft and other apps (fhvhv)",
-    "fhv": "car services (fhv)",
-}
+from loader.datasets import get_dataset
 
 
 def name(dataset: str) -> str:
     """Name a dataset in a sentence, in the plural."""
-    return _NAMES.get(dataset, f"cars of the dataset {dataset}")
+    return get_dataset(dataset).label
 
 
 def whole(value: float) -> str:

@@ -58,7 +58,7 @@ def test_a_month_goes_from_csv_to_parquet_by_name_and_back_when_it_is_accepted(w
     months = ("sync", "--dataset", "green", "--since", "2020-04", "--to", "2020-04")
     for source in (tlc.parent, copy.parent):
         process = succeeded(workspace.loader(*months, "--source", source))
-        assert "nothing new: 1 months looked at, 0 not yet published" in process.stdout
+        assert "nothing new: 1 month looked at, 0 not yet published" in process.stdout
 
     second = run(workspace, tlc.parent)
     assert_same(stored(workspace, "green", "2020-04"), of_parquet)

@@ -46,7 +46,7 @@ def test_a_month_that_is_merged_and_dropped_is_nothing_to_do_and_can_be_tested(w
     assert "nothing to do" not in failed.stdout
 
 
-def test_a_run_builds_its_dataset_with_the_marts_on_it_and_then_the_table_alone(workspace):
+def test_a_run_builds_all_views_and_seeds_first_and_then_the_table_alone(workspace):
     month = dt.date(2023, 1, 1)
     for number in (1, 2):
         path = workspace.source / f"green_tripdata_2023-0{number}.parquet"
@@ -62,18 +62,15 @@ def test_a_run_builds_its_dataset_with_the_marts_on_it_and_then_the_table_alone(
 
     first, second = (built(f"run_results_green_2023-0{number}.json") for number in (1, 2))
     models = {node for node in first if node.startswith("model.")}
-    taxis = {f"model.{name}" for name in ("green_tripdata", "yellow_tripdata", "trips")}
-    assert taxis <= models
-    assert not {node for node in models if "fhv" in node or "app_trips" in node}
+    views = {f"model.{name}" for name in ("green_tripdata", "yellow_tripdata", "trips", "dates")}
+    assert views | {"model.fhv_tripdata", "model.app_trips"} <= models
+    assert not {node for node in models if "zone" in node or "month" in node}  # marts of months
     assert {"seed.taxi_zones", "test.rows_reconcile_green"} <= first
     assert second - {"operation.nyc_tlc-on-run-start-0"} == {
         "model.green_tripdata",
         *(f"test.{name}" for name in ("rows_reconcile_green", "unusual_values_green")),
         "test.unique_rows_green_tripdata_unique_row_id",
     }
-    # Seeds that app_trips would need are not there, and a build of everything makes them.
-    assert workspace.query(f"select to_regclass('{workspace.tlc}.hvfhs_licenses')") == [(None,)]
-    succeeded(workspace.dbt("build", **DATA_TESTS))
     assert workspace.query(f"select count(*) from {workspace.prefix}tlc_marts.app_trips") == [(0,)]
 
 

@@ -1,6 +1,7 @@
 """What commands share: their options, and the settings and connection of a command."""
 
 import datetime as dt
+import shlex
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for progra
 
 
 #: What messages suggest for a start.
-A_MONTH = ["--dataset", "green", "--month", "2023-01"]
+A_MONTH = shlex.split("--dataset green --month 2023-01")
 
 
 @dataclass(frozen=True)

@@ -420,20 +420,7 @@ def test_a_month_is_removed_stays_away_and_comes_back_by_name(on_bigquery, tmp_p
     succeeded(on_bigquery.loader(*run))
     assert counts()[0] == 300
     assert all(counts())
-
-
-def test_marts_of_an_earlier_version_are_built_again(on_bigquery):
-    timed = ("timed_trips", "timed_miles", "timed_minutes")
-    content = (
-        f"select dataset, file_month, {', '.join(f'sum({name})' for name in timed)}"
-        " from tlc_marts.hourly_zone_trips group by 1, 2 order by 1, 2"
-    )
-    before = on_bigquery.query(content)
-    for name in timed:
-        on_bigquery.query(f"alter table tlc_marts.hourly_zone_trips drop column {name}")
-    on_bigquery.query("alter table tlc_marts.month_quality drop column marts_version")
-    succeeded(on_bigquery.dbt("build", "--select", "hourly_zone_trips", "month_quality"))
-    assert on_bigquery.query(content) == before
+    succeeded(on_bigquery.loader("remove", *month))  # other tests compare all that is here
 
 
 @pytest.mark.parametrize("dataset", ["green", "yellow"])
@@ -487,3 +474,18 @@ def test_google_accepts_every_statement(on_bigquery, rig, new_database):
     succeeded(on_bigquery.dbt("test", **ALL_TESTS))
     refused = jobs.refused(jobs.Jobs(rig.jobs), database)
     assert not refused, "\n\n".join(refused)
+
+
+# dbt adds a column by BigQuery's API, which no analyzer of SQL sees: so this comes last.
+def test_marts_of_an_earlier_version_are_built_again(on_bigquery):
+    timed = ("timed_trips", "timed_miles", "timed_minutes")
+    content = (
+        f"select dataset, file_month, {', '.join(f'sum({name})' for name in timed)}"
+        " from tlc_marts.hourly_zone_trips group by 1, 2 order by 1, 2"
+    )
+    before = on_bigquery.query(content)
+    for name in timed:
+        on_bigquery.query(f"alter table tlc_marts.hourly_zone_trips drop column {name}")
+    on_bigquery.query("alter table tlc_marts.month_quality drop column marts_version")
+    succeeded(on_bigquery.dbt("build", "--select", "hourly_zone_trips", "month_quality"))
+    assert on_bigquery.query(content) == before

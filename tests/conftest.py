@@ -32,8 +32,8 @@ _DATA = Path(os.environ.get("TLC_TEST_DATA") or PROJECT_DIR.parent / "shared" / 
 DATA_DIR: Path | None = _DATA if (_DATA / "trip-data").is_dir() else None
 
 #: The environment variable that makes a build run dbt's data tests too, and its unit tests; and the
-#: one without which `dbt build` runs neither: half of its time. `run` says on dbt's command line what
-#: it leaves out, so it always runs data tests.
+#: one without which `dbt build` runs neither: half of its time. `run` says on dbt's command line
+#: what it leaves out, so it always runs data tests.
 DATA_TESTS = {"DBT_EXCLUDE_RESOURCE_TYPES": "unit_test"}
 ALL_TESTS = {"DBT_EXCLUDE_RESOURCE_TYPES": ""}
 NO_TESTS = {"DBT_EXCLUDE_RESOURCE_TYPES": "unit_test test"}

@@ -220,8 +220,8 @@ class _Run:
             drops_raw = not options.keep_raw and not landed.unknown_columns
             due = options.due(replace(state, landed=landed))
             with place.stage("merge"):
-                # Raw rows that should be gone: an earlier run was stopped before its tests ended. A
-                # crash of the server has emptied them.
+                # Raw rows that are left: an earlier run was stopped before its tests ended, so
+                # it's merged again. After a crash of the server the record is left without rows.
                 is_merged = (
                     options.force or is_new or (Step.DROP in due and warehouse.has_raw_rows(*month))
                 )
@@ -271,7 +271,8 @@ class _Run:
         month = landed.dataset, landed.file_month
         # The first month's build may include all views, those on the marts too.
         waits = (
-            self._is_one_of_several
+            self._options.marts
+            and self._is_one_of_several
             and landed.file_rows < _SMALL_ROWS
             and self._dbt.is_complete
             and get_dataset(landed.dataset).kind is not None
@@ -285,7 +286,7 @@ class _Run:
             warehouse.drop_raw(*month)
         for warning in warnings.items():
             self._reporter.say(f"{_label(landed)}  warning: {describe_warning(*warning)}")
-        if self._options.marts and waits:
+        if waits:
             self._without_marts[month] = merged
         return merged, warnings
 

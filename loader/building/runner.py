@@ -176,7 +176,9 @@ class DbtRunner:
             return BuildResult(False, [], project.errors)
         if not self.is_complete:
             relations = [one for one in project.relations if marts or one not in project.marts]
-            self.is_complete = warehouse.built_project(relations) == project.fingerprint
+            recorded = warehouse.built_project(relations)
+            is_without_marts = not marts and recorded == project.fingerprint_without_marts
+            self.is_complete = is_without_marts or recorded == project.fingerprint
         dataset, months = versions[0].dataset, [format_month(one.file_month) for one in versions]
         table, is_all = get_dataset(dataset).table, not self.is_complete
         answer = self._ask(Request(dataset, months, table, merge, marts, is_all))
@@ -184,7 +186,8 @@ class DbtRunner:
             return BuildResult(False, [], ["its process ended, see dbt_worker.log"])
         success, nodes, errors, self.invocation_id = answer
         if success and is_all:
-            warehouse.record_project(project.fingerprint)
+            built_all = project.fingerprint if marts else project.fingerprint_without_marts
+            warehouse.record_project(built_all)
             self.is_complete = True
         results_file = self._target_path / "run_results.json"
         if nodes and results_file.exists():

@@ -36,6 +36,11 @@ class Project(NamedTuple):
     marts: list[str]
     errors: list[str]
 
+    @property
+    def fingerprint_without_marts(self) -> str:
+        """What is recorded of a build of all but the marts."""
+        return f"{self.fingerprint} without marts"
+
 
 class Request(NamedTuple):
     """What to build of months.

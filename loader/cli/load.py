@@ -414,24 +414,22 @@ def remove(
     `sync` and `run --all` leave a month alone that was removed; `run --dataset … --month …` brings
     it back, with the same ids.
     """
-    months = months_of(dataset, month, to)
-    removed = []
+    months = [(dataset, one) for one in months_of(dataset, month, to)]
     with session(target, None) as context, ExitStack() as held:
         warehouse = context.warehouse
         for one in months:
-            held.enter_context(warehouse.lock(dataset, one))
-        states = read_states(warehouse, [(dataset, one) for one in months])
-        here = [one.month for one in states.values() if one.landed or one.merged or one.gone]
-        if here:
+            held.enter_context(warehouse.lock(*one))
+        states = read_states(warehouse, months)
+        # A month that has only landed isn't in the ledger, which may not even be there.
+        in_ledger = [key for key, state in states.items() if state.merged or state.gone]
+        if in_ledger:
             held.enter_context(warehouse.build_lock(context.reporter))
-            run_operation(
-                context.settings,
-                "remove_file_months",
-                {"dataset": dataset, "months": [format_month(one) for one in here]},
-            )
-        for one in here:
-            warehouse.drop_raw(dataset, one)
-            removed.append((dataset, one))
+            names = [format_month(month) for _, month in in_ledger]
+            arguments = {"dataset": dataset, "months": names}
+            run_operation(context.settings, "remove_file_months", arguments)
+        removed = [key for key, state in states.items() if key in in_ledger or state.landed]
+        for one in removed:
+            warehouse.drop_raw(*one)
     print(f"removed: {name_months(removed)}" if removed else "nothing to do: none of them is here")
 
 

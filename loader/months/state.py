@@ -212,13 +212,15 @@ def read_states(
     gone = {}
     if stored is not None:
         gone = {key: v for key, v in merged.items() if v.table_rows and key not in stored}
+    wanted = sorted(landed.keys() | newest.keys()) if months is None else months
     marts: dict[Month, dict[str, Any]] | None = None
-    with suppress(NoRightError):  # a user who only loads
-        # The mart that is the last of a month to be built says which merge they count.
-        rows = warehouse.read("select * from {marts}.month_quality")
-        marts = {(row["dataset"], row["file_month"]): row for row in rows}
+    if merged.keys() & wanted:
+        with suppress(NoRightError):  # a user who only loads
+            # The mart that is the last of a month to be built says which merge they count.
+            rows = warehouse.read("select * from {marts}.month_quality")
+            marts = {(row["dataset"], row["file_month"]): row for row in rows}
     states = {}
-    for key in sorted(landed.keys() | newest.keys()) if months is None else months:
+    for key in wanted:
         state = MonthState(
             *key,
             landed=landed.get(key),

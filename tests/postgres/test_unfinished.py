@@ -188,10 +188,10 @@ def test_what_changed_in_the_project_or_was_dropped_is_built_by_the_next_run(
         shutil.copy(PROJECT_DIR / name, copy)
     workspace = new_workspace(marts=True)
 
-    def run_next(month: dt.date, **env: str) -> None:
+    def run_next(month: dt.date, *options: str, **env: str) -> None:
         write(workspace, month)
-        text = f"{month:%Y-%m}"
-        succeeded(run(workspace, "--month", text, cwd=copy, PYTHONPATH=str(copy), **env))
+        options = ("--month", f"{month:%Y-%m}", *options)
+        succeeded(run(workspace, *options, cwd=copy, PYTHONPATH=str(copy), **env))
 
     def change(path: str, old: str, new: str) -> None:
         text = (copy / path).read_text()
@@ -208,6 +208,7 @@ def test_what_changed_in_the_project_or_was_dropped_is_built_by_the_next_run(
     change("macros/marts/minutes_between.sql", "/ 60", "/ 61")
     views = f"{workspace.tlc}_marts"
     workspace.query(f"drop view {views}.dates")
+    run_next(MONTHS[2], "--marts", "later")  # leaves out the views on the marts, too
     run_next(MONTHS[2])
     definition = "select pg_get_viewdef(%s::regclass)"
     ((clean,),) = workspace.query(definition, f"{views}.trips_clean")
@@ -255,6 +256,16 @@ def test_a_month_is_removed_stays_away_and_comes_back_by_name(warehouse):
     succeeded(run(warehouse, "--month", "2023-02"))
     assert trips(warehouse) == before
     assert in_the_marts(warehouse, MONTHS[1]) == [in_the_file(warehouse, MONTHS[1])] * 3
+
+
+def test_a_month_that_only_landed_is_removed_from_a_warehouse_without_a_ledger(new_workspace):
+    workspace = new_workspace()
+    write(workspace, MONTHS[0])
+    month = ("--dataset", "green", "--month", "2023-01")
+    succeeded(workspace.loader("load", *month, "--source", workspace.source))
+    removed = workspace.loader("remove", *month)
+    assert succeeded(removed).stdout == "removed: green 2023-01\n"
+    assert "nothing is landed" in succeeded(workspace.loader("status")).stdout
 
 
 def test_a_month_on_which_somebody_built_is_not_removed(warehouse):

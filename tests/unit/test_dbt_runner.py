@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from loader.building import runner as dbt_runner
 from loader.building.runner import DbtRunner
 from loader.building.worker import BuildResult, NodeResult
 from loader.errors import WarehouseError
@@ -25,7 +24,7 @@ MERGED = BuildResult(True, [NodeResult(MODEL, "success", None, None, "")], [])
 
 @pytest.fixture
 def runner(tmp_path, monkeypatch) -> Iterator[DbtRunner]:
-    monkeypatch.setattr(dbt_runner, "_ABORTED_MAX_SECONDS", 0)
+    monkeypatch.setattr("loader.building.runner._ABORTED_MAX_SECONDS", 0)
     made = DbtRunner(Settings("bigquery", "", tmp_path, ""))
     yield made
     made.close()

@@ -10,8 +10,7 @@ import pytest
 
 from loader.calendar import format_month
 from loader.errors import UsageError
-from loader.months import due as sync
-from loader.months.due import RunOptions, is_due, reason
+from loader.months.due import RunOptions, followed, is_due, reason, window
 from loader.months.state import Month, MonthState, State, Step
 from loader.settings import load_settings
 from loader.source.published import PublishedFile
@@ -34,7 +33,7 @@ def merged(*months: tuple[str, str]) -> dict[Month, MonthState]:
 def looked_at(
     warehouse: dict[Month, MonthState], today: dt.date = TODAY, **options: dt.date
 ) -> tuple[str, str, int]:
-    months = sync.window(warehouse, "green", today, **options)
+    months = window(warehouse, "green", today, **options)
     assert months == sorted(months)
     return format_month(months[0]), format_month(months[-1]), len(months)
 
@@ -46,11 +45,11 @@ def test_an_empty_warehouse_is_filled_from_a_year_back():
 
 def test_a_sync_follows_the_datasets_that_the_warehouse_has():
     warehouse = merged(("yellow", "2024-01"), ("green", "2024-01"), ("green", "2024-02"))
-    assert sync.followed(warehouse) == ["green", "yellow"]
+    assert followed(warehouse) == ["green", "yellow"]
     # A month that landed and was not merged counts, too.
     landed = {("fhv", month("2024-01")): a_state("a", "a", None)}
-    assert sync.followed(landed) == ["fhv"]
-    assert sync.followed(merged()) == ["fhv", "fhvhv", "green", "yellow"]
+    assert followed(landed) == ["fhv"]
+    assert followed(merged()) == ["fhv", "fhvhv", "green", "yellow"]
 
 
 def test_the_window_opens_six_months_before_the_newest_merged_one():
@@ -69,7 +68,7 @@ def test_the_window_may_be_given_and_starts_at_the_first_month_there_is():
 @pytest.mark.parametrize("options", [{"since": month("2024-04")}, {"to": month("2023-06")}])
 def test_a_window_without_a_month_is_refused(options):
     with pytest.raises(UsageError, match="no month to look at") as error:
-        sync.window(merged(("green", "2024-01")), "green", TODAY, **options)
+        window(merged(("green", "2024-01")), "green", TODAY, **options)
     assert "--since" in str(error.value)
 
 

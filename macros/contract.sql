@@ -85,8 +85,3 @@
 {% macro datasets_with_marts() %}
     {{ return(datasets_of_kind('taxi') + datasets_of_kind('app')) }}
 {% endmacro %}
-
-
-{% macro is_app_dataset(dataset) %}
-    {{ return(dataset in datasets_of_kind('app')) }}
-{% endmacro %}

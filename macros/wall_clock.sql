@@ -1,3 +1,5 @@
+{#- SQL for a time of the raw tables without a zone: New York's wall clock for times of trips, UTC for
+    times that the loader wrote. -#}
 {% macro wall_clock(column) -%}
     {{ return(adapter.dispatch('wall_clock', 'nyc_tlc')(column)) }}
 {%- endmacro %}

@@ -54,6 +54,8 @@
     {%- endcall -%}
 {% endmacro %}
 
+{#- SQL for the position of a row among the rows of its file month with the same key, and so far the same
+    unique_row_id, in the order of the tie-breakers, then of the file. -#}
 {% macro ordinal(dataset) -%}
 row_number() over (
                     partition by unique_row_id
@@ -66,6 +68,7 @@ row_number() over (
 {%- endmacro %}
 
 
+{#- SQL for a column in an order that is the same on every warehouse: NULL last, text by its bytes. -#}
 {% macro sort_key(column, type) -%}
     {{ return(adapter.dispatch('sort_key', 'nyc_tlc')(column, type)) }}
 {%- endmacro %}

@@ -52,6 +52,9 @@
 {%- endmacro %}
 
 
+{#- SQL for the text form of one key column. NULL is `~`. Dates are days, and times whole seconds, since
+    1970 by the wall clock. Doubles are hundredths, rounded half up by plain IEEE arithmetic, and `!`
+    when they are infinite, not a number, or 1e15 and more. Text is quoted. -#}
 {% macro key_text(column, type, decimals=2) -%}
     {{ return(adapter.dispatch('key_text', 'nyc_tlc')(column, type, decimals)) }}
 {%- endmacro %}

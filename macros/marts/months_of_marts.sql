@@ -12,6 +12,8 @@
 {% endmacro %}
 
 
+{#- Mapping of datasets to those requested months whose marts count their last merge, or don't; without a
+    request, to the newest twelve of each dataset. -#}
 {% macro months_of_marts(has_marts) %}
     {%- set ledger = ref('file_ledger') -%}
     {%- if not execute or load_relation(ledger) is none -%}{{ return({}) }}{%- endif -%}
@@ -78,12 +80,4 @@
     {%- endfor -%}
     {#- Without a month: one that no file has, so that no partition is read. -#}
     {{ return(conditions | join(' or ') if conditions else "file_month = date '0001-01-01'") }}
-{% endmacro %}
-
-
-{#- The datasets that have a month here; any one when none has, so that a model has its columns. -#}
-{% macro datasets_of(months) %}
-    {%- set found = [] -%}
-    {%- for dataset, of_dataset in months.items() if of_dataset -%}{%- do found.append(dataset) -%}{%- endfor -%}
-    {{ return(found | sort or datasets_with_marts()[:1]) }}
 {% endmacro %}

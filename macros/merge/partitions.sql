@@ -24,6 +24,7 @@
 {% endmacro %}
 
 
+{#- Drops a month's partition. Fails when an object of the user's depends on it. -#}
 {% macro drop_partition(table, partition, month) %}
     {%- set dependents = drop_if_unused(partition) -%}
     {%- if dependents -%}

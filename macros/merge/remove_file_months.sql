@@ -19,6 +19,7 @@
 {% endmacro %}
 
 
+{#- Deletes months from a trips table and runs other statements, in one transaction. -#}
 {% macro remove_trips(table, months, records_sql) %}
     {{ return(adapter.dispatch('remove_trips', 'nyc_tlc')(table, months, records_sql)) }}
 {% endmacro %}

@@ -1,3 +1,6 @@
+{#- The relation that the months were merged into. Each version to merge is built beside the table,
+    compared with the previous version, swapped in for the old partition, and recorded in the ledger,
+    all in one transaction. -#}
 {% macro replace_file_months() %}
     {%- set table = this.incorporate(type='table') -%}
     {%- set existing = load_cached_relation(this) -%}
@@ -51,6 +54,8 @@
 {% endmacro %}
 
 
+{#- Merges one version in one transaction. Stops before anything is changed when the number of rows built
+    isn't the number landed. -#}
 {% macro merge_file_month(table, dataset, version, model_sql) %}
     {{ return(adapter.dispatch('merge_file_month', 'nyc_tlc')(table, dataset, version, model_sql)) }}
 {% endmacro %}
@@ -181,6 +186,9 @@
 {% endmacro %}
 
 
+{#- Pair of numbers: the rows that are unchanged in the new version of a month, and the rows of the
+    previous version; (0, 0) when there was none. A row is unchanged when its id and all of its values
+    are; its position in the file doesn't matter. -#}
 {% macro compare_versions(built, partition) %}
     {#- Asked of the server: dbt's cache is from before the build. -#}
     {%- if run_query("select to_regclass('" ~ partition ~ "')").rows[0][0] is none -%}
@@ -208,6 +216,8 @@
 {% endmacro %}
 
 
+{#- SQL that writes the version to the ledger as the current one of its month. Run it in the transaction
+    that changes the table. -#}
 {% macro record_merge_sql(dataset, version, rows, before, unchanged) %}
     {%- set ledger, month_files = ref('file_ledger'), source('tlc_raw', 'month_files') -%}
     {%- set is_this_month -%} dataset = '{{ dataset }}' and file_month = date '{{ version.file_month }}' {%- endset -%}

@@ -26,6 +26,7 @@
 {% endmacro %}
 
 
+{#- List of the columns that are integers in a trips table, and smallint by the contract. -#}
 {% macro codes_to_narrow(table, columns) %}
     {%- set codes = [] -%}
     {%- for name, type in types_of(table).items() -%}
@@ -37,6 +38,7 @@
 {% endmacro %}
 
 
+{#- List of a table's partitions, oldest first, as mappings with name, file_month and bytes. -#}
 {% macro months_of_table(table) %}
     {%- set months = [] -%}
     {%- set query -%}

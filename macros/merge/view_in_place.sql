@@ -45,6 +45,9 @@
 {%- endmaterialization %}
 
 
+{#- Mapping that describes the relation with the view's name: type (view, materialized_view or table; none
+    when there is no such relation), is_same (a view with the same SQL), is_extended (a view, to which
+    the new one only adds columns at the end). -#}
 {% macro compare_views(view, new_view) %}
     {%- set query -%}
         with columns as (
@@ -88,6 +91,8 @@
 {% endmacro %}
 
 
+{#- List of statements that repeat the grants on a view, and on those of its columns that the new view
+    also has. -#}
 {% macro grants_to_restore(view, new_view) %}
     {%- set query -%}
         with granted as (
@@ -131,6 +136,8 @@
 {% endmacro %}
 
 
+{#- Drops a relation that another one replaces. When something depends on it, a full refresh drops that
+    too and reports it; any other build stops. -#}
 {% macro drop_to_replace(relation) %}
     {%- set name = relation.schema ~ '.' ~ relation.identifier -%}
     {%- set dependents = drop_if_unused(relation) -%}

@@ -1,3 +1,8 @@
+{#- List of the newest landed version of each requested file month, as mappings with dataset, file_month
+    (text), file_name, source_url, load_id, landed_rows, suspect (why it isn't merged until it is
+    accepted, else none), names_repeated_rows (the loader has listed the rows that may share their
+    key), has_raw_rows (its rows are still in the raw table) and is_merged (the trips table holds it).
+    Empty while dbt parses. -#}
 {% macro landed_versions() %}
     {%- set ledger, month_files = ref('file_ledger'), source('tlc_raw', 'month_files') -%}
     {#- dbt parses without a connection. -#}
@@ -88,6 +93,9 @@
 {% endmacro %}
 
 
+{#- List of the versions that this build merges, as landed_versions returns them: those of the requested
+    months; with --full-refresh all that ever landed; else all that aren't merged. Never a suspect
+    one, and never one whose raw rows are gone: a full refresh that would need it is refused. -#}
 {% macro versions_to_merge(dataset) %}
     {%- set months, chosen = requested_months(), [] -%}
     {%- for version in landed_versions() if version.dataset == dataset and not version.suspect -%}

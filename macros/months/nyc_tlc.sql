@@ -1,3 +1,4 @@
+{#- Text for a message: a command of nyc-tlc for a month, with this build's target. -#}
 {% macro nyc_tlc(command, dataset, month) %}
     {%- set known = ['local', 'postgres', 'bigquery'] -%}
     {{ return(
@@ -7,6 +8,7 @@
 {% endmacro %}
 
 
+{#- Text for a message: the command that runs a landed version's file again, from where it came. -#}
 {% macro run_again(version, options) %}
     {#- Not from the setting's source, which may have another file. Releases have a folder for each dataset. -#}
     {%- set folder = version.source_url

@@ -1,3 +1,6 @@
+{#- List of the months in --vars (month or months), as dates on the 1st in text, sorted. Empty when there
+    are none, which means all that is landed and not merged. Refuses a malformed month and an unknown
+    variable. -#}
 {% macro requested_months() %}
     {%- for name, value in invocation_args_dict.get('vars', {}).items() -%}
         {%- if name not in ('dataset', 'month', 'months') -%}

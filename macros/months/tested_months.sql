@@ -1,3 +1,5 @@
+{#- List of the file months that tests look at, as dates in text: in a build only those that this build
+    has merged, else those requested, or all. -#}
 {% macro tested_months(dataset) %}
     {%- set ledger = ref('file_ledger') -%}
     {%- if not execute -%}{{ return([]) }}{%- endif -%}

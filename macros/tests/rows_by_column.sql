@@ -1,3 +1,5 @@
+{#- SQL of a test that counts, in one scan, the rows of the tested months that meet a condition of
+    failure: one row per month and column, with the count. These rows are its failures. -#}
 {% macro rows_by_column(model, conditions) %}
     {{- config(meta={'is_by_column': true}, fail_calc='coalesce(sum(row_count), 0)') -}}
 

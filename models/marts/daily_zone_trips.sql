@@ -25,20 +25,9 @@ daily as (
         {{ whole_sum('passengers') }} as passengers,
         sum(miles) as miles,
         sum(minutes) as minutes,
-        sum(fare_amount) as fare_amount,
-        sum(extra) as extra,
-        sum(mta_tax) as mta_tax,
-        sum(tip_amount) as tip_amount,
-        sum(tolls_amount) as tolls_amount,
-        sum(ehail_fee) as ehail_fee,
-        sum(improvement_surcharge) as improvement_surcharge,
-        sum(congestion_surcharge) as congestion_surcharge,
-        sum(airport_fee) as airport_fee,
-        sum(cbd_congestion_fee) as cbd_congestion_fee,
-        sum(black_car_fund) as black_car_fund,
-        sum(sales_tax) as sales_tax,
-        sum(total_amount) as total_amount,
-        sum(driver_pay) as driver_pay,
+        {%- for amount in amounts() %}
+        sum({{ amount }}) as {{ amount }},
+        {%- endfor %}
         -- tips that were paid in cash are in no file
         {{ whole_sum('case when payment_type = 1 then trips end') }} as card_trips,
         sum(case when payment_type = 1 then fare_amount end) as card_fare_amount,
@@ -54,43 +43,13 @@ daily as (
 
 named as (
 
-    -- new columns are at the end: then the view is replaced in place
     select
-        daily.dataset,
-        daily.file_month,
-        daily.pickup_date,
-        daily.pickup_location_id,
-        daily.trips,
-        daily.reversals,
-        daily.null_block_trips,
-        daily.passengers,
-        daily.miles,
-        daily.minutes,
-        daily.fare_amount,
-        daily.extra,
-        daily.mta_tax,
-        daily.tip_amount,
-        daily.tolls_amount,
-        daily.ehail_fee,
-        daily.improvement_surcharge,
-        daily.congestion_surcharge,
-        daily.airport_fee,
-        daily.cbd_congestion_fee,
-        daily.black_car_fund,
-        daily.sales_tax,
-        daily.total_amount,
-        daily.driver_pay,
-        daily.card_trips,
-        daily.card_fare_amount,
-        daily.card_tip_amount,
+        daily.*,
         zones.zone_name as pickup_zone_name,
         zones.borough as pickup_borough,
         {{ ratio('daily.card_tip_amount', 'daily.card_fare_amount') }} * 100 as card_tip_percent,
         {{ ratio('daily.total_amount', 'daily.trips') }} as total_per_trip,
         {{ ratio('daily.miles', 'daily.trips') }} as miles_per_trip,
-        daily.timed_trips,
-        daily.timed_miles,
-        daily.timed_minutes,
         {{ ratio('daily.timed_miles', 'daily.timed_minutes') }} * 60 as miles_per_hour
 
     from daily
@@ -98,4 +57,4 @@ named as (
 
 )
 
-select * from named
+select {{ contract_order() }} from named

@@ -1,30 +1,18 @@
 -- A full refresh would drop it, with every view on it.
 {{ config(materialized='incremental', full_refresh=false) }}
-{%- set months = months_without_marts() -%}
-{%- set amounts = [
-    'fare_amount',
-    'extra',
-    'mta_tax',
-    'tip_amount',
-    'tolls_amount',
-    'ehail_fee',
-    'improvement_surcharge',
-    'congestion_surcharge',
-    'airport_fee',
-    'cbd_congestion_fee',
-    'black_car_fund',
-    'sales_tax',
-    'total_amount',
-    'driver_pay',
-] -%}
--- depends_on: {{ ref('trips') }}, {{ ref('app_trips') }}
+{%- set months = months_without_marts() %}
 with
+
+trips as (
+
+    {{ measured_trips(months) }}
+
+),
 
 hourly as (
 
-    {% for dataset in datasets_of(months) -%}
     select
-        {{ dbt.string_literal(dataset) }} as dataset,
+        dataset,
         file_month,
         -- on BigQuery dbt truncates to a time with a zone
         cast(
@@ -36,7 +24,7 @@ hourly as (
         sum(case when is_reversal then 1 else 0 end) as reversals,
         sum(case when is_in_null_block then 1 else 0 end) as null_block_trips,
         sum(passengers) as passengers,
-        {%- for amount in amounts %}
+        {%- for amount in amounts() %}
         {{ exact_sum(amount) }} as {{ amount }},
         {%- endfor %}
         {{ exact_sum('miles') }} as miles,
@@ -45,17 +33,36 @@ hourly as (
         {{ exact_sum('timed_miles') }} as timed_miles,
         {{ exact_sum('timed_minutes') }} as timed_minutes
 
-    from ({{ measured_trips(dataset, months) }}) as trips
-    group by file_month, pickup_hour, pickup_location_id, payment_type
-    {%- if not loop.last %}
-
-    union all
-
-    {% endif %}
-    {%- endfor %}
+    from trips
+    group by dataset, file_month, pickup_hour, pickup_location_id, payment_type
 
 ),
 
-{{ with_merge('hourly') }}
+current_versions as (
 
-{{ rows_to_write(months) }}
+    select
+        dataset,
+        file_month,
+        merged_at
+
+    from {{ ref('file_ledger') }}
+    where is_current
+
+),
+
+-- In the statement that reads the trips: so both are of one merge, whatever is merged meanwhile.
+versioned as (
+
+    select
+        hourly.*,
+        current_versions.merged_at
+
+    from hourly
+    inner join current_versions
+        on hourly.dataset = current_versions.dataset
+        and hourly.file_month = current_versions.file_month
+
+)
+
+select {{ contract_order() }} from versioned
+{{ kept_rows(months) }}

@@ -1,29 +1,35 @@
 -- A full refresh would drop it, with every view on it.
 {{ config(materialized='incremental', full_refresh=false) }}
 {%- set months = months_without_marts() -%}
--- depends_on: {{ ref('trips') }}, {{ ref('app_trips') }}
+{%- set flags = {
+    'reversal': 'is_reversal',
+    'outside_month': 'is_outside_file_month',
+    'null_block': 'is_in_null_block',
+    'dropoff_before_pickup': 'is_dropoff_before_pickup',
+    'over_1000_miles': 'is_over_1000_miles',
+    'unknown_zone': 'is_unknown_zone',
+    'out_of_range': 'is_out_of_range',
+} %}
 with
+
+trips as (
+
+    {{ measured_trips(months) }}
+
+),
 
 counted as (
 
-    {% for dataset in datasets_of(months) -%}
     select
-        {{ dbt.string_literal(dataset) }} as dataset,
+        dataset,
         file_month,
-        {%- for flag, condition in flags_of(dataset).items() %}
-        sum(case when {{ condition }} then 1 else 0 end) as {{ flag }}_rows,
+        {%- for name, flag in flags.items() %}
+        sum(case when {{ flag }} then 1 else 0 end) as {{ name }}_rows,
         {%- endfor %}
         count(*) as all_rows
 
-    from {{ ref('app_trips') if is_app_dataset(dataset) else ref('trips') }}
-    where {{ is_month_of(months, [dataset]) }}
-    group by file_month
-    {%- if not loop.last %}
-
-    union all
-
-    {% endif %}
-    {%- endfor %}
+    from trips
+    group by dataset, file_month
 
 ),
 
@@ -105,9 +111,9 @@ versioned as (
         counted.dataset,
         counted.file_month,
         counted.all_rows,
-        {%- for flag in flags_of(datasets_of(months)[0]) %}
-        counted.{{ flag }}_rows,
-        {{ ratio('counted.' ~ flag ~ '_rows', 'counted.all_rows') }} as {{ flag }}_share,
+        {%- for name in flags %}
+        counted.{{ name }}_rows,
+        {{ ratio('counted.' ~ name ~ '_rows', 'counted.all_rows') }} as {{ name }}_share,
         {%- endfor %}
         zones.pickup_zones,
         versions.versions_seen,
@@ -131,4 +137,5 @@ versioned as (
 
 )
 
-{{ rows_to_write(months) }}
+select {{ contract_order() }} from versioned
+{{ kept_rows(months) }}

@@ -11,18 +11,38 @@
     'miles': 'miles',
 } -%}
 {%- set grouping_sets =
-    '(file_month, payment_type, ' ~ measures | join('), (file_month, payment_type, ') ~ ')' -%}
-{%- set shares = {'p50': 0.5, 'p90': 0.9, 'p95': 0.95, 'p97': 0.97} -%}
--- depends_on: {{ ref('trips') }}, {{ ref('app_trips') }}
+    '(dataset, file_month, payment_type, '
+    ~ measures | join('), (dataset, file_month, payment_type, ') ~ ')' -%}
+{%- set shares = {'p50': 0.5, 'p90': 0.9, 'p95': 0.95, 'p97': 0.97} %}
 with
+
+trips as (
+
+    {{ measured_trips(months) }}
+
+),
+
+measured as (
+
+    select
+        dataset,
+        file_month,
+        payment_type,
+        {%- for measure, expression in measures.items() %}
+        {{ expression }} as {{ measure }},
+        {%- endfor %}
+        is_reversal
+
+    from trips
+
+),
 
 -- How often each value of a measure occurs: there are few of them, so that no month has to be
 -- sorted. One scan counts those of all measures.
 occurrences as (
 
-    {% for dataset in datasets_of(months) -%}
     select
-        {{ dbt.string_literal(dataset) }} as dataset,
+        dataset,
         file_month,
         payment_type,
         case
@@ -34,24 +54,8 @@ occurrences as (
         sum(case when is_reversal then 0 else 1 end) as trips,
         sum(case when is_reversal then 1 else 0 end) as reversals
 
-    from (
-        select
-            {%- for measure, expression in measures.items() %}
-            {{ expression }} as {{ measure }},
-            {%- endfor %}
-            file_month,
-            payment_type,
-            is_reversal
-
-        from ({{ measured_trips(dataset, months) }}) as trips
-    ) as measured
+    from measured
     group by grouping sets ({{ grouping_sets }})
-    {%- if not loop.last %}
-
-    union all
-
-    {% endif %}
-    {%- endfor %}
 
 ),
 
@@ -95,6 +99,31 @@ fares as (
 
 ),
 
-{{ with_merge('fares') }}
+current_versions as (
 
-{{ rows_to_write(months) }}
+    select
+        dataset,
+        file_month,
+        merged_at
+
+    from {{ ref('file_ledger') }}
+    where is_current
+
+),
+
+-- In the statement that reads the trips: so both are of one merge, whatever is merged meanwhile.
+versioned as (
+
+    select
+        fares.*,
+        current_versions.merged_at
+
+    from fares
+    inner join current_versions
+        on fares.dataset = current_versions.dataset
+        and fares.file_month = current_versions.file_month
+
+)
+
+select {{ contract_order() }} from versioned
+{{ kept_rows(months) }}

@@ -1,1 +1,1 @@
-{{ described_trips() }}
+select * from {{ ref('int_trips_described') }}

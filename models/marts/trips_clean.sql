@@ -1,14 +1,4 @@
-with
-
-described as (
-
-    {{ described_trips() }}
-
-)
-
-select *
-
-from described
+select * from {{ ref('int_trips_described') }}
 where
     not is_reversal
     and not is_outside_file_month

@@ -7,15 +7,19 @@
 {#- A pair as one number, since Postgres sorts faster by one key than by two: the pickup is its
     upper four bytes, the dropoff its lower ones. 2147483647, which is no code, stands for none. -#}
 {%- set pair = 'cast(coalesce(trips.pickup_location_id, 2147483647) as ' ~ dbt.type_bigint() ~ ')'
-    ~ ' * 4294967296 + coalesce(trips.dropoff_location_id, 2147483647)' -%}
--- depends_on: {{ ref('trips') }}, {{ ref('app_trips') }}
+    ~ ' * 4294967296 + coalesce(trips.dropoff_location_id, 2147483647)' %}
 with
+
+trips as (
+
+    {{ measured_trips(months) }}
+
+),
 
 pairs as (
 
-    {% for dataset in datasets_of(months) -%}
     select
-        {{ dbt.string_literal(dataset) }} as dataset,
+        dataset,
         file_month,
         min(pickup_location_id) as pickup_location_id,
         min(dropoff_location_id) as dropoff_location_id,
@@ -27,17 +31,36 @@ pairs as (
         {{ percentile(finite_fare, 0.5) }} as median_fare,
         {{ percentile('miles_an_hour', 0.5) }} as median_mph
 
-    from ({{ measured_trips(dataset, months) }}) as trips
-    group by file_month, {{ pair }}
-    {%- if not loop.last %}
-
-    union all
-
-    {% endif %}
-    {%- endfor %}
+    from trips
+    group by dataset, file_month, {{ pair }}
 
 ),
 
-{{ with_merge('pairs') }}
+current_versions as (
 
-{{ rows_to_write(months) }}
+    select
+        dataset,
+        file_month,
+        merged_at
+
+    from {{ ref('file_ledger') }}
+    where is_current
+
+),
+
+-- In the statement that reads the trips: so both are of one merge, whatever is merged meanwhile.
+versioned as (
+
+    select
+        pairs.*,
+        current_versions.merged_at
+
+    from pairs
+    inner join current_versions
+        on pairs.dataset = current_versions.dataset
+        and pairs.file_month = current_versions.file_month
+
+)
+
+select {{ contract_order() }} from versioned
+{{ kept_rows(months) }}

@@ -103,29 +103,59 @@ def datasets_of_kind(kind: str) -> list[str]:
     return ["green"]
 
 
-def datasets_of(months: dict[str, list[str]]) -> list[str]:
-    """Datasets."""
-    return list(months)
-
-
 def is_month_of(months: dict[str, list[str]], datasets: list[str]) -> str:
     """A condition."""
     return "file_month = date '2023-01-01'"
 
 
-def measured_trips(dataset: str, months: dict[str, list[str]]) -> str:
+def measured_trips(months: dict[str, list[str]]) -> str:
     """A query."""
     return "select * from trips_of_all"
 
 
-def with_merge(counted: str) -> str:
-    """A CTE."""
-    return f"versioned as (select * from {counted})"
+def kept_rows(months: dict[str, list[str]]) -> str:
+    """Nothing, or a query after `union all`."""
+    return ""
 
 
-def rows_to_write(months: dict[str, list[str]]) -> str:
-    """A query."""
-    return "select * from versioned"
+def contract_order() -> str:
+    """A list of columns."""
+    return "*"
+
+
+def amounts() -> list[str]:
+    """Names of columns."""
+    return ["fare_amount"]
+
+
+def amounts_of_kind(kind: str) -> str:
+    """Expressions."""
+    return "\n        fare_amount,"
+
+
+def plausible_miles(column: str) -> str:
+    """An expression."""
+    return f"nullif({column}, 0)"
+
+
+def plausible_minutes(column: str) -> str:
+    """An expression."""
+    return f"nullif({column}, 0)"
+
+
+def timed_measures(miles: str, is_timed: str) -> str:
+    """Expressions."""
+    return f"case when {is_timed} then {miles} end as timed_miles"
+
+
+def is_plausible_ride(miles: str, minutes: str) -> str:
+    """A condition."""
+    return f"{miles} > {minutes}"
+
+
+def is_out_of_range(kind: str) -> str:
+    """A condition."""
+    return "(fare_amount > 1000)"
 
 
 def exact_sum(expression: str) -> str:
@@ -146,21 +176,6 @@ def ratio(dividend: str, divisor: str) -> str:
 def percentile(expression: str, share: float) -> str:
     """An expression."""
     return f"max({expression})"
-
-
-def flags_of(dataset: str) -> dict[str, str]:
-    """Conditions."""
-    return {"reversal": "is_reversal"}
-
-
-def is_app_dataset(dataset: str) -> bool:
-    """Whether it is one."""
-    return False
-
-
-def described_trips() -> str:
-    """A query."""
-    return "select * from trips_of_all"
 
 
 def has_no_place() -> str:

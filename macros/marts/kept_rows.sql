@@ -1,13 +1,10 @@
-{#- The query of all rows that a mart's build writes. dbt's insert_overwrite on BigQuery replaces a whole
-    partition, which is the month of all datasets: those that this build doesn't change are kept. On
-    Postgres, delete+insert replaces the rows of one dataset. -#}
-{% macro rows_to_write(months) %}
-    {%- if target.type != 'bigquery' or not is_incremental() %}
-select * from versioned
-    {%- else %}
+{#- dbt's insert_overwrite on BigQuery replaces a whole partition, which is the month of all datasets:
+    these are the rows of those that the build doesn't change. On Postgres, delete+insert replaces the
+    rows of one dataset. -#}
+{% macro kept_rows(months) %}
+    {%- if target.type == 'bigquery' and is_incremental() %}
     {%- set all_months = months.values() | sum(start=[]) | unique | list -%}
     {%- set stored = adapter.get_columns_in_relation(this) | map(attribute='name') | list %}
-select {{ model.columns | join(', ') }} from versioned
 
 union all
 

@@ -1,7 +1,5 @@
-{#- The SQL of the mart `trips`. `trips_clean` has it, too, instead of a view on that view: Postgres can't
-    replace a view on which another one depends. dbt has to find the tables while it parses, when no
-    declaration is known: each dataset of kind taxi stands here. -#}
-{% macro described_trips() %}
+{{ config(materialized='ephemeral') }}
+-- dbt has to find the tables while it parses: each dataset of kind taxi stands here.
 -- depends_on: {{ ref('green_tripdata') }}, {{ ref('yellow_tripdata') }}
 with
 
@@ -99,4 +97,3 @@ described as (
 )
 
 select * from described
-{% endmacro %}

@@ -1,4 +1,8 @@
-"""What a month should look like, told by the file and without the contract that is under test."""
+"""What a month should look like, told by the file.
+
+Only names and types of the columns are the declarations'. What is under test is written again
+here: which header is which column, how values are cleaned, and how rows are identified.
+"""
 
 import csv
 import datetime as dt
@@ -16,71 +20,33 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
+from loader.datasets import datasets, get_dataset
+from loader.settings import PROJECT_DIR
 from tests.conftest import Workspace
 
 _INT, _DOUBLE, _TEXT, _TIME = pa.int32(), pa.float64(), pa.string(), pa.timestamp("us")
-MONEY = [
-    *("fare_amount", "extra", "mta_tax", "tip_amount", "tolls_amount", "improvement_surcharge"),
-    *("total_amount", "congestion_surcharge", "cbd_congestion_fee"),
-]
-COLUMNS = {
-    "vendor_id": _INT,
-    "pickup_datetime": _TIME,
-    "dropoff_datetime": _TIME,
-    "passenger_count": _INT,
-    "trip_distance": _DOUBLE,
-    "rate_code_id": _INT,
-    "store_and_fwd_flag": _TEXT,
-    "pickup_location_id": _INT,
-    "dropoff_location_id": _INT,
-    "payment_type": _INT,
-    "request_source": _TEXT,
-    **dict.fromkeys(MONEY, _DOUBLE),
-}
-_ZONES = {"pickup_location_id": _INT, "dropoff_location_id": _INT}
+#: Types by those of the declarations; codes are whole numbers like any others.
+_TYPES = {"smallint": _INT, "integer": _INT, "double": _DOUBLE, "text": _TEXT, "timestamp": _TIME}
 COLUMNS_OF = {
-    "yellow": COLUMNS
-    | {"airport_fee": _DOUBLE}
-    | dict.fromkeys(
-        [
-            *("pickup_longitude", "pickup_latitude"),
-            *("dropoff_longitude", "dropoff_latitude"),
-        ],
-        _DOUBLE,
-    ),
-    "green": COLUMNS | {"ehail_fee": _DOUBLE, "trip_type": _INT},
-    "fhv": {
-        **dict.fromkeys(("dispatching_base_num", "affiliated_base_num"), _TEXT),
-        **dict.fromkeys(("pickup_datetime", "dropoff_datetime"), _TIME),
-        **_ZONES,
-        "sr_flag": _INT,
-    },
-    "fhvhv": {
-        **dict.fromkeys(
-            ("hvfhs_license_num", "dispatching_base_num", "originating_base_num"), _TEXT
-        ),
-        **dict.fromkeys(("request_datetime", "on_scene_datetime"), _TIME),
-        **dict.fromkeys(("pickup_datetime", "dropoff_datetime"), _TIME),
-        **_ZONES,
-        "trip_miles": _DOUBLE,
-        "trip_time": _INT,
-        **dict.fromkeys(("base_passenger_fare", "tolls", "bcf", "sales_tax"), _DOUBLE),
-        **dict.fromkeys(("congestion_surcharge", "airport_fee", "cbd_congestion_fee"), _DOUBLE),
-        **dict.fromkeys(("tips", "driver_pay"), _DOUBLE),
-        **dict.fromkeys(("shared_request_flag", "shared_match_flag"), _TEXT),
-        **dict.fromkeys(("access_a_ride_flag", "wav_request_flag", "wav_match_flag"), _TEXT),
-    },
+    name: {column.name: _TYPES[column.data_type] for column in dataset.file_columns}
+    for name, dataset in datasets().items()
 }
-HEADERS = {
+HEADERS = {name: name for columns in COLUMNS_OF.values() for name in columns} | {
     "affiliated_base_number": "affiliated_base_num",
     "vendorid": "vendor_id",
     "ratecodeid": "rate_code_id",
     "pulocationid": "pickup_location_id",
     "dolocationid": "dropoff_location_id",
 }
-
-
+#: Of columns that came after this was written.
+_DECLARED_HEADERS = {
+    spelling.name.lower(): column.name
+    for dataset in datasets().values()
+    for column in dataset.file_columns
+    for spelling in column.spellings
+}
 #: Of yellow's files of 2009 and 2010.
 EARLY_HEADERS = {
     **{"vendor_name": "vendor_id", "surcharge": "extra", "rate_code": "rate_code_id"},
@@ -101,7 +67,7 @@ def columns_of(dataset: str) -> dict[str, pa.DataType]:
 
 def header(name: str) -> str:
     plain = name.lower().removeprefix("lpep_").removeprefix("tpep_")
-    return HEADERS.get(plain, plain)
+    return HEADERS.get(plain) or _DECLARED_HEADERS.get(name.lower(), plain)
 
 
 def expected(path: Path, dataset: str) -> pa.Table:
@@ -207,14 +173,12 @@ _TIES_OF_TAXIS = [
     *("tip_amount", "tolls_amount", "improvement_surcharge", "congestion_surcharge"),
     *("airport_fee", "ehail_fee", "trip_type", "cbd_congestion_fee", "request_source"),
 ]
-
-
-TIE_BREAKERS = {
+_TIES = {
     "yellow": [
-        *_TIES_OF_TAXIS,
+        *(name for name in _TIES_OF_TAXIS if name not in ("ehail_fee", "trip_type")),
         *("pickup_longitude", "pickup_latitude", "dropoff_longitude", "dropoff_latitude"),
     ],
-    "green": _TIES_OF_TAXIS,
+    "green": [name for name in _TIES_OF_TAXIS if name != "airport_fee"],
     "fhv": ["pickup_datetime", "dropoff_datetime", "sr_flag"],
     "fhvhv": [
         *("request_datetime", "pickup_datetime", "dropoff_datetime", "base_passenger_fare"),
@@ -226,13 +190,29 @@ TIE_BREAKERS = {
 }
 
 
+def declared_ties(dataset: str) -> list[str]:
+    """Return the columns that have a tie_breaker, in its order."""
+    text = (PROJECT_DIR / get_dataset(dataset).declaration).read_text()
+    columns = yaml.safe_load(text)["sources"][0]["tables"][0]["columns"]
+    metas = {column["name"]: column.get("config", {}).get("meta", {}) for column in columns}
+    ties = {name: meta["tie_breaker"] for name, meta in metas.items() if "tie_breaker" in meta}
+    return sorted(ties, key=ties.__getitem__)
+
+
+#: Columns that came after this was written are the last.
+TIE_BREAKERS = {
+    dataset: [*ties, *(name for name in declared_ties(dataset) if name not in ties)]
+    for dataset, ties in _TIES.items()
+}
+
+
 def ids_of(rows: pa.Table, dataset: str, month: str) -> list[str]:
     """Work out the ids of a month's rows, as `expected` reads them, by what is documented."""
     days = (dt.date.fromisoformat(f"{month}-01") - dt.date(1970, 1, 1)).days
     places = defaultdict(list)
     for place, key in enumerate(key_texts(rows, dataset)):
         places["|".join((dataset, str(days), *key))].append(place)
-    ties = [rows[name] for name in TIE_BREAKERS[dataset] if name in rows.column_names]
+    ties = [rows[name] for name in TIE_BREAKERS[dataset]]
     ids = [""] * len(rows)
     for key, sharing in places.items():
         if len(sharing) > 1:

@@ -1,4 +1,4 @@
-"""What a month's file holds: layouts.yml, with the headers that the declarations give."""
+"""What a month's file holds: layouts.yml, with the columns and headers that are declared."""
 
 import datetime as dt
 import re
@@ -14,6 +14,16 @@ from loader.calendar import format_month
 from loader.datasets import check_supported, get_dataset
 from loader.errors import UsageError
 
+#: Rules of the declared columns that layouts.yml doesn't list, by their declared type.
+OTHER_COLUMNS = {
+    "smallint": {"type": "int64", "weights": {0: 5, 1: 3, 7: 1, None: 1}},
+    "integer": {"type": "int64", "weights": {0: 5, 1: 3, 70_000: 1, None: 1}},
+    "double": {"type": "double", "weights": {0: 5, 25: 3, 1975: 1, None: 1}},
+    "text": {"type": "string", "weights": {"A": 5, "B": 4, None: 1}},
+    "timestamp": {"type": "timestamp[us]", "weights": {1_230_768_000: 9, None: 1}},
+    "date": {"type": "date32", "weights": {dt.date(2009, 1, 1): 9, None: 1}},
+}
+
 
 @dataclass(frozen=True)
 class Column:
@@ -23,7 +33,7 @@ class Column:
         header: as TLC spells it.
         type: Arrow type in the file.
         data_type: type in the declaration.
-        rule: its entry in layouts.yml, in force in the month.
+        rule: its entry in layouts.yml, in force in the month; without one, of `OTHER_COLUMNS`.
     """
 
     header: str
@@ -75,8 +85,13 @@ def layout_of(dataset: str, month: dt.date) -> Layout:
     check_supported(dataset, month)
     entry = _in_force(_table()[dataset], format_month(month))
     declared = {column.name: column for column in get_dataset(dataset).file_columns}
+    others = {
+        name: OTHER_COLUMNS[column.data_type]
+        for name, column in declared.items()
+        if name not in entry["columns"]
+    }
     columns = {}
-    for name, rule in entry["columns"].items():
+    for name, rule in (entry["columns"] | others).items():
         rule = rule if isinstance(rule, dict) else {"type": rule}
         if name in declared:
             header = next((s.name for s in declared[name].spellings if s.covers(month)), None)

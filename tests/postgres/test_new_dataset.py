@@ -4,7 +4,6 @@ import datetime as dt
 import functools
 import hashlib
 import re
-import shutil
 import uuid
 from collections import defaultdict
 from decimal import Decimal
@@ -16,6 +15,7 @@ import pytest
 from loader.datasets import datasets
 from loader.settings import PROJECT_DIR
 from tests.conftest import DATA_TESTS, succeeded
+from tests.copies import copy_project, in_copy
 
 SOURCE = """version: 2
 sources:
@@ -69,20 +69,15 @@ from {{ ref('stg_tlc__ferry_trips') }}
 where {{ is_version_to_merge('ferry') }}
 """
 TRIPS_YML = """version: 2
+anchors:
+  - &time "timestamp"
 models:
   - name: ferry_tripdata
     data_tests: [rows_reconcile, unusual_values: {arguments: {never_null: [pier]}}]
-    columns:
+    columns: # written by scripts/columns.py
       - {name: unique_row_id, data_type: uuid, data_tests: [unique_rows]}
       - {name: file_month, data_type: date}
       - {name: file_row, data_type: integer}
-      - {name: pier, data_type: text}
-      - {name: pickup_datetime, data_type: timestamp}
-      - {name: dropoff_datetime, data_type: timestamp}
-      - {name: pickup_location_id, data_type: smallint}
-      - {name: dropoff_location_id, data_type: smallint}
-      - {name: trip_distance, data_type: float}
-      - {name: fare_amount, data_type: float}
 """
 COLUMNS = ("PierCode", "left_at", "arrived_at", "from_zone", "to_zone", "Miles", "Fare")
 EIGHT, NINE = dt.datetime(2020, 1, 1, 8), dt.datetime(2020, 1, 1, 9)
@@ -100,15 +95,12 @@ MONTHS = ("2020-01", "2020-02")
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
     """A copy of the project that declares one more dataset."""
-    folder = tmp_path_factory.mktemp("copy") / "project"
-    for name in ("loader", "models", "macros", "seeds", "tests/sql", ".dlt"):
-        shutil.copytree(PROJECT_DIR / name, folder / name)
-    for name in ("dbt_project.yml", "profiles.yml"):
-        shutil.copy(PROJECT_DIR / name, folder)
+    folder = copy_project(tmp_path_factory.mktemp("copy") / "project")
     (folder / "models/sources/ferry.yml").write_text(SOURCE)
     (folder / "models/staging/stg_tlc__ferry_trips.sql").write_text(STAGING)
     (folder / "models/trips/ferry_tripdata.sql").write_text(TRIPS)
     (folder / "models/trips/ferry_tripdata.yml").write_text(TRIPS_YML)
+    succeeded(in_copy(folder, "scripts/columns.py"))
     return folder
 
 

@@ -1,11 +1,10 @@
 """The state of a month, at the source and in the warehouse; and what a run did for it."""
 
 import datetime as dt
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
 
 from loader.datasets import get_dataset
 from loader.errors import LoaderError, NoRightError
@@ -13,7 +12,7 @@ from loader.source.published import PublishedFile, redact
 from loader.warehouse.base import Warehouse
 from loader.warehouse.versions import FileVersion
 
-#: Definition of the marts, as in macros/marts/months_of_marts.sql: others are built again.
+#: Version of the marts, as in macros/marts/months_of_marts.sql: others are built again.
 MARTS_VERSION = 2
 
 #: A dataset and a file month.
@@ -56,8 +55,6 @@ class MonthState:
             was never merged.
         merged: the version that the trips table holds, from the ledger.
         published: what the source has; None if it was not asked, or doesn't have the month.
-        is_in_marts: whether the marts count the merged version; None if not read, or not readable.
-        has_marts: the same, and whether they have the shape of this version of the project.
         gone: the version that the ledger says the table holds, where the table has no rows.
         removed: the version that `nyc-tlc remove` removed, if no other was merged since.
     """
@@ -67,10 +64,25 @@ class MonthState:
     landed: FileVersion | None
     merged: FileVersion | None
     published: PublishedFile | None = None
-    is_in_marts: bool | None = None
-    has_marts: bool | None = None
     gone: FileVersion | None = None
     removed: FileVersion | None = None
+
+    @property
+    def is_in_marts(self) -> bool | None:
+        """Whether the marts count the merged version; None if there is none, or it has no marts.
+
+        Where an earlier version of the project recorded nothing, they count as they are.
+        """
+        if self.merged is None or get_dataset(self.dataset).kind is None:
+            return None
+        return self.merged.marts_version != 0
+
+    @property
+    def has_marts(self) -> bool | None:
+        """The same, with today's version of the marts; None also where nothing is recorded."""
+        if self.is_in_marts is None or self.merged is None or self.merged.marts_version is None:
+            return None
+        return self.merged.marts_version == MARTS_VERSION
 
     @property
     def here(self) -> State:
@@ -192,8 +204,7 @@ def read_states(
     Args:
         warehouse: the warehouse.
         months: the months to read; None for all that the warehouse knows.
-        for_reader: do without what a user who only reads the trips, or only loads, may not see:
-            what is landed, and which marts there are.
+        for_reader: do without what a user who only reads the trips may not see: what is landed.
 
     Returns:
         The states, by month, in order.
@@ -212,15 +223,8 @@ def read_states(
     gone = {}
     if stored is not None:
         gone = {key: v for key, v in merged.items() if v.table_rows and key not in stored}
-    wanted = sorted(landed.keys() | newest.keys()) if months is None else months
-    marts: dict[Month, dict[str, Any]] | None = None
-    if merged.keys() & wanted:
-        with suppress(NoRightError):  # a user who only loads
-            # The mart that is the last of a month to be built says which merge they count.
-            rows = warehouse.read("select * from {marts}.month_quality")
-            marts = {(row["dataset"], row["file_month"]): row for row in rows}
     states = {}
-    for key in wanted:
+    for key in sorted(landed.keys() | newest.keys()) if months is None else months:
         state = MonthState(
             *key,
             landed=landed.get(key),
@@ -230,7 +234,7 @@ def read_states(
         )
         if state.here in (State.LANDED, State.SUSPECT) and not warehouse.has_raw_rows(*key):
             state = replace(state, landed=None)
-        states[key] = _with_marts(state, marts)
+        states[key] = state
     return states
 
 
@@ -243,16 +247,3 @@ def read_state(warehouse: Warehouse, dataset: str, month: dt.date) -> MonthState
         month: file month.
     """
     return read_states(warehouse, [(dataset, month)])[dataset, month]
-
-
-def _with_marts(state: MonthState, marts: Mapping[Month, Mapping[str, Any]] | None) -> MonthState:
-    merged = state.merged
-    if marts is None or merged is None or get_dataset(state.dataset).kind is None:
-        return state
-    built = marts.get((state.dataset, state.month))
-    if not merged.table_rows:  # empty months have no rows in the marts
-        return replace(state, is_in_marts=built is None, has_marts=built is None)
-    if built is None or built["merged_at"] != merged.merged_at:
-        return replace(state, is_in_marts=False, has_marts=False)
-    is_current = built.get("marts_version") == MARTS_VERSION
-    return replace(state, is_in_marts=True, has_marts=is_current)

@@ -39,7 +39,7 @@ from loader.errors import (
 from loader.settings import Settings
 from loader.terminal import interrupts
 from loader.terminal.progress import Reporter
-from loader.warehouse.versions import FileVersion
+from loader.warehouse.versions import LATEST_MARTS, FileVersion
 
 # We read only counts, for which the Storage API wouldn't be faster.
 warnings.filterwarnings("ignore", message="Cannot create BigQuery Storage client")
@@ -394,15 +394,20 @@ class BigQueryWarehouse:
 
     def landed_versions(self) -> list[FileVersion]:
         """Read `month_files`: every landed version, the newest of a month last."""
-        return self._versions(self._raw, "month_files", "landed_at")
+        return self._versions("*", self._raw, "month_files", "landed_at")
 
     def merged_versions(self) -> list[FileVersion]:
         """Read the ledger: every merged version, the newest of a month last."""
-        return self._versions(self._final, "file_ledger", "merged_at")
+        ledger = self._final, "file_ledger", "merged_at"
+        marts_version = LATEST_MARTS.format(tlc=f"`{self.project}`.{self._final}")
+        with_marts = self._versions(f"*, ({marts_version}) as marts_version", *ledger)
+        # a warehouse of an earlier version has no ledger of marts
+        return with_marts or self._versions("*", *ledger)
 
-    def _versions(self, schema: str, table: str, time: str) -> list[FileVersion]:
+    def _versions(self, columns: str, schema: str, table: str, time: str) -> list[FileVersion]:
         rows = self._query_if_there(
-            f"select * from {self._table(schema, table)} order by dataset, file_month, {time}"
+            f"select {columns} from {self._table(schema, table)} as version"
+            f" order by dataset, file_month, {time}"
         )
         return [FileVersion.of_row(row) for row in rows]
 

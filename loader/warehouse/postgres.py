@@ -23,7 +23,7 @@ from loader.errors import (
 from loader.settings import Settings
 from loader.terminal.progress import Reporter
 from loader.warehouse.postgres_parts import Part
-from loader.warehouse.versions import FileVersion
+from loader.warehouse.versions import LATEST_MARTS, FileVersion
 
 #: Locks of ten concurrent queries that each read 600 partitions and their indexes.
 _LOCKS = 12_500
@@ -256,15 +256,19 @@ class PostgresWarehouse:
 
     def landed_versions(self) -> list[FileVersion]:
         """Read `month_files`: every landed version, the newest of a month last."""
-        return self._versions(self._raw, "month_files", "landed_at")
+        return self._versions("*", self._raw, "month_files", "landed_at")
 
     def merged_versions(self) -> list[FileVersion]:
         """Read the ledger: every merged version, the newest of a month last."""
-        return self._versions(self._final, "file_ledger", "merged_at")
+        has_marts = self._exists(self._final, "marts_ledger")
+        columns = f"*, ({LATEST_MARTS.format(tlc=self._final)}) as marts_version"
+        return self._versions(
+            columns if has_marts else "*", self._final, "file_ledger", "merged_at"
+        )
 
-    def _versions(self, schema: str, table: str, time: str) -> list[FileVersion]:
-        query = sql.SQL("select * from {} order by dataset, file_month, {}").format(
-            sql.Identifier(schema, table), sql.Identifier(time)
+    def _versions(self, columns: str, schema: str, table: str, time: str) -> list[FileVersion]:
+        query = sql.SQL("select {} from {} as version order by dataset, file_month, {}").format(
+            sql.SQL(columns), sql.Identifier(schema, table), sql.Identifier(time)
         )
         with _no_right():
             rows = self._rows(query) if self._exists(schema, table) else []

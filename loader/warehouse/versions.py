@@ -7,6 +7,13 @@ from typing import Any
 from loader.calendar import format_of
 from loader.datasets import month_files_columns
 
+#: Version of the marts that count a version of the ledger, in SQL; 0 if they don't.
+LATEST_MARTS = (
+    "select coalesce(max(marts_version), 0) from {tlc}.marts_ledger as built"
+    " where built.dataset = version.dataset and built.file_month = version.file_month"
+    " and built.merged_at = version.merged_at"
+)
+
 
 @dataclass(frozen=True)
 class FileVersion:
@@ -41,6 +48,7 @@ class FileVersion:
         is_current: whether the trips table holds it.
         invocation_id: dbt's invocation that merged it.
         removed_at: when `nyc-tlc remove` removed it from the trips table (UTC).
+        marts_version: version of the marts that count it; 0 if they don't, None if not recorded.
     """
 
     dataset: str
@@ -69,6 +77,7 @@ class FileVersion:
     is_current: bool | None = None
     invocation_id: str | None = None
     removed_at: dt.datetime | None = None
+    marts_version: int | None = None
 
     @property
     def format(self) -> str:

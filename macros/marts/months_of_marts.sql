@@ -5,8 +5,8 @@
 {% endmacro %}
 
 
-{#- The last mart, month_quality, says which merge of a month the marts count, and by which version. A
-    month that was merged since then, or whose marts were not finished, is built again. -#}
+{#- By the ledger of marts: a month that was merged since then, or whose marts were not finished, is built
+    again. -#}
 {% macro months_without_marts() %}
     {{ return(months_of_marts(has_marts=false)) }}
 {% endmacro %}
@@ -15,48 +15,34 @@
 {#- Mapping of datasets to those requested months whose marts count their last merge, or don't; without a
     request, to the newest twelve of each dataset. -#}
 {% macro months_of_marts(has_marts) %}
-    {%- set ledger = ref('file_ledger') -%}
-    {%- if not execute or load_relation(ledger) is none -%}{{ return({}) }}{%- endif -%}
-    {#- Not by ref: it is built after all that asks here. -#}
-    {%- set month_quality = api.Relation.create(
-        database=target.database, schema=generate_schema_name('tlc_marts', none), identifier='month_quality'
-    ) -%}
-    {#- The table of an earlier version of the project lacks the column, and all months their marts. -#}
-    {%- set has_quality = load_relation(month_quality) is not none and 'marts_version' in (
-        adapter.get_columns_in_relation(month_quality) | map(attribute='name')
-    ) -%}
+    {%- set ledger, built = ref('file_ledger'), ref('marts_ledger') -%}
+    {%- if not execute or load_relation(built) is none -%}{{ return({}) }}{%- endif -%}
     {%- set requested = requested_months() -%}
     {%- set datasets = requested_datasets() | select('in', datasets_with_marts()) -%}
     {#- Postgres and BigQuery choose the rows: a loop over all of history's takes seconds here. -#}
     {%- set query -%}
         select
-            ledger.dataset,
-            ledger.file_month
+            dataset,
+            file_month
 
         from {{ ledger }} as ledger
-        {% if has_quality %}
-        left join {{ month_quality }} as month_quality
-            on ledger.dataset = month_quality.dataset
-            and ledger.file_month = month_quality.file_month
-            and ledger.merged_at = month_quality.merged_at
-            and month_quality.marts_version = {{ marts_version() }}
-        {% endif %}
-
         where
-            ledger.is_current
-            -- a file without rows leaves nothing to count
-            and ledger.table_rows > 0
-            and ledger.dataset in ('{{ datasets | join("', '") }}')
+            is_current
+            and dataset in ('{{ datasets | join("', '") }}')
             {%- if requested %}
-            and ledger.file_month in (date '{{ requested | join("', date '") }}')
+            and file_month in (date '{{ requested | join("', date '") }}')
             {%- endif %}
-            {%- if has_quality %}
-            and month_quality.dataset is {{ 'not null' if has_marts else 'null' }}
-            {%- elif has_marts %}
-            and false
-            {%- endif %}
+            and {{ '' if has_marts else 'not' }} exists (
+                select 1
+                from {{ built }} as built
+                where
+                    built.dataset = ledger.dataset
+                    and built.file_month = ledger.file_month
+                    and built.merged_at = ledger.merged_at
+                    and built.marts_version = {{ marts_version() }}
+            )
 
-        order by ledger.file_month desc
+        order by file_month desc
     {%- endset -%}
 
     {%- set found = {} -%}

@@ -1,5 +1,5 @@
 -- A full refresh would drop it, with every view on it.
-{{ config(materialized='incremental', full_refresh=false) }}
+{{ config(materialized='incremental', full_refresh=false, post_hook='{{ record_marts() }}') }}
 {%- set months = months_without_marts() -%}
 {%- set flags = {
     'reversal': 'is_reversal',

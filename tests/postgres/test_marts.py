@@ -445,19 +445,39 @@ def test_marts_of_an_earlier_version_are_built_again(workspace):
     succeeded(run(workspace, "green", "2023-01", workspace.source))
     schema = f"{workspace.tlc}_marts"
     hourly, quality = f"{schema}.hourly_zone_trips", f"{schema}.month_quality"
+    record = f"{workspace.tlc}.marts_ledger"
     everything = [rows_of(workspace, name) for name in TABLES]
     assert workspace.query(f"select sum(timed_trips) > 200 from {hourly}") == [(True,)]
 
     for column in ("timed_trips", "timed_miles", "timed_minutes"):
         workspace.query(f"alter table {hourly} drop column {column} cascade")
     workspace.query(f"alter table {quality} drop column marts_version")
+    workspace.query(f"drop table {record}")
     succeeded(workspace.dbt("build", "--vars", "{month: 2023-01}"))
     assert [rows_of(workspace, name) for name in TABLES] == everything
 
     workspace.query(f"update {hourly} set timed_trips = null")
-    workspace.query(f"update {quality} set marts_version = 1")
+    workspace.query(f"update {record} set marts_version = 1")
+    assert "without their marts: 1" in workspace.loader("status").stdout
     succeeded(workspace.dbt("build"))
     assert [rows_of(workspace, name) for name in TABLES] == everything
+
+
+def test_what_an_earlier_version_recorded_of_the_marts_is_kept(workspace):
+    """It kept no ledger of marts: month_quality says what they count."""
+    for month in ("2023-01", "2023-02"):
+        path = workspace.source / f"green_tripdata_{month}.parquet"
+        write_month(path, "green", parse_month(month), 300)
+        options = ("--marts", "later") if month == "2023-02" else ()
+        succeeded(run(workspace, "green", month, workspace.source, *options))
+    record = f"{workspace.tlc}.marts_ledger"
+    before = workspace.query(f"select * from {record}")
+    workspace.query(f"drop table {record}")
+    assert "without their marts" not in succeeded(workspace.loader("status")).stdout
+    succeeded(workspace.dbt("build", "--select", "marts_ledger"))
+    assert workspace.query(f"select * from {record}") == before
+    assert len(before) == 1
+    assert "without their marts: 1" in succeeded(workspace.loader("status")).stdout
 
 
 TABLES = ("hourly_zone_trips", "zone_pairs", "monthly_fares", "month_quality")

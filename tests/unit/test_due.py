@@ -11,7 +11,7 @@ import pytest
 from loader.calendar import format_month
 from loader.errors import UsageError
 from loader.months.due import RunOptions, followed, is_due, reason, window
-from loader.months.state import Month, MonthState, State, Step
+from loader.months.state import MARTS_VERSION, Month, MonthState, State, Step
 from loader.settings import load_settings
 from loader.source.published import PublishedFile
 from loader.warehouse.versions import FileVersion
@@ -130,13 +130,18 @@ def test_how_a_month_stands_and_whether_it_is_due(state, name, due, why):
     assert (state.state, is_due(state, RunOptions()), reason(state)) == (name, due, why)
 
 
+def with_marts(state: MonthState, marts_version: int) -> MonthState:
+    return replace(state, merged=replace(state.merged, marts_version=marts_version))
+
+
 def test_what_a_month_lacks_is_read_from_the_records():
     merged = a_state("a", "a", "a")
     assert merged.lacks == {Step.DROP}
-    assert replace(merged, has_marts=False).lacks == {Step.DROP, Step.MARTS}
-    done = replace(merged, landed=replace(merged.landed, raw_dropped_at=LANDED_AT), has_marts=True)
-    assert done.lacks == set()
-    assert replace(done, has_marts=None).lacks == set()  # nobody may read them
+    for outdated in (0, MARTS_VERSION - 1):
+        assert with_marts(merged, outdated).lacks == {Step.DROP, Step.MARTS}
+    done = replace(merged, landed=replace(merged.landed, raw_dropped_at=LANDED_AT))
+    assert with_marts(done, MARTS_VERSION).lacks == set()
+    assert done.lacks == set()  # an earlier version recorded nothing
     kept_for_ever = replace(merged, landed=replace(merged.landed, unknown_columns="new_column"))
     assert kept_for_ever.lacks == set()
     assert a_state("a", "a", None).lacks == a_state("a", "b", "a").lacks == set(Step)
@@ -154,7 +159,7 @@ def test_what_a_month_lacks_is_read_from_the_records():
     ],
 )
 def test_options_say_what_is_left_for_later(options, has_marts, due):
-    state = replace(a_state("a", "a", "a"), has_marts=has_marts)
+    state = with_marts(a_state("a", "a", "a"), MARTS_VERSION if has_marts else 0)
     assert is_due(state, options) is due
 
 

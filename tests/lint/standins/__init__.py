@@ -113,6 +113,16 @@ def measured_trips(months: dict[str, list[str]]) -> str:
     return "select * from trips_of_all"
 
 
+def marts_record_of_earlier_version() -> str:
+    """A table."""
+    return "month_quality"
+
+
+def record_marts() -> str:
+    """A statement."""
+    return ""
+
+
 def kept_rows(months: dict[str, list[str]]) -> str:
     """Nothing, or a query after `union all`."""
     return ""

@@ -2,9 +2,10 @@
 """Write what follows from the declarations in models/sources: lists of columns, and of layouts.
 
 The lists of models/trips and of the marts `trips` and `app_trips` get the declared types and
-descriptions. A trips table also gets the columns that it lacks, as its last ones; a mart gets
-those whose names are added to its list. Listed columns keep their order, which is the table's, and
-what isn't declared stays as it is.
+descriptions. A trips table also gets the columns that it lacks, as its last ones; a mart of single
+trips gets those whose names are added to its list, and one of amounts those that the macro
+`amounts` names. Listed columns keep their order, which is the table's, and what isn't declared
+stays as it is.
 
 `--check` writes nothing, and fails when a file isn't as it would be written.
 """
@@ -21,8 +22,10 @@ from loader.calendar import format_month
 from loader.datasets import Dataset, Kind, datasets
 from loader.settings import PROJECT_DIR
 
-#: The marts that show single trips, by the kind of their datasets.
-MARTS = {Kind.TAXI: "trips", Kind.APP: "app_trips"}
+#: The marts that show single trips, and the kind of their datasets.
+KINDS = {"trips": Kind.TAXI, "app_trips": Kind.APP}
+#: The marts that sum all amounts.
+MARTS_OF_AMOUNTS = ("hourly_zone_trips", "daily_zone_trips")
 #: Types that contracts call otherwise; `*time` is an anchor of the file.
 TYPES = {"double": "float", "timestamp": "*time"}
 TYPES_OF_MARTS = TYPES | {"smallint": "integer"}
@@ -37,10 +40,12 @@ def main() -> None:
     for dataset in datasets().values():
         path = PROJECT_DIR / "models/trips" / f"{dataset.table}.yml"
         written[path] = (LIST, columns(path, declared([dataset], TYPES), {}))
-    for kind, mart in MARTS.items():
-        path = PROJECT_DIR / "models/marts" / f"{mart}.yml"
-        shown = [one for one in datasets().values() if one.kind == kind]
-        written[path] = (LIST, columns(path, {}, declared(shown, TYPES_OF_MARTS)))
+    for path in (PROJECT_DIR / "models/marts").glob("*.yml"):
+        if not LIST.search(path.read_text(encoding="utf-8")):
+            continue  # unit tests
+        shown = [one for one in datasets().values() if one.kind == KINDS.get(path.stem, "")]
+        new = new_amounts(path) if path.stem in MARTS_OF_AMOUNTS else {}
+        written[path] = (LIST, columns(path, new, declared(shown, TYPES_OF_MARTS)))
     stale = []
     for path, (block, text) in written.items():
         before = path.read_text(encoding="utf-8")
@@ -65,6 +70,20 @@ def declared(shown: list[Dataset], types: dict[str, str]) -> dict[str, dict[str,
                 entry = {"data_type": data_type, "description": column.get("description", "")}
                 found.setdefault(column["name"], entry)
     return found
+
+
+def new_amounts(path: Path) -> dict[str, dict[str, Any]]:
+    """Return type and description of the amounts that a mart doesn't list yet, by name."""
+    macro = (PROJECT_DIR / "macros/marts/amounts.sql").read_text(encoding="utf-8")
+    listed = path.read_text(encoding="utf-8")
+    return {
+        name: {
+            "data_type": "*sum",
+            "description": f"Sum of {name}, in dollars, reversals included.",
+        }
+        for name in re.findall(r"^ {8}'(\w+)': {", macro, re.MULTILINE)
+        if f"{{name: {name}," not in listed
+    }
 
 
 def columns(path: Path, all_of: dict[str, Any], some_of: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ _LEFT_OUT = (
     *("--exclude-resource-type", "unit_test"),
     *("--exclude-resource-type", "exposure"),
 )
-_TESTS_LEFT_OUT = ("assert_trips_mart_is_whole",)
+_TESTS_LEFT_OUT = ("assert_trips_mart_is_whole", "test_name:grain")
 
 
 class Project(NamedTuple):

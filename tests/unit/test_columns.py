@@ -52,3 +52,15 @@ def test_it_is_in_the_generated_month_and_in_what_tests_compare(copy, tmp_path):
     assert succeeded(in_copy(copy, "-c", compared)).stdout.endswith("tip_jar\n")
     contract = ("-m", "pytest", "tests/unit/test_contract.py", "-k", "maps or ids or spelling")
     assert " passed" in succeeded(in_copy(copy, *contract, "-v")).stdout
+
+
+def test_an_amount_of_the_marts_is_one_line(copy):
+    macro = copy / "macros/marts/amounts.sql"
+    last = "        'driver_pay': {'app': 'driver_pay'},\n"
+    macro.write_text(
+        macro.read_text().replace(last, f"{last}        'jar': {{'taxi': 'tip_jar'}},\n")
+    )
+    succeeded(in_copy(copy, "scripts/columns.py"))
+    for mart in ("hourly_zone_trips", "daily_zone_trips"):
+        text = (copy / f"models/marts/{mart}.yml").read_text()
+        assert "{name: jar, data_type: *sum, description: 'Sum of jar," in text

@@ -34,7 +34,7 @@ from loader.embedded import local_server
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from tests.cdn import Cdn, stall
-from tests.conftest import Workspace, clean_env
+from tests.conftest import DATA_TESTS, Workspace, clean_env
 from tests.exact import assert_same, expected, landed, stored
 
 #: Of each dataset, the columns that a republished month has other values in.
@@ -153,7 +153,7 @@ class Rig:
             TLC_LOCAL_DIR=str(self.local_dir),
             DBT_TARGET_PATH=str(self.local_dir / "dbt"),
             DBT_LOG_PATH=str(self.local_dir / "logs"),
-            DBT_EXCLUDE_RESOURCE_TYPES="unit_test",
+            **DATA_TESTS,
             **local_server.connection_env(self.local_dir),
         )
         self.workspace = Workspace(env, self.local_dir, "")

@@ -2,7 +2,8 @@
 
 `python()` names a program that takes `-m module …`, `-P file …` or `-c code …`. What it runs is a
 process of its own, with the environment, folder, files, exit code and children of any other; only
-what it imports of other people's is imported already, and nothing of that was called.
+what it imports of other people's is imported already, and dbt has parsed the project once, because
+it writes the code that reads and writes its own files when it first needs it.
 `tests/unit/test_forks.py` compares it with Python itself.
 
 It is not in the process group of its caller, and ends a moment after the program is killed: tests
@@ -33,7 +34,8 @@ from types import ModuleType
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 
-#: For a process of dbt's, and for any other. Importing dbt decides where logs go, if nobody has.
+#: For a process of dbt's (or the loader's worker, a file), and for any other. Importing dbt decides
+#: where logs go, if nobody has.
 _PRELOADED = {
     "dbt": ("dbt.cli.main", "dbt.adapters.postgres", "dbt.adapters.bigquery"),
     "dlt": (
@@ -58,7 +60,7 @@ for fd in map(int, os.listdir("/proc/self/fd")):
         continue
     files.append(fd)
 server = _socket.socket(_socket.AF_UNIX)
-server.connect({folder!r} + ("/dbt" if "dbt" in sys.argv[2] else "/dlt"))
+server.connect({folder!r} + ("/dbt" if sys.argv[1] == "-P" or "dbt" in sys.argv[2] else "/dlt"))
 request = marshal.dumps((sys.argv[1:], dict(os.environ), os.getcwd(), files))
 rights = b"".join(fd.to_bytes(4, sys.byteorder) for fd in files)
 server.sendmsg([len(request).to_bytes(8)], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
@@ -100,6 +102,8 @@ def _serve(name: str, folder: Path) -> None:
     low = [os.open(os.devnull, os.O_RDONLY) for _ in range(_MOST_FILES)]
     for module in _PRELOADED[name]:
         importlib.import_module(module)
+    if name == "dbt":
+        _parse()
     sys.modules.pop("dbt.cli.main", None)  # what it imports stays, and it is run itself
     assert name == "dbt" or not logging.root.handlers
     resource_tracker.ensure_running()  # else a process for each dbt
@@ -123,6 +127,29 @@ def _serve(name: str, folder: Path) -> None:
             children -= 1
     shutil.rmtree(folder, ignore_errors=True)
     sys.exit()
+
+
+def _parse() -> None:
+    """Have dbt parse the project, and read what it keeps of it: half of a short command's time."""
+    from dbt.adapters.base import impl
+    from dbt.cli.main import dbtRunner
+
+    flags = list(impl.DEFAULT_BASE_BEHAVIOR_FLAGS)
+    with tempfile.TemporaryDirectory() as made:
+        folders = (
+            "--target-path",
+            made,
+            "--log-path",
+            made,
+            "--profiles-dir",
+            ".",
+            "--target",
+            "postgres",
+        )
+        for _ in range(2):
+            # Its static parser has threads, which a fork would wait for.
+            dbtRunner().invoke(["--quiet", "--no-static-parser", "parse", *folders])
+    impl.DEFAULT_BASE_BEHAVIOR_FLAGS[:] = flags  # see loader/building/worker.py
 
 
 def _become(program: socket.socket, executable: Path) -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from loader.sample import write_month
-from tests.conftest import ALL_TESTS, DATA_TESTS, Workspace, succeeded
+from tests.conftest import DATA_TESTS, Workspace, succeeded
 
 
 def scans(workspace: Workspace) -> int:
@@ -35,12 +35,12 @@ def test_a_month_that_is_merged_and_dropped_is_nothing_to_do_and_can_be_tested(w
         (month, "green 2023-01: merged already, and its raw rows are dropped: nothing to do"),
         ((), "every landed month of fhv, fhvhv, green, yellow is merged: nothing to do"),
     ):
-        assert said in succeeded(workspace.dbt("build", *options, **ALL_TESTS)).stdout
+        assert said in succeeded(workspace.dbt("build", *options, **DATA_TESTS)).stdout
     assert scans(workspace) == before
 
     # A test reads the month.
     workspace.query(f"delete from {workspace.tlc}.green_tripdata where file_row = 7")
-    failed = workspace.dbt("test", *month, **ALL_TESTS)
+    failed = workspace.dbt("test", *month, **DATA_TESTS)
     assert failed.returncode == 1
     assert "FAIL 1 rows_reconcile_green" in failed.stdout
     assert "nothing to do" not in failed.stdout

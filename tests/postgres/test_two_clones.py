@@ -15,7 +15,7 @@ from loader.embedded import local_server
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from tests import forks
-from tests.conftest import Workspace, clean_env, succeeded
+from tests.conftest import DATA_TESTS, Workspace, clean_env, succeeded
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +38,7 @@ def clones() -> Iterator[list[Workspace]]:
             TLC_SOURCE=str(folder / "source"),
             DBT_TARGET_PATH=str(folder / "dbt"),
             DBT_LOG_PATH=str(folder / "logs"),
-            DBT_EXCLUDE_RESOURCE_TYPES="unit_test",
+            **DATA_TESTS,
         )
         clone = Workspace(env, folder, "")
         path = clone.source / "green_tripdata_2023-01.parquet"

@@ -100,23 +100,16 @@ def python() -> str:
 def _serve(name: str, folder: Path) -> None:
     """Fork for each program that connects; return in a child, ready to run what it is asked to."""
     low = [os.open(os.devnull, os.O_RDONLY) for _ in range(_MOST_FILES)]
-    for module in _PRELOADED[name]:
-        importlib.import_module(module)
-    if name == "dbt":
-        _parse()
-    sys.modules.pop("dbt.cli.main", None)  # what it imports stays, and it is run itself
-    assert name == "dbt" or not logging.root.handlers
-    resource_tracker.ensure_running()  # else a process for each dbt
-    gc.collect()
-    gc.freeze()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(folder / name))
     listener.listen(_MOST_FILES)
-    for fd in low:
-        os.close(fd)
     print("ready", flush=True)
     children = 0
     while listener in select.select([listener, sys.stdin], [], [])[0]:
+        if low:  # the first one waits for the imports
+            _prepare(name)
+            while low:
+                os.close(low.pop())
         program, _ = listener.accept()
         if not os.fork():
             listener.close()
@@ -129,27 +122,27 @@ def _serve(name: str, folder: Path) -> None:
     sys.exit()
 
 
-def _parse() -> None:
-    """Have dbt parse the project, and read what it keeps of it: half of a short command's time."""
-    from dbt.adapters.base import impl
-    from dbt.cli.main import dbtRunner
+def _prepare(name: str) -> None:
+    """Import what its programs do; have dbt parse the project, half of a short command's time."""
+    for module in _PRELOADED[name]:
+        importlib.import_module(module)
+    assert name == "dbt" or not logging.root.handlers
+    if name == "dbt":
+        from dbt.adapters.base import impl
+        from dbt.cli.main import dbtRunner
 
-    flags = list(impl.DEFAULT_BASE_BEHAVIOR_FLAGS)
-    with tempfile.TemporaryDirectory() as made:
-        folders = (
-            "--target-path",
-            made,
-            "--log-path",
-            made,
-            "--profiles-dir",
-            ".",
-            "--target",
-            "postgres",
-        )
-        for _ in range(2):
-            # Its static parser has threads, which a fork would wait for.
-            dbtRunner().invoke(["--quiet", "--no-static-parser", "parse", *folders])
-    impl.DEFAULT_BASE_BEHAVIOR_FLAGS[:] = flags  # see loader/building/worker.py
+        flags = list(impl.DEFAULT_BASE_BEHAVIOR_FLAGS)
+        with tempfile.TemporaryDirectory() as made:
+            folders = ("--profiles-dir", ".", "--target-path", made, "--log-path", made)
+            for _ in range(2):  # in full, and by what it has kept
+                # Its static parser has threads, which a fork would wait for.
+                options = ("--quiet", "--no-static-parser", "parse", "--target", "postgres")
+                dbtRunner().invoke([*options, *folders])
+        impl.DEFAULT_BASE_BEHAVIOR_FLAGS[:] = flags  # see loader/building/worker.py
+        del sys.modules["dbt.cli.main"]  # what it imports stays, and it is run itself
+    resource_tracker.ensure_running()  # else a process for each dbt
+    gc.collect()
+    gc.freeze()
 
 
 def _become(program: socket.socket, executable: Path) -> None:

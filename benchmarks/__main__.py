@@ -5,6 +5,7 @@ import fcntl
 import json
 import shutil
 import sys
+import time
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from pathlib import Path
@@ -14,22 +15,23 @@ import typer
 from rich.console import Console
 
 from benchmarks import report
-from benchmarks.check import check_month
 from benchmarks.history import measure_history, show, whole_history
 from benchmarks.limit import Limit, compiled_row_id
-from benchmarks.mirror import measure_mirror
-from benchmarks.other_datasets import measure_dataset
 from benchmarks.ours import Ours
 from benchmarks.peers import measure_peers
 from benchmarks.reference_flow import ReferenceFlow
 from benchmarks.server import BenchmarkError, Server, throwaway_server
 from loader.calendar import file_name, format_month, next_month
+from loader.datasets import get_dataset
 from loader.sample import write_month
+from tests import exact
 
 _FIRST = dt.date(2019, 1, 1)
 _SMALL = dt.date(2018, 12, 1)  # a month of few rows: what is left is overhead
 _BEFORE = dt.date(2018, 11, 1)
 _SMALL_ROWS = 1_000
+#: Of another dataset: a month with few repeated rows; of fhv also one of which a third are repeats.
+_OTHERS = (dt.date(2019, 3, 1), dt.date(2018, 12, 1))
 _BACKFILL = 4  # months in one command
 #: Months that the replaced flow is timed at; the thirteenth finds twelve in its table.
 _THEIR_MONTHS = (1, 2, 4, 8, 13)
@@ -72,7 +74,7 @@ def main(
                     show(measure_history(server, folder / "files", months, kills=10), folder)
                     return
                 if dataset != "yellow":
-                    found = measure_dataset(server, folder / "files", dataset, rows, repeats)
+                    found = _other_dataset(server, folder / "files", dataset, rows, repeats)
                     print(json.dumps(found, indent=2))
                     return
                 result = measure(
@@ -94,19 +96,10 @@ def measure(
     repeats: int,
     peers: Path | None,
 ) -> dict[str, Any]:
-    """Measure everything.
+    """Measure everything; return the result, ratios included.
 
-    Args:
-        server: the run's server.
-        source: folder for the month files.
-        rows: rows of a month.
-        months: months that ours loads.
-        theirs: last month of the replaced flow.
-        repeats: how often the first month is done on an empty warehouse.
-        peers: interpreter of the peers' environment; None leaves them out.
-
-    Returns:
-        The result, ratios included.
+    Ours loads all months, the replaced flow those up to `theirs`. The first is repeated on an empty
+    warehouse. `peers` is the interpreter of their environment; None leaves them out.
     """
     calendar = [_FIRST]
     while len(calendar) < months:
@@ -141,7 +134,7 @@ def measure(
     result["replaced_flow"] = _their_curve(server, source, calendar[:theirs])
     server.execute("drop schema replaced_flow cascade")
     _say("mirror")
-    result["mirror"] = measure_mirror(server, source, calendar[:_BACKFILL], repeats)
+    result["mirror"] = _mirror(server, source, calendar[:_BACKFILL], repeats)
     if peers:
         _say("peers, landing")
         file = source / file_name("yellow", _FIRST)
@@ -193,10 +186,15 @@ def _unchanged(ours: Ours, month: dt.date, repeats: int) -> list[dict[str, Any]]
 
 
 def _check(server: Server, source: Path, calendar: list[dt.date]) -> int:
-    """Compare the first and the last month with their files."""
-    rows = 0
+    """Compare the first and the last month with their files, every value, and count their ids."""
+    rows, workspace = 0, server.workspace()
     for month in sorted({calendar[0], calendar[-1]}):
-        rows += check_month(server, month, source / file_name("yellow", month))
+        wanted = exact.expected(source / file_name("yellow", month), "yellow")
+        exact.assert_same(exact.stored(workspace, "yellow", format_month(month)), wanted)
+        count = f"select count(distinct unique_row_id) from tlc.yellow_tripdata_{month:%Y_%m}"
+        if server.scalar(count) != len(wanted):
+            raise BenchmarkError(f"yellow {format_month(month)}: ids repeat")
+        rows += len(wanted)
         _say(f"{format_month(month)}: the table equals the file")
     return rows
 
@@ -211,6 +209,64 @@ def _their_curve(server: Server, source: Path, calendar: list[dt.date]) -> list[
         figures = flow.load(calendar[number - 1])
         _say(f"the replaced flow, month {number}: {figures['seconds']:.1f} s")
         done.append({"month": number, **figures})
+    return done
+
+
+def _mirror(server: Server, source: Path, calendar: list[dt.date], repeats: int) -> dict[str, Any]:
+    """Mirror months to a folder, again with nothing to do, and copy them without verifying."""
+    found: dict[str, Any] = {"mirror": [], "again": [], "copy": []}
+    files = [source / file_name("yellow", month) for month in calendar]
+    copies = source / "copies"
+    months = ("--month", format_month(calendar[0]), "--to", format_month(calendar[-1]))
+    command = ("-m", "loader", "mirror", str(copies), "--dataset", "yellow", *months)
+    for _ in range(repeats):
+        for name in ("mirror", "again"):
+            seconds = server.timed_project(*command, source=source).seconds
+            found[name].append(round(seconds, 3))
+        shutil.rmtree(copies)
+        copies.mkdir()
+        started = time.perf_counter()
+        for file in files:
+            shutil.copyfile(file, copies / file.name)
+        found["copy"].append(round(time.perf_counter() - started, 4))
+        shutil.rmtree(copies)
+    megabytes = sum(file.stat().st_size for file in files) / 1e6
+    return found | {"files": len(files), "megabytes": round(megabytes, 1)}
+
+
+def _other_dataset(
+    server: Server, source: Path, dataset: str, rows: int, repeats: int
+) -> list[dict[str, Any]]:
+    """Run months of a dataset, each on an empty warehouse, in turns with the limit: medians."""
+    source.mkdir(parents=True, exist_ok=True)
+    ours = Ours(server, source, dataset)
+    done = []
+    for month in (one for one in _OTHERS if one >= get_dataset(dataset).first_month):
+        path = source / file_name(dataset, month)
+        write_month(path, dataset, month, rows)
+        limit, turns = None, []
+        for _ in range(repeats):
+            server.drop("")
+            run = ours.run(month, "")
+            if limit is None:
+                row_id = compiled_row_id(server, source, dataset)
+                limit = Limit(server, f"tlc.{dataset}_tripdata_{month:%Y_%m}", row_id)
+            turns.append((run, limit.measure()))
+        server.execute("drop schema limits cascade")
+        server.drop("")
+        path.unlink()
+        run, least = sorted(turns, key=lambda turn: turn[0]["seconds"])[len(turns) // 2]
+        seconds = least["copy_frozen"] + least["ctas"]
+        done.append(
+            {
+                **{"dataset": dataset, "month": format_month(month), "rows": rows},
+                **{"seconds": round(run["seconds"], 2), "stages": run["stages"]},
+                "limit_seconds": round(seconds, 2),
+                "ratio_to_limit": round(run["seconds"] / seconds, 2),
+                "peak_mb": run["peak_mb"],
+                "bytes_a_row": round(run["size_mb"] * 1e6 / rows),
+            }
+        )
     return done
 
 

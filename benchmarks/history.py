@@ -17,7 +17,6 @@ from typing import Any
 
 import psycopg2
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks import report
 from benchmarks.server import MB, BenchmarkError, Server, tree_bytes
@@ -27,7 +26,6 @@ from loader.months.state import Month
 from loader.sample import write_month
 from tests.cdn import Behaviour, Cdn, Request, close_early, drop, reset, status
 from tests.chaos import Command, check_leftovers, check_records, check_rows
-from tests.conftest import Workspace, clean_env
 
 #: The newest month, and the day on which all are loaded.
 _LAST, _TODAY = dt.date(2026, 8, 1), dt.date(2026, 10, 2)
@@ -125,12 +123,7 @@ class _Watched:
     def run(self, *arguments: str, kill_when: Callable[[], bool] = lambda: False) -> bool:
         """Run a command to its end, or kill it; return whether it ended by itself.
 
-        Args:
-            arguments: of the loader.
-            kill_when: says when to kill it; asked several times a second.
-
-        Raises:
-            BenchmarkError: when it fails.
+        `kill_when` says when to kill it, and is asked several times a second.
         """
         self.starts.append(dt.datetime.now(dt.UTC).replace(tzinfo=None))
         folder = self.folder / f"command-{len(self.starts)}"
@@ -154,20 +147,10 @@ class _Watched:
 def measure_history(
     server: Server, folder: Path, months: Sequence[Month], kills: int, seed: int = 1
 ) -> dict[str, Any]:
-    """Load a history, check that it is right, and measure it.
+    """Load months, oldest first, check that all is right, and measure it.
 
-    Args:
-        server: the run's server.
-        folder: folder for the month files and what commands write.
-        months: the months, oldest first.
-        kills: how often the run is killed.
-        seed: of the server's failures, and of the moments of the kills.
-
-    Returns:
-        The figures, and `problems`: what differs from the files, or is left.
-
-    Raises:
-        BenchmarkError: when a command fails.
+    The seed is that of the server's failures and of the moments of the kills. Beside the figures
+    there are `problems`: what differs from the files, or is left.
     """
     files = folder / "trip-data"
     files.mkdir(parents=True)
@@ -177,14 +160,8 @@ def measure_history(
     with ProcessPoolExecutor() as pool:
         list(pool.map(write_month, paths.values(), *zip(*months, strict=True), rows, chunksize=9))
     with closing(_MoodyCdn(files, seed)) as cdn:
-        env = clean_env(
-            TLC_TARGET="local",
-            TLC_LOCAL_DIR=str(server.local_dir),
-            TLC_SOURCE=cdn.url,
-            TLC_TODAY=str(_TODAY),
-            **server.connection_env,
-        )
-        run = _Watched(server, folder, env)
+        workspace = server.workspace(TLC_SOURCE=cdn.url, TLC_TODAY=str(_TODAY))
+        run = _Watched(server, folder, workspace.env)
         began = time.monotonic()
         _run_all(run, len(months), kills, random.Random(seed))  # noqa: S311 - of no secrets
         found = report.header(server, sum(rows), len(months)) | {
@@ -203,7 +180,6 @@ def measure_history(
     server.connection.close()  # so that the sessions which are left are the commands'
     _say("comparing every month with its file")
     merged = {(name, format_month(month)): path for (name, month), path in paths.items()}
-    workspace = Workspace(env, server.local_dir, "")
     found["problems"] = [
         *check_records(workspace, merged, {}, {}, merged),
         *check_rows(workspace, merged, {}),
@@ -213,21 +189,10 @@ def measure_history(
 
 
 def show(found: dict[str, Any], folder: Path) -> None:
-    """Write figures to FOLDER/history.json, and show them.
-
-    Raises:
-        BenchmarkError: when there were problems.
-    """
+    """Write figures to FOLDER/history.json, and show them; raise if there were problems."""
     path = folder / "history.json"
     path.write_text(json.dumps(found, indent=2) + "\n")
-    table = Table(box=None, header_style="bold")
-    for name in ("figure", "value", "what it is"):
-        table.add_column(name, justify="right" if name == "value" else "left")
-    for name, text in _FIGURES.items():
-        table.add_row(name, f"{found[name]:,.{0 if isinstance(found[name], int) else 2}f}", text)
-    console = Console()
-    console.print(table)
-    console.print(str(path), highlight=False, soft_wrap=True)
+    print(report.figures_table(found, _FIGURES), path, sep="\n\n")
     if found["problems"]:
         raise BenchmarkError("\n".join(found["problems"]))
 

@@ -9,13 +9,7 @@ class Limit:
     """A binary file of ready-made rows, and the three things that Postgres can do with it."""
 
     def __init__(self, server: Server, month_table: str, row_id: str) -> None:
-        """Write the file.
-
-        Args:
-            server: the server.
-            month_table: a month of the trips, as dbt built it.
-            row_id: SQL of the row id.
-        """
+        """Write the file, of a month that dbt built; `row_id` is SQL."""
         self._server = server
         self._row_id = row_id
         self._file = server.data_dir / "ready.copy"
@@ -62,16 +56,7 @@ class Limit:
 def compiled_row_id(server: Server, source: Path, dataset: str = "yellow") -> str:
     """Have dbt compile the project's own row id, so that the limit computes the same.
 
-    Args:
-        server: the server, with something landed.
-        source: the folder of month files.
-        dataset: dataset of the rows.
-
-    Returns:
-        The SQL expression over the columns of the trips.
-
-    Raises:
-        BenchmarkError: when dbt doesn't give it.
+    Something has landed by then; the result is SQL over the columns of the trips.
     """
     sql = f"{{{{ row_id(row_key('{dataset}'), '1') }}}}"
     process = server.timed_project(

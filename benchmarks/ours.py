@@ -26,16 +26,10 @@ _STAGE = re.compile(r"^\S+ \S+  (\w+) +\S+ \w+ +([\d,.]+) s", re.MULTILINE)
 
 
 class Ours:
-    """The project's commands on the run's server."""
+    """The project's commands on the run's server; `prefix` is a warehouse's TLC_SCHEMA_PREFIX."""
 
     def __init__(self, server: Server, source: Path, dataset: str = "yellow") -> None:
-        """Take note of where.
-
-        Args:
-            server: the server.
-            source: the folder of month files.
-            dataset: dataset of the months.
-        """
+        """Take note of where the month files are, and of which dataset."""
         self._server = server
         self._source = source
         self._dataset = dataset
@@ -43,28 +37,15 @@ class Ours:
     def load(self, month: dt.date, prefix: str) -> dict[str, Any]:
         """Land a month.
 
-        Args:
-            month: file month.
-            prefix: the warehouse's TLC_SCHEMA_PREFIX.
-
-        Returns:
-            Figures of the process, `inside` (seconds of the command once Python has started: from
-            the file on disk to committed rows) and of its stages.
+        `inside` are the seconds of the command once Python has started: from the file on disk to
+        committed rows.
         """
         measured = self._process(prefix, "-c", _LOADER, "load", *self._month(month))
         inside = float(measured.output.split("inside")[-1])
         return measured.figures | {"inside": round(inside, 3), "stages": _stages(measured)}
 
     def build(self, month: dt.date, prefix: str) -> dict[str, Any]:
-        """Merge and test a landed month with dbt itself.
-
-        Args:
-            month: file month.
-            prefix: the warehouse's TLC_SCHEMA_PREFIX.
-
-        Returns:
-            Figures of the process, and seconds of dbt's nodes.
-        """
+        """Merge and test a landed month with dbt itself."""
         variables = json.dumps({"dataset": self._dataset, "month": format_month(month)})
         measured = self._process(
             prefix,
@@ -74,16 +55,7 @@ class Ours:
         return measured.figures | {"nodes": self._nodes()}
 
     def run(self, first: dt.date, prefix: str, last: dt.date | None = None) -> dict[str, Any]:
-        """Do a month, or some, from the file to the tested table; `marts` measures the marts.
-
-        Args:
-            first: file month.
-            prefix: the warehouse's TLC_SCHEMA_PREFIX.
-            last: last file month, to do several in one command.
-
-        Returns:
-            Figures of the process, seconds of its stages and of dbt's nodes, size of the month.
-        """
+        """Do a month, or several in one command, from the file to the table, without marts."""
         to = ("--to", format_month(last)) if last else ()
         options = ("--marts", "later", "--json")
         measured = self._process(prefix, "-m", "loader", "run", *self._month(first), *to, *options)
@@ -96,28 +68,14 @@ class Ours:
         }
 
     def marts(self, month: dt.date, prefix: str) -> dict[str, Any]:
-        """Build the marts of a merged month.
-
-        Args:
-            month: file month.
-            prefix: the warehouse's TLC_SCHEMA_PREFIX.
-
-        Returns:
-            Figures of the process, and seconds of its stage.
-        """
+        """Build the marts of a merged month."""
         measured = self._process(prefix, "-m", "loader", "marts", *self._month(month))
         return measured.figures | {"stages": _stages(measured)}
 
     def scan(self, month: dt.date, prefix: str) -> dict[str, float]:
         """Read all rows of a month, as the first query after its `run` does.
 
-        Args:
-            month: file month.
-            prefix: the warehouse's TLC_SCHEMA_PREFIX.
-
-        Returns:
-            Its seconds, and `dirtied`: the share of the month's pages that it changed, to note
-            which rows are visible.
+        `dirtied` is the share of the month's pages that it changed, to note which rows are visible.
         """
         found = self._server.scalar(
             "explain (analyze, buffers, format json) select sum(total_amount)"

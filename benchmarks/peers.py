@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.server import BenchmarkError, Server
+from tests.conftest import clean_env
 
 #: Peer, the function in `peer.py`, and how many rows it gets: the slow ones get a slice, and their
 #: seconds are scaled to the month. None: all rows.
@@ -20,17 +21,10 @@ _NOT_RUN = {"ingestr": "its package fetches its program over the internet when i
 
 
 def measure_peers(server: Server, file: Path, rows: int, python: Path) -> list[dict[str, Any]]:
-    """Land the month with every peer.
+    """Land the month with every peer: its seconds and rows, or why it did not run.
 
-    Args:
-        server: the server.
-        file: the Parquet file.
-        rows: its rows.
-        python: the interpreter of the environment that has the peers; dlt runs in ours, where no
-            ADBC driver changes its defaults.
-
-    Returns:
-        For each: `seconds` for the month, and `measured_rows`; or `not_run`, with the reason.
+    `python` is that of the environment that has the peers; dlt runs in ours, where no ADBC driver
+    changes its defaults.
     """
     found: list[dict[str, Any]] = []
     for name, function, most in _PEERS:
@@ -65,7 +59,7 @@ def _environment(server: Server) -> dict[str, str]:
     """Give a peer's environment: what it keeps stays in the run's folder; dlt finds no settings."""
     home = server.local_dir / "peers"
     home.mkdir(exist_ok=True)
-    return server.connection_env | {
+    return clean_env(**server.connection_env) | {
         "HOME": str(home),
         "TLC_LOCAL_DIR": str(home),
         "DLT_PROJECT_DIR": str(home),

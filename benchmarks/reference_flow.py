@@ -19,46 +19,27 @@ from loader.calendar import file_name
 _STAGING, _TABLE = "replaced_flow.yellow_tripdata_staging", "replaced_flow.yellow_tripdata"
 
 #: Columns of its CSV, in the file's order.
+_DOUBLE = "double precision"
 _COLUMNS = {
     "VendorID": "text",
     "tpep_pickup_datetime": "timestamp",
     "tpep_dropoff_datetime": "timestamp",
     "passenger_count": "integer",
-    "trip_distance": "double precision",
-    "RatecodeID": "text",
-    "store_and_fwd_flag": "text",
-    "PULocationID": "text",
-    "DOLocationID": "text",
+    "trip_distance": _DOUBLE,
+    **dict.fromkeys(("RatecodeID", "store_and_fwd_flag", "PULocationID", "DOLocationID"), "text"),
     "payment_type": "integer",
-    "fare_amount": "double precision",
-    "extra": "double precision",
-    "mta_tax": "double precision",
-    "tip_amount": "double precision",
-    "tolls_amount": "double precision",
-    "improvement_surcharge": "double precision",
-    "total_amount": "double precision",
-    "congestion_surcharge": "double precision",
+    **dict.fromkeys(("fare_amount", "extra", "mta_tax", "tip_amount", "tolls_amount"), _DOUBLE),
+    **dict.fromkeys(("improvement_surcharge", "total_amount", "congestion_surcharge"), _DOUBLE),
 }
 _KEY = (
-    "VendorID",
-    "tpep_pickup_datetime",
-    "tpep_dropoff_datetime",
-    "PULocationID",
-    "DOLocationID",
-    "fare_amount",
-    "trip_distance",
+    *("VendorID", "tpep_pickup_datetime", "tpep_dropoff_datetime", "PULocationID"),
+    *("DOLocationID", "fare_amount", "trip_distance"),
 )
-#: What the real CSV shows: codes without a point, times without a fraction; all else are doubles.
+#: What the real CSV shows: codes without a point, times without a fraction.
 _CSV_TYPES = {
-    "VendorID": pa.int64(),
-    "tpep_pickup_datetime": pa.timestamp("s"),
-    "tpep_dropoff_datetime": pa.timestamp("s"),
-    "passenger_count": pa.int64(),
-    "RatecodeID": pa.int64(),
-    "store_and_fwd_flag": pa.string(),
-    "PULocationID": pa.int64(),
-    "DOLocationID": pa.int64(),
-    "payment_type": pa.int64(),
+    "timestamp": pa.timestamp("s"),
+    _DOUBLE: pa.float64(),
+    **dict.fromkeys(("text", "integer"), pa.int64()),
 }
 
 
@@ -66,13 +47,7 @@ class ReferenceFlow:
     """The flow's two tables, and what it does to them each month."""
 
     def __init__(self, server: Server, source: Path, first: dt.date) -> None:
-        """Make the tables.
-
-        Args:
-            server: the server.
-            source: the folder of month files.
-            first: the first month that it is going to load.
-        """
+        """Make the tables; `first` is the first month that it is going to load."""
         self._server = server
         self._source = source
         self._first = first
@@ -82,14 +57,7 @@ class ReferenceFlow:
             server.execute(f"create table {table} (unique_row_id text, filename text, {columns})")
 
     def load(self, month: dt.date) -> dict[str, Any]:
-        """Load a month, and time the flow's steps.
-
-        Args:
-            month: file month.
-
-        Returns:
-            Seconds of each step and of all, WAL, and size of the tables.
-        """
+        """Load a month, and time the flow's steps."""
         csv = self._csv(month)
         server = self._server
         names = ", ".join(_COLUMNS)
@@ -125,9 +93,6 @@ class ReferenceFlow:
 
         Untimed. So the months that are timed find the rows that they would have found; and the
         table is vacuumed, as autovacuum does in the month between two runs.
-
-        Args:
-            months: file months.
         """
         shifted = {
             name: f"{name} + month * interval '31 days'" if name.endswith("datetime") else name
@@ -146,7 +111,8 @@ class ReferenceFlow:
     def _csv(self, month: dt.date) -> Path:
         """Write a month's file as the CSV that the flow loads."""
         path = self._source / _csv_name(month)
-        schema = pa.schema([(name, _CSV_TYPES.get(name, pa.float64())) for name in _COLUMNS])
+        types = {name: _CSV_TYPES[kind] for name, kind in _COLUMNS.items()}
+        schema = pa.schema(types | {"store_and_fwd_flag": pa.string()})
         with (
             pq.ParquetFile(self._source / file_name("yellow", month)) as file,
             pyarrow.csv.CSVWriter(path, schema) as writer,

@@ -3,17 +3,16 @@
 import json
 import os
 import platform
+import re
 import statistics
 import textwrap
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+import altair as alt
+import vl_convert
 
-from benchmarks.plot import months_svg
 from benchmarks.server import Server
 from loader.settings import PROJECT_DIR
 
@@ -51,29 +50,8 @@ _FIGURES = {
 }
 
 
-@dataclass(frozen=True)
-class _Section:
-    title: str
-    columns: list[str]
-    rows: list[list[str]]
-
-    def justify(self, index: int) -> Literal["left", "right"]:
-        """Say how a column stands: figures to the right."""
-        cells = (row[index].replace(",", "").replace(".", "") for row in self.rows)
-        return "right" if all(cell in ("", "-") or cell.isdigit() for cell in cells) else "left"
-
-
 def header(server: Server, rows: int, months: int) -> dict[str, Any]:
-    """Describe the run: machine, versions, size.
-
-    Args:
-        server: the run's server.
-        rows: rows of a month.
-        months: months that ours loads.
-
-    Returns:
-        The result's first entries.
-    """
+    """Describe the run: machine, versions, rows of a month, months that ours loads."""
     packages = ("dbt-core", "dbt-postgres", "dlt", "pgpq", "pyarrow")
     return {
         "machine": {
@@ -93,14 +71,9 @@ def header(server: Server, rows: int, months: int) -> dict[str, Any]:
 
 
 def ratios(result: dict[str, Any]) -> dict[str, float]:
-    """Make the figures that are asked for of those that were measured.
+    """Make the figures that are asked for of those that were measured: medians of repeats.
 
-    Args:
-        result: what was measured.
-
-    Returns:
-        The figures, medians where there are repeats. With fewer than 13 months,
-        `speedup_12_months` is that of the replaced flow's last one.
+    With fewer than 13 months, `speedup_12_months` is that of the replaced flow's last one.
     """
     first, months, theirs = result["first_month"], result["months"], result["replaced_flow"]
     limit = _median(first["limit"], "copy", "ctas")
@@ -144,81 +117,73 @@ def ratios(result: dict[str, Any]) -> dict[str, float]:
 
 
 def write(result: dict[str, Any], folder: Path) -> None:
-    """Write result.json, and show what came out.
-
-    Args:
-        result: the result.
-        folder: where to write.
-    """
+    """Write FOLDER/result.json, and show what came out."""
     path = folder / "result.json"
     path.write_text(json.dumps(result, indent=2) + "\n")
-    # A pipe has no width: the tables take what they need.
-    console = Console(width=None if os.isatty(1) else 200)
-    console.print(f"{_surroundings(result)}\n", highlight=False)
-    for section in _sections(result):
-        table = Table(title=section.title, box=None, title_justify="left", header_style="bold")
-        for index, name in enumerate(section.columns):
-            table.add_column(name, justify=section.justify(index), no_wrap=True)
-        for row in section.rows:
-            table.add_row(*(cell.replace("`", "") for cell in row))
-        console.print(table)
-        console.print()
-    console.print(str(path), highlight=False, soft_wrap=True)
+    print("\n\n".join([_surroundings(result), *tables(result)]), path, sep="\n\n")
 
 
-def _sections(result: dict[str, Any]) -> list[_Section]:
-    """Lay the result out."""
+def table(title: str, columns: list[str], rows: list[list[str]]) -> str:
+    """Return a table in Markdown; columns of figures are aligned to the right."""
+    sides = ""
+    for cells in zip(*rows, strict=True):
+        digits = [re.sub(r"[,.-]", "", cell) for cell in cells]
+        sides += "|--:" if all(cell.isdigit() or not cell for cell in digits) else "|---"
+    lines = [f"| {' | '.join(row)} |" for row in (columns, *rows)]
+    return "\n".join([f"**{title}**", "", lines[0], f"{sides}|", *lines[1:]])
+
+
+def figures_table(found: dict[str, Any], figures: dict[str, str]) -> str:
+    """Return a table of those figures that are there, and what they say."""
+    rows = [[name, _shown(found[name]), text] for name, text in figures.items() if name in found]
+    return table("Figures", ["figure", "value", "what it is"], rows)
+
+
+def _shown(figure: float) -> str:
+    return f"{figure:,}" if isinstance(figure, int) else f"{figure:,.2f}"
+
+
+def tables(result: dict[str, Any]) -> list[str]:
+    """Lay the result out: the figures, then the tables behind them."""
     first = result["first_month"]
-    sections = [
-        _Section(
-            "Figures",
-            ["figure", "value", "what it is"],
-            [
-                [name, f"{result[name]:,.2f}", text]
-                for name, text in _FIGURES.items()
-                if name in result
-            ],
-        ),
-        _Section(
-            "Month 1 on an empty warehouse",
-            ["work", "seconds", "WAL MB", "peak MB"],
-            [
-                *(
-                    [
-                        name,
-                        f"{_median(first[key], 'seconds'):,.1f}",
-                        f"{_median(first[key], 'wal_mb'):,.1f}",
-                        f"{_median(first[key], 'peak_mb'):,.0f}",
-                    ]
-                    for name, key in (
-                        ("`load`", "load"),
-                        ("`dbt build`", "build"),
-                        ("`run`: both, in one", "run"),
-                    )
-                ),
-                *(
-                    [name, f"{_median(first['limit'], key):,.1f}", "", ""]
-                    for name, key in (
-                        ("limit: COPY binary", "copy"),
-                        ("limit: COPY binary, frozen, without WAL", "copy_frozen"),
-                        ("limit: create table as", "ctas"),
-                        ("limit: the same with our id", "ctas_id"),
-                    )
-                ),
-            ],
-        ),
+    work = [
+        *(("`load`", first["load"], "seconds"), ("`dbt build`", first["build"], "seconds")),
+        ("`run`: both, in one", first["run"], "seconds"),
+        ("limit: COPY binary", first["limit"], "copy"),
+        ("limit: COPY binary, frozen, without WAL", first["limit"], "copy_frozen"),
+        ("limit: create table as", first["limit"], "ctas"),
+        ("limit: the same with our id", first["limit"], "ctas_id"),
+    ]
+    done = [
+        [
+            *(name, f"{_median(figures, key):,.1f}"),
+            *([f"{_median(figures, 'wal_mb'):,.1f}"] if key == "seconds" else [""]),
+            *([f"{_median(figures, 'peak_mb'):,.0f}"] if key == "seconds" else [""]),
+        ]
+        for name, figures, key in work
     ]
     run = sorted(first["run"], key=lambda one: one["seconds"])[len(first["run"]) // 2]
-    sections.append(
-        _Section(
+    stages = run["stages"] | {f"dbt: {name}": seconds for name, seconds in run["nodes"].items()}
+    found = [
+        figures_table(result, _FIGURES),
+        table("Month 1 on an empty warehouse", ["work", "seconds", "WAL MB", "peak MB"], done),
+        table(
             "Where the time of that `run` goes",
             ["stage", "seconds"],
-            [
-                *([name, f"{seconds:,.1f}"] for name, seconds in run["stages"].items()),
-                *([f"dbt: {name}", f"{seconds:,.1f}"] for name, seconds in run["nodes"].items()),
-            ],
-        )
-    )
+            [[name, f"{seconds:,.1f}"] for name, seconds in stages.items()],
+        ),
+        _months_table(result),
+    ]
+    if "peers" in result:
+        found.append(_landing_table(result))
+    mirror = result["mirror"]
+    names = {"`mirror`": "mirror", "`mirror`, nothing changed": "again", "plain copy": "copy"}
+    rows = [[name, f"{statistics.median(mirror[key]):,.2f}"] for name, key in names.items()]
+    title = f"Mirror: {mirror['files']} files, {mirror['megabytes']:,.1f} MB"
+    return [*found, table(title, ["work", "seconds"], rows)]
+
+
+def _months_table(result: dict[str, Any]) -> str:
     theirs = {one["month"]: one for one in result["replaced_flow"]}
     rows = []
     for one in result["months"]:
@@ -232,38 +197,24 @@ def _sections(result: dict[str, Any]) -> list[_Section]:
             ]
         )
     columns = ["month", "ours: s", "WAL MB", "MB", "theirs: s", "copy", "update", "merge"]
-    sections.append(_Section("Month after month", [*columns, "WAL MB", "all tables MB"], rows))
-    if "peers" in result:
-        copied, landed = _median(first["limit"], "copy"), _median(first["load"], "inside")
-        peak = _median(first["load"], "peak_mb")
-        rows = [
-            ["the server's own COPY binary", f"{copied:,.1f}", "all", ""],
-            ["ours: `load`", f"{landed:,.1f}", "all", f"{peak:,.0f}"],
-        ]
-        for one in result["peers"]:
-            if "not_run" in one:
-                rows.append([one["peer"], "-", f"not run: {one['not_run']}", ""])
-                continue
-            some = one["measured_rows"]
-            scaled = "all" if some == result["rows"] else f"{some:,}, scaled"
-            rows.append([one["peer"], f"{one['seconds']:,.1f}", scaled, f"{one['peak_mb']:,}"])
-        sections.append(_Section("Landing", ["who", "seconds", "rows measured", "peak MB"], rows))
-    mirror = result["mirror"]
-    sections.append(
-        _Section(
-            f"Mirror: {mirror['files']} files, {mirror['megabytes']:,.1f} MB",
-            ["work", "seconds"],
-            [
-                [name, f"{statistics.median(mirror[key]):,.2f}"]
-                for name, key in (
-                    ("`mirror`", "mirror"),
-                    ("`mirror`, nothing changed", "again"),
-                    ("plain copy", "copy"),
-                )
-            ],
-        )
-    )
-    return sections
+    return table("Month after month", [*columns, "WAL MB", "all tables MB"], rows)
+
+
+def _landing_table(result: dict[str, Any]) -> str:
+    limit, load = result["first_month"]["limit"], result["first_month"]["load"]
+    peak = f"{_median(load, 'peak_mb'):,.0f}"
+    rows = [
+        ["the server's own COPY binary", f"{_median(limit, 'copy'):,.1f}", "all", ""],
+        ["ours: `load`", f"{_median(load, 'inside'):,.1f}", "all", peak],
+    ]
+    for one in result["peers"]:
+        if "not_run" in one:
+            rows.append([one["peer"], "-", f"not run: {one['not_run']}", ""])
+            continue
+        some = one["measured_rows"]
+        scaled = "all" if some == result["rows"] else f"{some:,}, scaled"
+        rows.append([one["peer"], f"{one['seconds']:,.1f}", scaled, f"{one['peak_mb']:,}"])
+    return table("Landing", ["who", "seconds", "rows measured", "peak MB"], rows)
 
 
 def _surroundings(result: dict[str, Any]) -> str:
@@ -287,29 +238,49 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def _markdown(result: dict[str, Any], sections: list[_Section]) -> str:
-    lines = [textwrap.fill(f"{_surroundings(result)}.", 100), ""]
-    for section in sections:
-        lines += [f"**{section.title}**", ""]
-        lines.append(f"| {' | '.join(section.columns)} |")
-        sides = (section.justify(index) for index in range(len(section.columns)))
-        lines.append("".join("|--:" if side == "right" else "|---" for side in sides) + "|")
-        lines += [f"| {' | '.join(row)} |" for row in section.rows] + [""]
-    return "\n".join(lines)
+def months_svg(ours: list[dict[str, Any]], theirs: list[dict[str, Any]], rows: int) -> str:
+    """Draw the seconds of month 1, 2, 3 …: ours, and the replaced flow's that were timed."""
+    curves = {"the replaced flow (dots: timed)": theirs, "nyc_tlc": ours}
+    values = [
+        {"flow": name, "month": one["month"], "seconds": one["seconds"]}
+        for name, curve in curves.items()
+        for one in curve
+    ]
+    # Readable on white and on black alike: a picture in a README doesn't know which it stands on.
+    scale = alt.Scale(domain=list(curves), range=["#e5661b", "#2f81f7"])
+    grey = {name: "#848d97" for name in ("labelColor", "titleColor")}
+    axis = alt.Axis(tickMinStep=1, title="months in the table, this one included")
+    chart = (
+        alt.Chart(alt.Data(values=values), title=f"Seconds to load one month of {rows:,} trips")
+        .mark_line(point=True)
+        .encode(
+            alt.X("month:Q", axis=axis),
+            alt.Y("seconds:Q", title=None),
+            alt.Color("flow:N", scale=scale, legend=alt.Legend(title=None, orient="top")),
+            alt.StrokeDash("flow:N", scale=alt.Scale(domain=list(curves), range=[[4, 4], [1, 0]])),
+        )
+        .properties(width=640, height=280, background="transparent")
+        .configure_axis(**grey, gridOpacity=0.25)
+        .configure_legend(**grey)
+        .configure_title(color=grey["titleColor"], anchor="start")
+    )
+    return vl_convert.vegalite_to_svg(chart.to_dict(), allowed_base_urls=[])
 
 
-def _replace(page: Path, text: str) -> None:
+def _replace(page: Path, *parts: str) -> None:
     """Replace what a page has between the marks."""
     before, _, rest = page.read_text().partition(_BEGIN)
-    page.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{rest.partition(_END)[2]}")
+    text = "\n\n".join(parts)
+    page.write_text(f"{before}{_BEGIN}\n{text}\n\n{_END}{rest.partition(_END)[2]}")
 
 
 def refresh_docs() -> None:
     """Put the last run's figures and plot into docs/, and its tables into benchmarks/results.md."""
     result = json.loads((FOLDER / "result.json").read_text())
-    figures, *tables = _sections(result)
-    _replace(_PAGE, _markdown(result, [figures]))
-    _replace(_TABLES, _markdown(result, tables))
+    figures, *others = tables(result)
+    run = textwrap.fill(f"{_surroundings(result)}.", 100)
+    _replace(_PAGE, run, figures)
+    _replace(_TABLES, run, *others)
     _PLOT.parent.mkdir(exist_ok=True)
     _PLOT.write_text(months_svg(result["months"], result["replaced_flow"], result["rows"]))
 

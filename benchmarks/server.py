@@ -15,10 +15,10 @@ import psycopg2
 
 from loader.embedded import local_server
 from loader.settings import PROJECT_DIR
+from tests.conftest import Workspace, clean_env
 
 MB = 1e6
 
-_SETTINGS = ("PG", "TLC_", "DBT_", "DLT_")
 _SCHEMAS = ("tlc_raw", "tlc_staging", "tlc", "tlc_marts")
 _SAMPLE_SECONDS = 0.2
 
@@ -37,10 +37,9 @@ class Measured:
         disk_mb: what the disk wrote meanwhile, and until all of it was there; 0 where the system
             doesn't count it.
         server_seconds: seconds of a core that server processes took which have ended meanwhile.
-        room_mb: how much less room the disk had meanwhile, at the most; 0 for work of the server
-            alone.
-        peak_mb: memory of the process and all that it started, added up, at its highest; 0 for
+        room_mb: how much less room the disk had meanwhile, at the most; this and peak_mb are 0 for
             work of the server alone.
+        peak_mb: memory of the process and all that it started, added up, at its highest.
         output: what the process said on standard output.
         said: what it said on standard error.
     """
@@ -57,8 +56,7 @@ class Measured:
     @property
     def figures(self) -> dict[str, float]:
         """The figures, rounded, for the result."""
-        names = ("seconds", "wal_mb", "disk_mb", "server_seconds", "room_mb", "peak_mb")
-        figures = {name: asdict(self)[name] for name in names}
+        figures = {name: value for name, value in asdict(self).items() if isinstance(value, float)}
         return {name: round(value, 2) for name, value in figures.items() if value}
 
 
@@ -66,22 +64,28 @@ class Server:
     """An embedded server in a folder of its own, started as the loader starts the user's."""
 
     def __init__(self, local_dir: Path) -> None:
-        """Start it and connect; use `throwaway_server`.
-
-        Args:
-            local_dir: its TLC_LOCAL_DIR.
-        """
+        """Start it and connect; use `throwaway_server`."""
         self.local_dir = local_dir
         local_server.start(local_dir)
         self.connection_env = local_server.connection_env(local_dir)
         self.connection = self.connect()
 
+    def workspace(self, prefix: str = "", **env: str) -> Workspace:
+        """Return the surroundings in which a user of this server works, with more variables."""
+        settings = {
+            "TLC_TARGET": "local",
+            "TLC_LOCAL_DIR": str(self.local_dir),
+            "TLC_SCHEMA_PREFIX": prefix,
+            "DBT_TARGET_PATH": str(self.local_dir / "dbt"),
+            "DBT_LOG_PATH": str(self.local_dir / "logs"),
+        }
+        return Workspace(
+            clean_env(**settings, **self.connection_env, **env), self.local_dir, prefix
+        )
+
     def connect(self) -> psycopg2.extensions.connection:
         """Open a connection that commits by itself."""
-        names = ("host", "port", "user", "password", "dbname")
-        connection = psycopg2.connect(**dict(zip(names, self.connection_env.values(), strict=True)))
-        connection.autocommit = True
-        return connection
+        return self.workspace().connect()
 
     @property
     def data_dir(self) -> Path:
@@ -89,15 +93,7 @@ class Server:
         return self.local_dir / "postgres"
 
     def execute(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Run a statement.
-
-        Args:
-            statement: SQL; several statements run in one transaction.
-            values: its parameters.
-
-        Returns:
-            Its rows, if it gives any.
-        """
+        """Run SQL, several statements in one transaction; return its rows, if it gives any."""
         with self.connection.cursor() as cursor:
             cursor.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
@@ -122,27 +118,15 @@ class Server:
             cursor.copy_expert(statement, stream, size=1 << 18)
         return Measured(**elapsed)
 
-    def timed_process(self, command: Sequence[str], settings: dict[str, str]) -> Measured:
-        """Run a process, and measure it.
-
-        Args:
-            command: program and arguments.
-            settings: environment variables, besides those that are nobody's settings.
-
-        Returns:
-            What it took, and what it said.
-
-        Raises:
-            BenchmarkError: when it fails.
-        """
-        others = {name: v for name, v in os.environ.items() if not name.startswith(_SETTINGS)}
+    def timed_process(self, command: Sequence[str], env: dict[str, str]) -> Measured:
+        """Run a process, and measure it; a BenchmarkError has the last line of one that fails."""
         peak = 0
         with (
             self._alone() as elapsed,
             subprocess.Popen(  # noqa: S603 - the project's programs and its peers'
                 command,
                 cwd=PROJECT_DIR,
-                env=others | settings,
+                env=env,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -162,29 +146,10 @@ class Server:
         return Measured(**elapsed, room_mb=room, peak_mb=peak / MB, output=output, said=said)
 
     def timed_project(self, *arguments: str, source: Path, prefix: str = "") -> Measured:
-        """Run Python in the project, as a user of this server would, and measure it.
-
-        Args:
-            arguments: of Python: "-m", "loader", …
-            source: the TLC_SOURCE.
-            prefix: the TLC_SCHEMA_PREFIX.
-
-        Returns:
-            What it took, and what it said.
-
-        Raises:
-            BenchmarkError: when it fails.
-        """
-        settings = {
-            "TLC_TARGET": "local",
-            "TLC_LOCAL_DIR": str(self.local_dir),
-            "TLC_SOURCE": str(source),
-            "TLC_SCHEMA_PREFIX": prefix,
-            "DBT_TARGET_PATH": str(self.local_dir / "dbt"),
-            "DBT_LOG_PATH": str(self.local_dir / "logs"),
-        }
+        """Run Python in the project, as a user of this server would, and measure it."""
+        env = self.workspace(prefix, TLC_SOURCE=str(source)).env
         try:
-            return self.timed_process((sys.executable, *arguments), settings)
+            return self.timed_process((sys.executable, *arguments), env)
         except BenchmarkError as error:
             what = " ".join(argument for argument in arguments if "\n" not in argument)
             raise BenchmarkError(f"python {what}: {error}") from error
@@ -196,15 +161,12 @@ class Server:
 
     def size_mb(self, pattern: str) -> float:
         """Return the size on disk, indexes included, of the tables whose names match."""
-        return round(
-            self.scalar(
-                "select coalesce(sum(pg_total_relation_size(oid)), 0) / 1e6 from pg_class"
-                " where relkind = 'r' and format('%%s.%%s', relnamespace::regnamespace, relname)"
-                " like %s",
-                pattern,
-            ).__float__(),
-            1,
+        query = (
+            "select coalesce(sum(pg_total_relation_size(oid)), 0) / 1e6 from pg_class"
+            " where relkind = 'r'"
+            " and format('%%s.%%s', relnamespace::regnamespace, relname) like %s"
         )
+        return round(float(self.scalar(query, pattern)), 1)
 
     def free_bytes(self) -> int:
         """Return the room that is left on the disk of the server's folder."""
@@ -247,14 +209,7 @@ class Server:
 
 @contextmanager
 def throwaway_server(folder: Path) -> Iterator[Server]:
-    """Start a server that is removed afterwards, with what a killed run left of the last one.
-
-    Args:
-        folder: where to keep its files.
-
-    Yields:
-        The server.
-    """
+    """Start a server in a folder; it is removed afterwards, as is what a killed run left there."""
     local_dir = folder / "server"
     _remove(local_dir)
     server = Server(local_dir)

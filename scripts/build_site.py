@@ -138,12 +138,7 @@ def render(page: Path) -> str:
 
 
 def main(report: str, dbt_docs: str) -> None:
-    """Build the site.
-
-    Args:
-        report: a report, as HTML.
-        dbt_docs: dbt's docs, as one page.
-    """
+    """Build the site, with a report and dbt's docs, each one page of HTML."""
     shutil.rmtree(SITE, ignore_errors=True)
     for page in PAGES:
         there = place(page)

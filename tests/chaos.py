@@ -368,15 +368,7 @@ class Command:
 
 
 def play(rig: Rig, plan: Plan) -> tuple[list[str], list[str]]:
-    """Play a round.
-
-    Args:
-        rig: the warehouse.
-        plan: what to do.
-
-    Returns:
-        The phases in which the disturbances struck, and what is wrong afterwards.
-    """
+    """Play a round; return the phases in which it was disturbed, and what is wrong afterwards."""
     rig.reset(blank=plan.blank)
     dice = random.Random(-plan.seed)
     for month in plan.months:
@@ -570,10 +562,7 @@ def check_records(
 def check_leftovers(workspace: Workspace, raw: dict[Key, Path], kept: list[str]) -> list[str]:
     """Look for relations, sessions, locks and files that nobody needs any more.
 
-    Args:
-        workspace: where to look.
-        raw: months whose raw rows should be there.
-        kept: names of the downloads that should be there.
+    Raw rows of some months should be there, and some downloads.
     """
     problems = []
     wanted = {f"{dataset}_tripdata_{month.replace('-', '_')}" for dataset, month in raw}

@@ -20,7 +20,9 @@ import psycopg2
 import pytest
 import yaml
 
+from loader.calendar import file_name, parse_month
 from loader.embedded import local_server
+from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from loader.terminal import commands
 from tests import forks
@@ -205,6 +207,16 @@ def _target_and_options(args: Sequence[object], env: dict[str, str]) -> tuple[st
     # As dbt's ManifestLoader.build_manifest_state_check makes it.
     text = "\0".join([pprint.pformat(variables), "", told, version("dbt-core")])
     return target or env.get("TLC_TARGET", ""), hashlib.sha256(text.encode()).hexdigest().encode()
+
+
+def publish(
+    folder: Path, dataset: str, month: str, rows: int, seed: int = 0, suffix: str = ".parquet"
+) -> Path:
+    """Write a month's file into a folder, as TLC would publish it."""
+    folder.mkdir(exist_ok=True)
+    path = folder / file_name(dataset, parse_month(month), suffix)
+    write_month(path, dataset, parse_month(month), rows, seed)
+    return path
 
 
 def succeeded(process: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:

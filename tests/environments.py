@@ -14,19 +14,9 @@ class InstallError(Exception):
 def install(
     folder: Path, python: str, constraints: Path, finish: Callable[[], None] = lambda: None
 ) -> Path:
-    """Make an environment, once for each state of its constraints.
+    """Make an environment, once for each state of its constraints, which list every package.
 
-    Args:
-        folder: where to.
-        python: an interpreter of the version that it gets.
-        constraints: file that lists every package, with its version.
-        finish: what to do when the packages are there.
-
-    Returns:
-        The interpreter of the environment.
-
-    Raises:
-        InstallError: when an installation fails.
+    `finish` is called when the packages are there. Returns the environment's interpreter.
     """
     state = hashlib.sha256(constraints.read_bytes()).hexdigest()
     stamp, own = folder / "installed", folder / "bin" / "python"

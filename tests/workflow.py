@@ -52,12 +52,8 @@ class Workflow:
     def run_job(self, name: str, **files: Path) -> list[subprocess.CompletedProcess[str]]:
         """Run a job's `run:` steps as GitHub does: up to the first that fails.
 
-        Args:
-            name: the job.
-            files: GitHub's files by the name of their variable, like GITHUB_STEP_SUMMARY.
-
-        Returns:
-            What became of each step, or nothing if the job's condition doesn't hold.
+        None, if the job's condition doesn't hold. `files` are GitHub's, by the name of their
+        variable, like GITHUB_STEP_SUMMARY.
         """
         job = yaml.safe_load(self.path.read_text())["jobs"][name]
         if "if" in job and not self.values[job["if"]]:

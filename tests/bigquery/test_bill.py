@@ -10,11 +10,9 @@ from typing import Any
 
 import pytest
 
-from loader.calendar import file_name
 from loader.datasets import datasets
-from loader.sample import write_month
 from tests.bigquery.test_end_to_end import workspace_on
-from tests.conftest import succeeded
+from tests.conftest import publish, succeeded
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +46,7 @@ def costs(rig, new_database, tmp_path_factory) -> Costs:
 
     workspace = workspace_on(rig, tmp_path_factory.mktemp("bill"), TLC_SCHEMA_PREFIX=PREFIX)
     for dataset, month in MONTHS:
-        write_month(workspace.source / file_name(dataset, month), dataset, month, ROWS)
+        publish(workspace.source, dataset, f"{month:%Y-%m}", ROWS)
     jobs = Jobs(rig.jobs)
     list(jobs.new())  # those of other files' tests
     window = ("--since", "2025-01", "--to", "2025-02")

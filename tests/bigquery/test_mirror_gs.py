@@ -15,13 +15,12 @@ from rich.console import Console
 
 from loader.calendar import file_name
 from loader.errors import NotPublishedError, SourceError
-from loader.sample import write_month
 from loader.settings import Settings
 from loader.source import discover, download, object_store, retries
 from loader.source.mirror import mirror_months
 from loader.terminal.progress import Reporter
 from tests import forks
-from tests.conftest import DATA_DIR, clean_env, succeeded
+from tests.conftest import DATA_DIR, clean_env, publish, succeeded
 from tests.unit.test_download import parquet
 
 MONTHS = [dt.date(2023, 1, 1), dt.date(2023, 2, 1)]
@@ -38,7 +37,7 @@ def origin(tmp_path) -> Path:
         if DATA_DIR:
             shutil.copyfile(DATA_DIR / "trip-data" / name, folder / name)
         else:
-            write_month(folder / name, "green", month, 60_000)
+            publish(folder, "green", f"{month:%Y-%m}", 60_000)
     return folder
 
 
@@ -96,10 +95,9 @@ def test_what_was_published_anew_or_overwritten_is_replaced(mirror, origin, buck
 
 
 def test_a_csv_copy_in_a_bucket_is_a_source(mirror, origin, bucket, tmp_path):
-    month, name = dt.date(2020, 4, 1), "green_tripdata_2020-04.csv.gz"
-    write_month(origin / name, "green", month, 500)
+    name = publish(origin, "green", "2020-04", 500, suffix=".csv.gz").name
     succeeded(mirror("--month", "2020-04", bucket))
-    file = discover.require(bucket, "green", month)
+    file = discover.require(bucket, "green", dt.date(2020, 4, 1))
     assert (file.name, file.format) == (name, "csv")
     local = download.fetch(file, tmp_path / "downloads")
     assert local.rows == 500

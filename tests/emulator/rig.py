@@ -67,18 +67,7 @@ def missing() -> str | None:
 
 
 def install(folder: Path) -> Path:
-    """Make the emulators' environment, once for each state of its constraints.
-
-    Args:
-        folder: where to; a test run's choice is `<local>/emulator-venv`.
-
-    Returns:
-        The folder.
-
-    Raises:
-        RigError: when Python 3.13 is missing.
-        InstallError: when an installation fails.
-    """
+    """Make the emulators' environment in a folder, once for each state of its constraints."""
     python = _python()
     if python is None:
         raise RigError(missing())
@@ -97,15 +86,7 @@ def install(folder: Path) -> Path:
 def running(emulators: Path, folder: Path) -> Iterator[Rig]:
     """Run both emulators, empty but for the bucket, until the block ends.
 
-    Args:
-        emulators: the environment that `install` made.
-        folder: where they keep their data and logs.
-
-    Yields:
-        The rig, ready for requests.
-
-    Raises:
-        RigError: when an emulator doesn't start.
+    `emulators` is the environment that `install` made, `folder` where they keep data and logs.
     """
     for attempt in range(_ATTEMPTS):
         data = folder / f"emulators-{attempt}"
@@ -125,7 +106,8 @@ class _PortTaken(Exception):
 
 
 def _start(emulators: Path, data: Path, servers: ExitStack) -> Rig:
-    storage, bigquery, grpc = (f"127.0.0.1:{port}" for port in _free_ports(3))
+    ports = _free_ports(3)
+    storage, bigquery = (f"127.0.0.1:{port}" for port in ports[:2])
     env = _server_env(emulators) | {"STORAGE_EMULATOR_HOST": f"http://{storage}"}
     servers.enter_context(
         _server(
@@ -133,7 +115,7 @@ def _start(emulators: Path, data: Path, servers: ExitStack) -> Rig:
                 str(_storage_binary(emulators)),
                 "-scheme=http",
                 "-host=127.0.0.1",
-                f"-port={_port(storage)}",
+                f"-port={ports[0]}",
                 f"-external-url=http://{storage}",
                 f"-public-host={storage}",  # DuckDB asks for /bucket/object
                 "-backend=filesystem",
@@ -151,8 +133,8 @@ def _start(emulators: Path, data: Path, servers: ExitStack) -> Rig:
                 str(_LAUNCHER),
                 str(data / "jobs"),
                 "--host=127.0.0.1",
-                f"--port={_port(bigquery)}",
-                f"--grpc-port={_port(grpc)}",
+                f"--port={ports[1]}",
+                f"--grpc-port={ports[2]}",
                 f"--data-dir={data / 'bigquery'}",
                 f"--project={PROJECT}",
             ],
@@ -267,10 +249,6 @@ def _free_ports(count: int) -> list[int]:
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         return [one.getsockname()[1] for one in sockets]
-
-
-def _port(address: str) -> str:
-    return address.rpartition(":")[2]
 
 
 def _post(url: str, body: dict[str, str]) -> None:

@@ -1,6 +1,5 @@
 """The server gives up, dbt dies, a disk is full, tables are of another time: told, and harmless."""
 
-import datetime as dt
 import json
 import os
 import resource
@@ -16,12 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from loader.calendar import parse_month
 from loader.embedded import local_server
-from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from tests.cdn import cdn
-from tests.conftest import Workspace, clean_env, succeeded
+from tests.conftest import Workspace, clean_env, publish, succeeded
 from tests.exact import assert_same, expected, landed, stored
 
 __all__ = ["cdn"]
@@ -29,11 +26,9 @@ __all__ = ["cdn"]
 MONTH = ("--dataset", "green", "--month", "2023-02")
 
 
-def publish(workspace: Workspace, rows: int, seed: int = 0) -> Path:
+def put(workspace: Workspace, rows: int) -> Path:
     workspace.env["TLC_SOURCE"] = str(workspace.source)
-    path = workspace.source / "green_tripdata_2023-02.parquet"
-    write_month(path, "green", dt.date(2023, 2, 1), rows, seed)
-    return path
+    return publish(workspace.source, "green", "2023-02", rows)
 
 
 def last_line(process: subprocess.CompletedProcess[str]) -> str:
@@ -54,10 +49,10 @@ def hurried(workspace) -> Iterator[str]:
 
 
 def test_a_statement_that_the_server_ends_changes_nothing(workspace, hurried):
-    before = publish(workspace, 500)
+    before = put(workspace, 500)
     succeeded(workspace.loader("run", *MONTH))
     rows = expected(before, "green")
-    path = publish(workspace, 60_000)
+    path = put(workspace, 60_000)
 
     refused = workspace.loader("load", *MONTH, PGUSER=hurried)
     assert refused.returncode == 6
@@ -75,23 +70,13 @@ def test_a_statement_that_the_server_ends_changes_nothing(workspace, hurried):
 
 
 def test_a_dbt_that_dies_fails_its_month_and_the_next_gets_another(workspace):
-    publish(workspace, 500)
+    put(workspace, 500)
     succeeded(workspace.loader("run", *MONTH))
     for month in ("2023-03", "2023-04"):
-        path = workspace.source / f"green_tripdata_{month}.parquet"
-        write_month(path, "green", parse_month(month), 600)
+        publish(workspace.source, "green", month, 600)
+    months = ("--dataset", "green", "--month", "2023-03", "--to", "2023-04")
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "loader",
-            "run",
-            *MONTH[:2],
-            "--month",
-            "2023-03",
-            "--to",
-            "2023-04",
-        ],
+        [sys.executable, "-m", "loader", "run", *months],
         cwd=PROJECT_DIR,
         env=workspace.env,
         stderr=subprocess.PIPE,
@@ -121,8 +106,7 @@ def children(pid: int) -> list[int]:
 
 
 def test_a_full_local_disk_is_told_and_changes_nothing(workspace, cdn):
-    path = cdn.folder / "green_tripdata_2023-02.parquet"
-    write_month(path, "green", dt.date(2023, 2, 1), 40_000)
+    path = publish(cdn.folder, "green", "2023-02", 40_000)
     workspace.env["TLC_SOURCE"] = cdn.url
     room = 300_000
     assert path.stat().st_size > room  # the download meets the end of the disk
@@ -147,21 +131,21 @@ def test_a_full_local_disk_is_told_and_changes_nothing(workspace, cdn):
 
 
 def test_tables_of_an_earlier_version_get_the_columns_that_are_new(workspace):
-    publish(workspace, 500)
+    put(workspace, 500)
     succeeded(workspace.loader("run", *MONTH))
     for schema in (workspace.raw, workspace.tlc):
         workspace.query(f"alter table {schema}.green_tripdata drop column ehail_fee cascade")
-    path = publish(workspace, 600)
+    path = put(workspace, 600)
     succeeded(workspace.loader("run", *MONTH))
     assert_same(stored(workspace, "green", "2023-02"), expected(path, "green"))
 
 
 def test_a_column_of_another_type_is_refused(workspace):
-    publish(workspace, 500)
+    put(workspace, 500)
     succeeded(workspace.loader("load", *MONTH))
     before = landed(workspace, "green", "2023-02")
     workspace.query(f"alter table {workspace.raw}.green_tripdata alter trip_type type bigint")
-    publish(workspace, 600)
+    put(workspace, 600)
     refused = workspace.loader("load", *MONTH)
     assert refused.returncode == 6
     assert "insufficient data left in message" in last_line(refused)
@@ -169,9 +153,9 @@ def test_a_column_of_another_type_is_refused(workspace):
 
 
 def test_a_load_package_that_was_killed_while_dlt_made_it_goes_with_the_next_load(workspace):
-    publish(workspace, 500)
+    put(workspace, 500)
     succeeded(workspace.loader("load", *MONTH))
-    publish(workspace, 600)
+    put(workspace, 600)
     working = workspace.local_dir / "dlt/pipelines/nyc_tlc"
     for folder in ("normalize/1a2b3c4d", "load/new"):
         unfinished = working / folder / "1795635372.476843"
@@ -208,10 +192,10 @@ def crash(machine: Workspace) -> None:
 
 
 def test_a_landing_that_a_crash_takes_away_lands_again_by_itself(machine):
-    before = publish(machine, 500)
+    before = put(machine, 500)
     succeeded(machine.loader("run", *MONTH))
     rows = expected(before, "green")
-    path = publish(machine, 600)
+    path = put(machine, 600)
     machine.query("create view mine as select * from tlc.green_tripdata_2023_02")
     assert "these depend on" in last_line(machine.loader("run", *MONTH))
     count = "select count(*) from tlc_raw.green_tripdata"
@@ -237,7 +221,7 @@ def test_a_landing_that_a_crash_takes_away_lands_again_by_itself(machine):
 
 @pytest.mark.parametrize("command", [("load",), ("run", "--keep-raw")])
 def test_raw_rows_that_were_asked_for_outlive_a_crash(machine, command):
-    path = publish(machine, 500)
+    path = put(machine, 500)
     succeeded(machine.loader(*command, *MONTH))
     crash(machine)
     assert_same(landed(machine, "green", "2023-02"), expected(path, "green"))
@@ -246,7 +230,7 @@ def test_raw_rows_that_were_asked_for_outlive_a_crash(machine, command):
 
 
 def test_a_crash_after_the_merge_leaves_nothing_to_do(machine):
-    path = publish(machine, 500)
+    path = put(machine, 500)
     succeeded(machine.loader("run", *MONTH, "--keep-raw"))
     # As when the run is killed before it drops the rows.
     machine.query(

@@ -11,11 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from loader.calendar import file_name, parse_month
-from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from loader.source.published import redact
 from loader.terminal import commands
-from tests.conftest import Workspace, succeeded
+from tests.conftest import Workspace, publish, succeeded
 
 #: A command in a message: it ends where the message goes on.
 COMMAND = re.compile(r"nyc-tlc .+?(?=; | \(put in | > in macro|$)", re.M)
@@ -32,11 +31,7 @@ def printed(process: subprocess.CompletedProcess[str]) -> list[str]:
 
 
 def put(folder: Path, month: str, rows: int, suffix: str = ".parquet") -> Path:
-    """Put a month's file into a folder."""
-    folder.mkdir(exist_ok=True)
-    path = folder / file_name("green", parse_month(month), suffix)
-    write_month(path, "green", parse_month(month), rows)
-    return path
+    return publish(folder, "green", month, rows, suffix=suffix)
 
 
 def sha256(path: Path) -> str:
@@ -139,8 +134,7 @@ def test_dbt_says_how_to_land_rows_that_are_gone(merged):
     [("green", "2023-07", built("2023-07")), ("yellow", "2009-01", ("--vars", "{month: 2009-01}"))],
 )
 def test_what_is_not_landed_is_loaded_by_dbts_command(merged, dataset, month, options):
-    path = merged.local_dir / "elsewhere" / file_name(dataset, parse_month(month))
-    write_month(path, dataset, parse_month(month), 100)
+    publish(merged.local_dir / "elsewhere", dataset, month, 100)
     refused = merged.dbt("build", *options)
     assert f"{month}: not landed" in refused.stdout
     assert "landed 100 rows" in succeeded(merged.loader(*printed(refused))).stderr

@@ -1,6 +1,5 @@
 """A version that looks broken lands and waits; the table keeps the version before."""
 
-import datetime as dt
 import json
 from pathlib import Path
 
@@ -8,17 +7,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from loader.errors import UsageError
-from loader.sample import write_month
 from loader.settings import load_settings
-from tests.conftest import Workspace, succeeded
+from tests.conftest import Workspace, publish, succeeded
 from tests.exact import assert_same, expected, landed, stored
 
 MONTH = ("--dataset", "green", "--month", "2023-02")
 SUSPECT = "suspect: 400 rows where the table holds 1,000"
 
 
-def publish(workspace: Workspace, rows: int) -> None:
-    write_month(file_of(workspace), "green", dt.date(2023, 2, 1), rows)
+def put(workspace: Workspace, rows: int) -> None:
+    publish(workspace.source, "green", "2023-02", rows)
 
 
 def file_of(workspace: Workspace) -> Path:
@@ -29,10 +27,10 @@ def file_of(workspace: Workspace) -> Path:
 def merged(workspace) -> Workspace:
     """A month of 1,000 rows, merged; its source is then published with 400."""
     workspace.env["TLC_SOURCE"] = str(workspace.source)
-    publish(workspace, 1_000)
+    put(workspace, 1_000)
     succeeded(workspace.loader("run", *MONTH))
     file_of(workspace).rename(workspace.local_dir / "before.parquet")
-    publish(workspace, 400)
+    put(workspace, 400)
     return workspace
 
 
@@ -70,7 +68,7 @@ def test_a_version_that_lost_most_rows_waits_until_it_is_accepted(merged):
 
 def test_a_better_version_needs_no_acceptance_nor_does_the_old_one(merged):
     assert "suspect" not in succeeded(merged.loader("load", *MONTH, TLC_MAX_ROW_DROP="0.6")).stderr
-    publish(merged, 401)
+    put(merged, 401)
     said = succeeded(merged.loader("load", *MONTH)).stderr
     assert "green 2023-02  warning: suspect: 401 rows where the table holds 1,000" in said
     assert "next: dbt build" not in said
@@ -78,7 +76,7 @@ def test_a_better_version_needs_no_acceptance_nor_does_the_old_one(merged):
     file_of(merged).write_bytes(old.read_bytes())
     succeeded(merged.loader("load", *MONTH))
     assert '"merged"' in succeeded(merged.loader("status", "--json")).stdout
-    publish(merged, 900)
+    put(merged, 900)
     succeeded(merged.loader("run", *MONTH))
     assert_same(stored(merged, "green", "2023-02"), expected(file_of(merged), "green"))
 
@@ -92,7 +90,7 @@ def test_a_threshold_that_cant_be_right_is_told(monkeypatch, text):
 
 def test_an_empty_file_lands_only_when_that_is_wanted(workspace):
     workspace.env["TLC_SOURCE"] = str(workspace.source)
-    publish(workspace, 100)
+    put(workspace, 100)
     pq.write_table(pq.read_table(file_of(workspace)).slice(0, 0), file_of(workspace))
 
     for command in ("load", "run"):

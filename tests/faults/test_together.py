@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from loader.calendar import file_name, parse_month
-from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from tests import forks
-from tests.conftest import Workspace
+from tests.conftest import Workspace, publish
 from tests.exact import assert_same, expected, landed, stored
 
 DBT_BUILD = (
@@ -71,12 +70,6 @@ def file_of(workspace: Workspace, dataset: str, month: str) -> Path:
     return workspace.source / file_name(dataset, parse_month(month))
 
 
-def publish(workspace: Workspace, dataset: str, month: str, rows: int = 2_000) -> Path:
-    path = file_of(workspace, dataset, month)
-    write_month(path, dataset, parse_month(month), rows)
-    return path
-
-
 MONTHS = [("green", "2023-01"), ("green", "2023-02"), ("yellow", "2023-01"), ("yellow", "2023-02")]
 
 
@@ -89,13 +82,13 @@ def crowd(new_workspace) -> dict:
     workspace = new_workspace()
     *four, fifth = machines(workspace, 5)
     for key in MONTHS:
-        publish(workspace, *key)
+        publish(workspace.source, *key, 2_000)
     runs = [(machine, run(*key)) for machine, key in zip(four, MONTHS, strict=True)]
     told = {"workspace": workspace, "first": together(runs)}
     told["tables"] = {key: stored(workspace, *key) for key in MONTHS}
     told["files"] = {key: expected(file_of(workspace, *key), key[0]) for key in MONTHS}
     for key in MONTHS:
-        publish(workspace, *key, rows=1_500)
+        publish(workspace.source, *key, 1_500)
     told["second"] = together([*runs, (fifth, DBT_BUILD)])
     return told
 
@@ -124,7 +117,7 @@ def test_four_republished_months_at_once_beside_a_plain_build(crowd):
 
 
 def test_four_runs_of_one_month_are_as_one(workspace):
-    path = publish(workspace, "green", "2023-01")
+    path = publish(workspace.source, "green", "2023-01", 2_000)
     outcomes = together([(m, run("green", "2023-01")) for m in machines(workspace, 4)])
     assert sorted(outcome.code for outcome in outcomes)[0] == 0
     assert {outcome.code for outcome in outcomes} <= {0, 8}
@@ -140,7 +133,7 @@ def test_runs_in_one_folder_take_turns(workspace):
     machine, *_ = machines(workspace, 1)
     two = (("green", "2023-01"), ("yellow", "2023-01"))
     for key in two:
-        publish(workspace, *key)
+        publish(workspace.source, *key, 2_000)
     outcomes = together([(machine, run(*key)) for key in two])
     assert [outcome.code for outcome in outcomes] == [0, 0], outcomes
     for key in two:
@@ -148,7 +141,7 @@ def test_runs_in_one_folder_take_turns(workspace):
 
 
 def test_a_reader_that_doesnt_end_makes_the_run_give_up(workspace):
-    path = publish(workspace, "green", "2023-01")
+    path = publish(workspace.source, "green", "2023-01", 2_000)
     machine, *_ = machines(workspace, 1)
     assert together([(machine, run("green", "2023-01"))])[0].code == 0
     before = expected(path, "green")
@@ -156,7 +149,7 @@ def test_a_reader_that_doesnt_end_makes_the_run_give_up(workspace):
     reader.autocommit = False
     with reader.cursor() as cursor:
         cursor.execute(f"select count(*) from {workspace.tlc}.green_tripdata")
-    path = publish(workspace, "green", "2023-01", rows=1_900)
+    path = publish(workspace.source, "green", "2023-01", 1_900)
 
     machine.env["TLC_LOCK_SECONDS"] = "1"
     (outcome,) = together([(machine, run("green", "2023-01"))])
@@ -169,7 +162,7 @@ def test_a_reader_that_doesnt_end_makes_the_run_give_up(workspace):
 
 
 def test_a_reader_of_the_raw_table_makes_the_landing_give_up(workspace):
-    publish(workspace, "green", "2023-01")
+    publish(workspace.source, "green", "2023-01", 2_000)
     machine, *_ = machines(workspace, 1)
     load = ("-m", "loader", "load", "--dataset", "green", "--month", "2023-01")
     assert together([(machine, load)])[0].code == 0
@@ -178,7 +171,7 @@ def test_a_reader_of_the_raw_table_makes_the_landing_give_up(workspace):
     with reader.cursor() as cursor:
         cursor.execute(f"select count(*) from {workspace.raw}.green_tripdata")
     before = landed(workspace, "green", "2023-01")
-    path = publish(workspace, "green", "2023-01", rows=1_900)
+    path = publish(workspace.source, "green", "2023-01", 1_900)
 
     machine.env["TLC_LOCK_SECONDS"] = "1"
     (outcome,) = together([(machine, load)])

@@ -25,13 +25,7 @@ _WHOLE_PARTITION = re.compile(r"where _file_month >= @month and _file_month < @n
 
 
 def bytes_read(database: Database, kind: str, text: str) -> Sizes:
-    """Return what a statement reads that is going to be executed.
-
-    Args:
-        database: with the content of the tables.
-        kind: query, insert, update or delete.
-        text: the statement.
-    """
+    """Return what a statement (query, insert, update or delete) reads that will be executed."""
     if kind == "query" and _NO_ROW.search(text):
         return {}
     if kind == "delete" and _WHOLE_PARTITION.search(text) and not database.in_transaction:

@@ -41,12 +41,9 @@ class Database:
     """
 
     def __init__(self, engine: Engine, project: str, executes: bool = False) -> None:
-        """Begin without tables.
+        """Begin without tables; names without a project have this one.
 
-        Args:
-            engine: the engine.
-            project: of names without one.
-            executes: whether to execute what is analyzed. Else every branch is analyzed.
+        What is analyzed is executed, too, or else every branch is analyzed.
         """
         self.tables: dict[str, Table] = {}
         self.views: dict[str, str] = {}
@@ -62,19 +59,12 @@ class Database:
         parameters: Mapping[str, tuple[TypeProto, ValueProto]] | None = None,
         dataset: str | None = None,
     ) -> list[tuple]:
-        """Run a script.
+        """Run a script; return the rows of the last query, when it executes.
 
-        Args:
-            script: one statement or more.
-            parameters: of the query: type and value by name; of positional ones, p1 is the first.
-            dataset: of names that have none.
-
-        Returns:
-            The rows of the last query, when it executes.
-
-        Raises:
-            Refused: when BigQuery wouldn't take it, with the statement.
-            Raised: when the script raises; an open transaction is rolled back.
+        Parameters are types and values by name; of positional ones, p1 is the first. Names that
+        have no dataset have the one that is given. Raises Refused, with the statement, when
+        BigQuery wouldn't take it, and Raised when the script raises; an open transaction is rolled
+        back.
         """
         self.parameters, self._dataset = parameters or {}, dataset
         self._variables: dict[str, tuple[TypeProto, ValueProto]] = {}

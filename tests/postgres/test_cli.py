@@ -1,6 +1,5 @@
 """The commands: exit codes, one line for each mistake, output for people and for programs."""
 
-import datetime as dt
 import json
 import logging
 import os
@@ -14,10 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from loader import cli
-from loader.sample import write_month
 from loader.source import retries
 from tests.cdn import cdn, with_headers
-from tests.conftest import Workspace, succeeded
+from tests.conftest import Workspace, publish, succeeded
 
 __all__ = ["cdn"]
 
@@ -61,10 +59,8 @@ def replace_environment(variables: dict[str, str]) -> None:
     os.environ.update(variables)
 
 
-def small_month(folder: Path, month: str = "2023-01", rows: int = 50, seed: int = 0) -> Path:
-    path = folder / f"green_tripdata_{month}.parquet"
-    write_month(path, "green", dt.date.fromisoformat(f"{month}-01"), rows, seed)
-    return path
+def small_month(folder: Path, month: str = "2023-01", rows: int = 50) -> Path:
+    return publish(folder, "green", month, rows)
 
 
 # ---- 2: wrong usage ------------------------------------------------------------------------------
@@ -467,8 +463,7 @@ def test_errors_go_to_the_log_with_their_stack(in_process, workspace):
 
 
 def test_counts_that_differ_end_with_7_and_keep_the_raw_rows(workspace):
-    path = workspace.source / "green_tripdata_2023-01.parquet"
-    write_month(path, "green", dt.date(2023, 1, 1), 50)
+    small_month(workspace.source)
     options = ("--dataset", "green", "--month", "2023-01", "--source", workspace.source)
     assert workspace.loader("run", *options, "--keep-raw").returncode == 0
     workspace.query(f"delete from {workspace.tlc}.green_tripdata where file_row = 7")

@@ -1,16 +1,14 @@
 """CSV copies: their rows are in the tables as they are, and replace no month unasked."""
 
-import datetime as dt
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from loader.sample import write_month
 from tests.cdn import cdn
 from tests.cdn import status as status_of
-from tests.conftest import DATA_DIR, Workspace, succeeded
+from tests.conftest import DATA_DIR, Workspace, publish, succeeded
 from tests.exact import assert_same, expected, expected_of_csv, ids_of, stored
 from tests.postgres.test_end_to_end import ledger
 
@@ -31,7 +29,7 @@ def copies(tmp_path) -> tuple[Path, Path]:
             real = DATA_DIR / "csv-mirror" / ("green" if name.endswith(".gz") else "") / name
             shutil.copy(real, folder / name)
         else:
-            write_month(folder / name, "green", dt.date(2020, 4, 1), 3_000)
+            publish(folder, "green", "2020-04", 3_000, suffix=name.removeprefix(NAME))
     return folders[0] / names[0], folders[1] / names[1]
 
 
@@ -101,8 +99,7 @@ def test_releases_of_csv_copies_are_a_source_over_http_with_its_redirect(workspa
 
 @pytest.mark.parametrize("dataset", ["yellow", "green", "fhv"])
 def test_generated_copies_arrive_as_they_are(workspace, dataset):
-    path = workspace.source / f"{dataset}_tripdata_2019-03.csv.gz"
-    write_month(path, dataset, dt.date(2019, 3, 1), 1_500)
+    path = publish(workspace.source, dataset, "2019-03", 1_500, suffix=".csv.gz")
     month = ("--dataset", dataset, "--month", "2019-03", "--source", workspace.source)
     succeeded(workspace.loader("run", *month))
     wanted = expected_of_csv(path, dataset)

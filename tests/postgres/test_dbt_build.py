@@ -1,15 +1,13 @@
 """`dbt build` and `dbt test` by themselves, as users call them."""
 
 import ast
-import datetime as dt
 import json
 import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from loader.sample import write_month
-from tests.conftest import DATA_TESTS, Workspace, succeeded
+from tests.conftest import DATA_TESTS, Workspace, publish, succeeded
 
 
 def scans(workspace: Workspace) -> int:
@@ -24,9 +22,7 @@ def scans(workspace: Workspace) -> int:
 
 def test_a_month_that_is_merged_and_dropped_is_nothing_to_do_and_can_be_tested(workspace):
     month, rows = ("--vars", "{dataset: green, month: 2023-01}"), 400
-    write_month(
-        workspace.source / "green_tripdata_2023-01.parquet", "green", dt.date(2023, 1, 1), rows
-    )
+    publish(workspace.source, "green", "2023-01", rows)
     run = ("run", "--dataset", "green", "--month", "2023-01", "--source", workspace.source)
     succeeded(workspace.loader(*run, "--marts", "now"))
     before = scans(workspace)
@@ -47,10 +43,8 @@ def test_a_month_that_is_merged_and_dropped_is_nothing_to_do_and_can_be_tested(w
 
 
 def test_a_run_builds_all_views_and_seeds_first_and_then_the_table_alone(workspace):
-    month = dt.date(2023, 1, 1)
-    for number in (1, 2):
-        path = workspace.source / f"green_tripdata_2023-0{number}.parquet"
-        write_month(path, "green", month.replace(month=number), 50)
+    for month in ("2023-01", "2023-02"):
+        publish(workspace.source, "green", month, 50)
     run = ("run", "--dataset", "green", "--month", "2023-01", "--to", "2023-02")
     later = ("--source", workspace.source, "--marts", "later")
     succeeded(workspace.loader(*run, *later, **DATA_TESTS))
@@ -75,8 +69,8 @@ def test_a_run_builds_all_views_and_seeds_first_and_then_the_table_alone(workspa
 
 
 def test_a_warning_names_columns_and_the_number_of_their_rows(workspace):
-    path, rows = workspace.source / "green_tripdata_2023-01.parquet", 50
-    write_month(path, "green", dt.date(2023, 1, 1), rows)
+    rows = 50
+    path = publish(workspace.source, "green", "2023-01", rows)
     table = pq.read_table(path)
     ordinary = {"trip_distance": 2.5, "fare_amount": 9.5, "tip_amount": 1.0, "tolls_amount": 0.0}
     ordinary |= {"total_amount": 12.0, "RatecodeID": 1, "passenger_count": 1, "payment_type": 1}

@@ -6,11 +6,9 @@ import subprocess
 
 import pytest
 
-from loader.calendar import parse_month
-from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from tests import forks
-from tests.conftest import succeeded
+from tests.conftest import publish, succeeded
 from tests.postgres.test_report import browser
 
 __all__ = ["browser"]
@@ -21,7 +19,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def address(workspace):
     source = workspace.source
-    write_month(source / "green_tripdata_2023-02.parquet", "green", parse_month("2023-02"), 500)
+    publish(source, "green", "2023-02", 500)
     month = ("--dataset", "green", "--month", "2023-02", "--source", source)
     succeeded(workspace.loader("run", *month, "--marts", "now"))
     with socket.socket() as free:

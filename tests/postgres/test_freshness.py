@@ -2,20 +2,16 @@
 
 import datetime as dt
 
-from loader.calendar import file_name, format_month
-from loader.sample import write_month
-from tests.conftest import Workspace, succeeded
+from loader.calendar import add_months, format_month
+from tests.conftest import Workspace, publish, succeeded
 
 
 def months_ago(count: int) -> dt.date:
-    month = dt.date.today().replace(day=1)
-    for _ in range(count):
-        month = (month - dt.timedelta(days=1)).replace(day=1)
-    return month
+    return add_months(dt.date.today().replace(day=1), -count)
 
 
 def bring(workspace: Workspace, command: str, dataset: str, month: dt.date) -> None:
-    write_month(workspace.source / file_name(dataset, month), dataset, month, 100)
+    publish(workspace.source, dataset, format_month(month), 100)
     one = ("--dataset", dataset, "--month", format_month(month), "--source", workspace.source)
     succeeded(workspace.loader(command, *one))
 

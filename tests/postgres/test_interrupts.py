@@ -18,10 +18,9 @@ from pathlib import Path
 import pytest
 
 from loader.calendar import file_name, parse_month
-from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from tests.cdn import cdn, stall, status
-from tests.conftest import Workspace, succeeded
+from tests.conftest import Workspace, publish, succeeded
 from tests.exact import assert_same, expected, landed, stored
 
 __all__ = ["cdn"]
@@ -80,10 +79,8 @@ def running(workspace) -> Iterator[Callable[..., Command]]:
         command.process.communicate()
 
 
-def publish(folder: Path, month: str, rows: int = 3_000) -> Path:
-    path = folder / file_name("green", parse_month(month))
-    write_month(path, "green", parse_month(month), rows)
-    return path
+def put(folder: Path, month: str, rows: int = 3_000) -> Path:
+    return publish(folder, "green", month, rows)
 
 
 @contextmanager
@@ -114,7 +111,7 @@ def children(pid: int) -> list[int]:
 
 
 def test_in_a_download(workspace, running, cdn, tmp_path):
-    paths = {month: publish(cdn.folder, month) for month in ("2023-01", "2023-02", "2023-03")}
+    paths = {month: put(cdn.folder, month) for month in ("2023-01", "2023-02", "2023-03")}
     cdn.script(paths["2023-02"].name, [stall(70_000)])
     summary = tmp_path / "summary.md"
     command = ("run", *GREEN, "2023-01", "--to", "2023-03", "--source", cdn.url)
@@ -145,7 +142,7 @@ def test_in_a_download(workspace, running, cdn, tmp_path):
 
 def test_while_a_failed_month_is_not_reported_yet(workspace, running, cdn):
     (cdn.folder / file_name("green", parse_month("2023-01"))).write_bytes(b"<html>")
-    path = publish(cdn.folder, "2023-02")
+    path = put(cdn.folder, "2023-02")
     cdn.script(path.name, [stall(70_000)])
     run = running("run", *GREEN, "2023-01", "--to", "2023-02", "--source", cdn.url)
     run.wait_for("1 of 2 months")
@@ -159,10 +156,10 @@ def test_while_a_failed_month_is_not_reported_yet(workspace, running, cdn):
     ("mode", "stage"), [("access exclusive", "copying"), ("share", "publishing")]
 )
 def test_in_a_landing(workspace, running, mode, stage):
-    first = publish(workspace.source, "2022-12")
+    first = put(workspace.source, "2022-12")
     options = ("--source", workspace.source)
     succeeded(workspace.loader("load", *GREEN, "2022-12", *options))
-    paths = {month: publish(workspace.source, month) for month in ("2023-01", "2023-02")}
+    paths = {month: put(workspace.source, month) for month in ("2023-01", "2023-02")}
     command = ("load", *GREEN, "2023-01", "--to", "2023-02", *options)
     with locked(workspace, f"{workspace.raw}.green_tripdata", mode) as somebody_waits:
         load = running(*command)
@@ -187,11 +184,11 @@ def test_in_a_landing(workspace, running, mode, stage):
 
 
 def test_in_a_build(workspace, running):
-    publish(workspace.source, "2023-01", rows=2_000)
+    put(workspace.source, "2023-01", rows=2_000)
     command = ("run", *GREEN, "2023-01", "--source", workspace.source)
     succeeded(workspace.loader(*command))
     before = stored(workspace, "green", "2023-01")
-    path = publish(workspace.source, "2023-01")
+    path = put(workspace.source, "2023-01")
 
     # A merge can't swap its partition in.
     with locked(workspace, f"{workspace.tlc}.green_tripdata", "share") as somebody_waits:
@@ -227,18 +224,10 @@ def test_in_a_build(workspace, running):
 
 
 def test_in_a_mirror(workspace, running, cdn, tmp_path):
-    paths = {month: publish(cdn.folder, month) for month in ("2023-01", "2023-02", "2023-03")}
+    paths = {month: put(cdn.folder, month) for month in ("2023-01", "2023-02", "2023-03")}
     cdn.script(paths["2023-02"].name, [stall(70_000)])
-    command = (
-        "mirror",
-        *GREEN,
-        "2023-01",
-        "--to",
-        "2023-03",
-        "--source",
-        cdn.url,
-        tmp_path / "copy",
-    )
+    months = ("2023-01", "--to", "2023-03", "--source", cdn.url)
+    command = ("mirror", *GREEN, *months, tmp_path / "copy")
     mirror = running(*command)
     for _ in range(2):
         mirror.wait_for("  mirrored ")
@@ -271,7 +260,7 @@ def test_while_the_source_is_asked(running, command):
 
 
 def test_while_a_retry_is_waited_for(running, cdn, tmp_path):
-    cdn.script(publish(cdn.folder, "2023-01").name, [status(503, Retry_After="60")], method="HEAD")
+    cdn.script(put(cdn.folder, "2023-01").name, [status(503, Retry_After="60")], method="HEAD")
     mirror = running("mirror", *GREEN, "2023-01", "--source", cdn.url, tmp_path / "copy")
     mirror.wait_for("trying again in 60 s")
     mirror.press_ctrl_c()
@@ -285,7 +274,7 @@ def test_while_a_retry_is_waited_for(running, cdn, tmp_path):
 
 def test_a_command_in_the_background_goes_on(workspace, cdn, tmp_path):
     # A shell without job control has its background commands ignore SIGINT.
-    path = publish(cdn.folder, "2023-01")
+    path = put(cdn.folder, "2023-01")
     command = ("mirror", *GREEN, "2023-01", "--source", cdn.url, tmp_path / "copy")
     cdn.script(path.name, [status(503, Retry_After="1")], method="HEAD")
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

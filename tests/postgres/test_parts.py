@@ -6,8 +6,7 @@ import pytest
 
 from loader.calendar import file_name, parse_month
 from loader.landing.postgres_copy import PART_ROWS
-from loader.sample import write_month
-from tests.conftest import Workspace, succeeded
+from tests.conftest import Workspace, publish, succeeded
 from tests.exact import assert_same, expected, landed
 
 MONTH = "2019-01"
@@ -19,9 +18,7 @@ LOAD = ("load", "--dataset", "yellow", "--month", MONTH)
 @pytest.fixture(scope="module")
 def trips(tmp_path_factory) -> pa.Table:
     """A month that takes more than two parts, the last of which isn't full."""
-    path = tmp_path_factory.mktemp("parts") / NAME
-    write_month(path, "yellow", parse_month(MONTH), ROWS)
-    return pq.read_table(path)
+    return pq.read_table(publish(tmp_path_factory.mktemp("parts"), "yellow", MONTH, ROWS))
 
 
 def parts(workspace: Workspace) -> list[tuple[str, int, int, bool]]:

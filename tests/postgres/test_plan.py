@@ -12,10 +12,9 @@ from loader.calendar import file_name
 from loader.errors import UsageError
 from loader.months import plan
 from loader.months.state import MonthState
-from loader.sample import write_month
 from loader.source.published import PublishedFile
 from loader.warehouse.versions import FileVersion
-from tests.conftest import DATA_DIR, Workspace, succeeded
+from tests.conftest import DATA_DIR, Workspace, publish, succeeded
 
 MONTHS = [
     *(("yellow", dt.date(2019, month, 1)) for month in (1, 3)),
@@ -34,7 +33,7 @@ def state(dataset: str, month: dt.date, size: int) -> MonthState:
 @pytest.fixture
 def stocked(workspace: Workspace) -> Workspace:
     for dataset, month in MONTHS:
-        write_month(workspace.source / file_name(dataset, month), dataset, month, ROWS)
+        publish(workspace.source, dataset, f"{month:%Y-%m}", ROWS)
     return workspace
 
 

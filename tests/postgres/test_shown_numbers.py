@@ -24,11 +24,11 @@ from loader.report.numbers import AIRPORTS, PARTS, Numbers, read_numbers
 from loader.report.section import Section
 from loader.report.sections import sections
 from loader.report.window import Window
-from loader.sample import write_month
 from loader.settings import load_settings
 from loader.warehouse.connect import connect_warehouse
-from tests.conftest import Workspace, succeeded
+from tests.conftest import Workspace, publish, succeeded
 from tests.postgres.test_marts import Trip, files_of, percentile, trips_of
+from tests.postgres.test_report import Tables
 
 #: Real files where they are there. Green 2022-02 is missing.
 REAL = [
@@ -44,17 +44,7 @@ SMALL += [("green", "2023-02", 300), ("green", "2025-01", 400)]
 LATER = [("green", "2022-04", 200), ("green", "2023-02", 400)]
 
 COUNTING = {
-    "green": [
-        "2019-01",
-        "2019-02",
-        "2019-03",
-        "2019-05",
-        "2021-12",
-        "2022-01",
-        "2022-03",
-        "2023-01",
-        "2025-01",
-    ],
+    "green": [*ODD, "2021-12", "2022-01", "2022-03", "2023-01", "2025-01"],
     "yellow": ["2009-01", "2020-04", "2021-11", "2021-12"],
     "fhv": ["2020-04"],
     "fhvhv": ["2020-04"],
@@ -84,15 +74,8 @@ def edit(path: Path, **columns) -> None:
 def files(tmp_path_factory) -> Path:
     folder = files_of(REAL, tmp_path_factory.mktemp("files"))
 
-    def write(dataset: str, month: str, rows: int) -> Path:
-        path = folder / f"{dataset}_tripdata_{month}.parquet"
-        write_month(path, dataset, parse_month(month), rows)
-        return path
-
-    for dataset, month, rows in SMALL:
-        write(dataset, month, rows)
-    for month, rows in ODD.items():
-        write("green", month, rows)
+    for dataset, month, rows in [*SMALL, *(("green", *odd) for odd in ODD.items())]:
+        publish(folder, dataset, month, rows)
     noon = dt.datetime(2021, 11, 24, 12)
     edit(folder / "yellow_tripdata_2021-12.parquet", tpep_pickup_datetime=[noon] * 40)
     edit(folder / "green_tripdata_2019-02.parquet", fare_amount=[9.5], total_amount=[12.5])
@@ -108,8 +91,7 @@ def warehouse(new_workspace, files) -> Workspace:
     succeeded(workspace.loader("run", "--all", "--source", files, "--allow-empty"))
     shutil.copytree(files, workspace.source, dirs_exist_ok=True)
     for dataset, month, rows in LATER:
-        path = workspace.source / f"{dataset}_tripdata_{month}.parquet"
-        write_month(path, dataset, parse_month(month), rows)
+        publish(workspace.source, dataset, month, rows)
         command = ("run", "--dataset", dataset, "--month", month, "--source", workspace.source)
         succeeded(workspace.loader(*command, "--marts", "later"))
     return workspace
@@ -229,9 +211,12 @@ def test_a_note_has_the_command_for_what_is_missing(read):
         read("2023-02:2023-04")
 
 
-@pytest.mark.parametrize("span", ["2009-01", "2019-01", "2019-02", "2019-03", "2019-05", "2020-04"])
-def test_odd_months_render(read, span):
-    assert "<main>" in page.render(read(span), None, [["run"], ["one"]])
+@pytest.mark.parametrize("span", ["2019-01", "2019-02", "2019-03", "2019-05", *SPANS])
+def test_the_page_has_each_section_s_sentence_and_table(read, shown, span):
+    page_shown = Tables(page.render(read(span), None, [["run"], ["one"]]))
+    for name, section in shown(span).items():
+        assert page_shown.sentences[name].startswith(section.sentence), name
+        assert page_shown.rows[name] == [section.columns, *section.rows], name
 
 
 @pytest.mark.parametrize("span", SPANS)

@@ -1,6 +1,5 @@
 """Two clones on one machine don't meet, and plain dbt finds the server of its own."""
 
-import datetime as dt
 import os
 import shutil
 import subprocess
@@ -12,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from loader.embedded import local_server
-from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from tests import forks
-from tests.conftest import DATA_TESTS, Workspace, clean_env, succeeded
+from tests.conftest import DATA_TESTS, Workspace, clean_env, publish, succeeded
 
 pytestmark = pytest.mark.slow
 
@@ -41,8 +39,7 @@ def clones() -> Iterator[list[Workspace]]:
             **DATA_TESTS,
         )
         clone = Workspace(env, folder, "")
-        path = clone.source / "green_tripdata_2023-01.parquet"
-        write_month(path, "green", dt.date(2023, 1, 1), rows)
+        publish(clone.source, "green", "2023-01", rows)
         made.append(clone)
     try:
         yield made

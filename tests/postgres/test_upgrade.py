@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from loader.calendar import file_name, parse_month
-from loader.sample import write_month
 from loader.settings import PROJECT_DIR
-from tests.conftest import Workspace, succeeded
+from tests.conftest import Workspace, publish, succeeded
 from tests.exact import assert_same, expected, stored
 
 pytestmark = pytest.mark.slow
@@ -44,8 +42,7 @@ def ids(workspace: Workspace) -> list[tuple]:
 def made_before(workspace, version_before) -> tuple[str, ...]:
     """Two months of green in a warehouse of version 0.1.0; gives the options that loaded them."""
     for month in MONTHS:
-        path = workspace.source / file_name("green", parse_month(month))
-        write_month(path, "green", parse_month(month), 3_000)
+        publish(workspace.source, "green", month, 3_000)
     options = ("--dataset", "green", "--month", MONTHS[0], "--to", MONTHS[1])
     options += ("--source", str(workspace.source))
     before = subprocess.run(
@@ -74,8 +71,7 @@ def test_a_warehouse_of_the_version_before_goes_on(workspace, made_before):
     assert ids(workspace) == wanted
 
     # A republished month, and one that is built again.
-    path = workspace.source / file_name("green", parse_month(MONTHS[1]))
-    write_month(path, "green", parse_month(MONTHS[1]), 2_900, seed=1)
+    path = publish(workspace.source, "green", MONTHS[1], 2_900, seed=1)
     succeeded(workspace.loader("run", *made_before, "--force"))
     assert_same(stored(workspace, "green", MONTHS[1]), expected(path, "green"))
     january = [row for row in wanted if row[0].month == 1]
@@ -154,14 +150,13 @@ def test_an_upgrade_narrows_the_codes_and_keeps_what_users_built(workspace, made
     assert ids(workspace) == before
     assert users_objects(workspace) == of_users
     for month in MONTHS:
-        path = workspace.source / file_name("green", parse_month(month))
+        path = workspace.source / f"green_tripdata_{month}.parquet"
         assert_same(stored(workspace, "green", month), expected(path, "green"))
 
     told = succeeded(workspace.loader("upgrade"))
     assert told.stdout == "nothing to do: the tables have the shape of this version\n"
     # Months go on: republished, and built by the dbt of this version, which looks at the views too.
-    path = workspace.source / file_name("green", parse_month(MONTHS[1]))
-    write_month(path, "green", parse_month(MONTHS[1]), 2_900, seed=1)
+    path = publish(workspace.source, "green", MONTHS[1], 2_900, seed=1)
     succeeded(workspace.loader("run", *made_before))
     assert_same(stored(workspace, "green", MONTHS[1]), expected(path, "green"))
     of_mart = workspace.query(f"select sum(trips) from {workspace.tlc}.of_the_mart")

@@ -47,9 +47,8 @@ FRESH_EVERY = 100
 def expected(one: Mutant) -> tuple[dict[str, list], list[list | int]]:
     """Read a file, whole and from memory, as its rows should be in the raw table.
 
-    Returns:
-        The values of the contract's columns by name; and of each column besides, in the file's
-        order, what `_shown` gives.
+    The values of the contract's columns by name; and of each column besides, in the file's order,
+    what `_shown` gives.
     """
     table = pq.ParquetFile(pa.BufferReader(one.content), coerce_int96_timestamp_unit="us").read()
     kinds = exact.columns_of(one.dataset)
@@ -98,11 +97,7 @@ class _Landings:
         self.landed: list[list[tuple]] = []
 
     def land(self, one: Mutant) -> tuple[str, str]:
-        """Land a mutant.
-
-        Returns:
-            refused, loaded or wrong; and the message, or what is wrong.
-        """
+        """Land a mutant: refused, loaded or wrong; and the message, or what is wrong."""
         dataset, month = one.dataset, MONTHS[one.dataset]
         (self.source / file_name(dataset, month)).write_bytes(one.content)
         before = self._state()
@@ -181,16 +176,9 @@ def _work(local_dir: Path, seed: int, numbers: range) -> None:
 
 
 def outcomes(local_dir: Path, seed: int, numbers: range) -> Iterator[list[Any]]:
-    """Have mutants landed, in as many processes as it takes.
+    """Have mutants landed, in as many processes as it takes; the server of the folder is up.
 
-    Args:
-        local_dir: TLC_LOCAL_DIR of the landings; its server is up.
-        seed: of the run.
-        numbers: of the mutants.
-
-    Yields:
-        The mutant's number, its outcome (refused, loaded or wrong), the message or what is wrong,
-        and the process's peak of memory in KiB.
+    Gives the mutant's number, what `land` says, and the process's peak of memory in KiB.
     """
     while numbers:
         code = "from tests.security import fuzz; fuzz._main_of_worker()"

@@ -30,41 +30,14 @@ MONTHS = {
 
 #: Text that is code somewhere: SQL, COPY, Jinja, a shell, a terminal, a path.
 NASTY_TEXTS = (
-    '"; drop table month_files; --',
-    "'; drop schema tlc_raw cascade; --",
-    "\\.",
-    "\\N",
-    "\\",
-    "{{ target.password }}",
-    "$(touch injected)",
-    "../../etc/passwd",
-    "a\tb\nc\rd",
-    "\x1b[2J\x1b]0;title\x07",
-    "\u202egnp.exe",
-    "",
-    " ",
-    "NULL",
-    "%s %(x)s {0} %",
-    "é 東京 🚕",
+    *('"; drop table month_files; --', "'; drop schema tlc_raw cascade; --", "\\.", "\\N", "\\"),
+    *("{{ target.password }}", "$(touch injected)", "../../etc/passwd", "a\tb\nc\rd"),
+    *("\x1b[2J\x1b]0;title\x07", "\u202egnp.exe", "", " ", "NULL", "%s %(x)s {0} %", "é 東京 🚕"),
     "x" * 1_000,
 )
 NASTY_NAMES = (
-    *NASTY_TEXTS,
-    "a\0b",
-    "y" * 63,
-    "y" * 64,
-    "y" * 200,
-    "1st",
-    "_file_month",
-    "_file_row",
-    "_dlt_load_id",
-    "vendor_id",
-    "VENDORID",
-    "ctid",
-    "xmin",
-    "tableoid",
-    "select",
-    "Größe",
+    *(*NASTY_TEXTS, "a\0b", "y" * 63, "y" * 64, "y" * 200, "1st", "_file_month", "_file_row"),
+    *("_dlt_load_id", "vendor_id", "VENDORID", "ctid", "xmin", "tableoid", "select", "Größe"),
     "İstanbul",
 )
 
@@ -93,12 +66,7 @@ class _Dice(random.Random):
 
 
 def mutant(seed: int, number: int) -> Mutant:
-    """Make a mutant.
-
-    Args:
-        seed: of the run.
-        number: of the mutant in the run.
-    """
+    """Make a mutant, by the seed of the run and its number in it."""
     rng = _Dice(f"{seed}/{number}")
     make = rng.choices(list(_KINDS), weights=list(_KINDS.values()))[0]
     kind = make.__name__.strip("_").replace("_", " ")

@@ -1,6 +1,7 @@
 """No option, setting, file name, column name or value becomes SQL or a path."""
 
 import datetime as dt
+import functools
 import random
 import re
 from collections.abc import Callable
@@ -15,9 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loader.datasets import datasets
-from loader.sample import write_month
 from tests.cdn import cdn, with_headers
-from tests.conftest import PROJECT_DIR, Workspace, succeeded
+from tests.conftest import PROJECT_DIR, Workspace, publish, succeeded
 from tests.postgres.test_cli import in_process, one_line
 from tests.security.mutants import NASTY_NAMES, NASTY_TEXTS
 
@@ -27,7 +27,6 @@ GREEN = ("--dataset", "green", "--month")
 NAME = "green_tripdata_2023-01.parquet"
 #: What an environment variable or an argument can hold at all.
 TEXTS = [text for text in NASTY_NAMES if "\0" not in text]
-FIRST_OF_JANUARY = dt.date(2023, 1, 1)
 
 
 def schemas(workspace: Workspace) -> list[tuple]:
@@ -53,7 +52,7 @@ def mangled(rng: random.Random, good: str) -> str:
 
 def test_options_that_cant_be_right_are_refused(in_process, workspace):
     rng = random.Random(4711)
-    write_month(workspace.source / NAME, "green", FIRST_OF_JANUARY, 5)
+    publish(workspace.source, "green", "2023-01", 5)
     good = {"dataset": "green", "month": "2023-01", "to": "2023-01", "target": "postgres"}
     before, tried = schemas(workspace), 0
     for _ in range(250):
@@ -103,7 +102,7 @@ def test_any_source_that_is_none_ends_in_one_line(in_process, source):
 @pytest.mark.parametrize("number", range(0, len(TEXTS), 3))
 def test_any_local_folder_stays_a_folder(in_process, workspace, number):
     name = TEXTS[number].replace("/", "|") or "x"
-    write_month(workspace.source / NAME, "green", FIRST_OF_JANUARY, 5)
+    publish(workspace.source, "green", "2023-01", 5)
     folder = workspace.local_dir / "around" / name[:200]
     code, _, stderr = in_process(
         "load", *GREEN, "2023-01", "--source", workspace.source, TLC_LOCAL_DIR=str(folder)
@@ -119,11 +118,10 @@ def test_any_local_folder_stays_a_folder(in_process, workspace, number):
 
 
 def test_nothing_that_a_server_says_is_a_path_or_sql(in_process, workspace, cdn):
-    path = cdn.folder / NAME
     outside = {p for p in workspace.local_dir.parent.iterdir()}
     nasty = [text for text in TEXTS if text.isprintable() and text.isascii()]
     for number, text in enumerate(nasty):
-        write_month(path, "green", FIRST_OF_JANUARY, 5 + number)
+        publish(cdn.folder, "green", "2023-01", 5 + number)
         headers = with_headers(
             ETag=text,
             Last_Modified=("Mon, 01 Jan 0001 00:00:00 +2359", text)[number % 2],
@@ -146,7 +144,7 @@ def test_nothing_that_a_server_says_is_a_path_or_sql(in_process, workspace, cdn)
         code, _, stderr = in_process("load", *GREEN, "2023-01", "--source", cdn.url)
         assert code == 4, stderr
         assert one_line(stderr).isprintable()
-    write_month(path, "green", FIRST_OF_JANUARY, 99)
+    publish(cdn.folder, "green", "2023-01", 99)
     control = with_headers(ETag='"a\x00b\x1b[2J"', Last_Modified="\x07")
     cdn.script(NAME, [control], method="HEAD")
     cdn.script(NAME, [control], method="GET")
@@ -155,8 +153,7 @@ def test_nothing_that_a_server_says_is_a_path_or_sql(in_process, workspace, cdn)
 
 def test_names_and_values_of_a_file_are_data(workspace):
     rows = 60
-    path = workspace.source / NAME
-    write_month(path, "green", FIRST_OF_JANUARY, rows)
+    path = publish(workspace.source, "green", "2023-01", rows)
     table = pq.read_table(path)
     rng = random.Random(4713)
     values = {}
@@ -206,10 +203,19 @@ class Returned(Exception):
         self.value = value
 
 
-def macros(variables: dict[str, Any]) -> dict[str, Callable[[], Any]]:
-    """Give the project's own validators of --vars, to be called here: dbt takes seconds for one."""
+@functools.cache
+def templates() -> dict[str, jinja2.Template]:
+    """The project's own validators of --vars, to be called here: dbt takes seconds for one."""
     text = (PROJECT_DIR / "macros" / "months" / "requested_months.sql").read_text()
     environment = jinja2.Environment(extensions=["jinja2.ext.do"])
+    return {
+        name: environment.from_string(f"{source}{{{{ {name}() }}}}")
+        for source, name in re.findall(r"({% macro (\w+)\(\) %}.*?{% endmacro %})", text, re.DOTALL)
+    }
+
+
+def macros(variables: dict[str, Any]) -> dict[str, Callable[[], Any]]:
+    """Give the validators, as dbt would call them with these variables."""
 
     def refuse(message: str) -> None:
         raise Refused(message)
@@ -227,21 +233,14 @@ def macros(variables: dict[str, Any]) -> dict[str, Callable[[], Any]]:
         "datasets": lambda: list(datasets()),
     }
 
-    def callable_macro(name: str, source: str) -> Callable[[], Any]:
-        template = environment.from_string(f"{source}{{{{ {name}() }}}}")
+    def call(name: str) -> Any:
+        try:
+            templates()[name].render(context)
+        except Returned as returned:
+            return returned.value
+        raise AssertionError(f"{name} returned nothing")
 
-        def call() -> Any:
-            try:
-                template.render(context)
-            except Returned as returned:
-                return returned.value
-            raise AssertionError(f"{name} returned nothing")
-
-        return call
-
-    for found in re.finditer(r"{% macro (\w+)\(\) %}.*?{% endmacro %}", text, re.DOTALL):
-        context[found[1]] = callable_macro(found[1], found[0])
-    return context
+    return context | {name: functools.partial(call, name) for name in templates()}
 
 
 MONTH_LIKE = st.from_regex(r"\A\d{4}-\d{2}\n?\Z") | st.from_regex(r"\A[0-9]{4}-(0[1-9]|1[0-2])\Z")

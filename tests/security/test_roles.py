@@ -1,6 +1,5 @@
 """Who loads, who builds and who reads can do that, and nothing else: scripts/roles.sql."""
 
-import datetime as dt
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,8 +9,7 @@ import pytest
 from psycopg2.errors import InsufficientPrivilege
 
 from loader.embedded import local_server
-from loader.sample import write_month
-from tests.conftest import PROJECT_DIR, Workspace, clean_env, succeeded
+from tests.conftest import PROJECT_DIR, Workspace, clean_env, publish, succeeded
 
 GREEN = ("--dataset", "green", "--month")
 BUILD = ("build", "--vars")
@@ -82,9 +80,9 @@ def remove(made: Roles) -> None:
         made.owner.query(f"drop role {made.name(role)}")
 
 
-def publish(workspace: Workspace, rows: int, month: str = "2023-01", seed: int = 0) -> list[float]:
-    path = workspace.source / f"green_tripdata_{month}.parquet"
-    write_month(path, "green", dt.date.fromisoformat(f"{month}-01"), rows, seed)
+def put(workspace: Workspace, rows: int, month: str = "2023-01", seed: int = 0) -> list[float]:
+    """Publish a month; return what its trips cost."""
+    path = publish(workspace.source, "green", month, rows, seed)
     return sorted(pq.read_table(path)["total_amount"].to_pylist())
 
 
@@ -106,7 +104,7 @@ def amounts(roles: Roles, month: str = "2023-01") -> list[float]:
 
 def test_each_does_its_part_of_a_month_and_of_its_next_version(roles):
     for seed, rows in ((1, 60), (2, 70)):
-        wanted = publish(roles.owner, rows, seed=seed)
+        wanted = put(roles.owner, rows, seed=seed)
         load(roles)
         build(roles)
         assert amounts(roles) == wanted
@@ -183,14 +181,14 @@ def test_each_does_its_part_of_a_month_and_of_its_next_version(roles):
 
 
 def test_a_database_that_one_user_has_loaded_is_handed_over(with_passwords, workspace):
-    publish(workspace, 50)
+    put(workspace, 50)
     succeeded(
         workspace.loader("run", *GREEN, "2023-01", "--source", workspace.source, "--keep-raw")
     )
     roles = Roles(workspace)
     roles.install()
     try:
-        wanted = publish(workspace, 55, seed=3)
+        wanted = put(workspace, 55, seed=3)
         load(roles)
         build(roles)
         assert amounts(roles) == wanted
@@ -198,7 +196,7 @@ def test_a_database_that_one_user_has_loaded_is_handed_over(with_passwords, work
         workspace.query(f"grant {roles.name('loader')} to {roles.name('transformer')}")
         both = roles.workspace("transformer")
         for month in ("2023-01", "2023-02"):
-            wanted = publish(workspace, 30, month, seed=4)
+            wanted = put(workspace, 30, month, seed=4)
             process = both.loader("run", *GREEN, month, "--source", workspace.source)
             assert "merged" in succeeded(process).stdout
             assert amounts(roles, month) == wanted
@@ -217,7 +215,7 @@ def test_the_owner_of_the_database_need_not_be_a_superuser(with_passwords, works
     try:
         for _ in range(2):
             roles.install(PGUSER=owner, PGPASSWORD="owner")
-        wanted = publish(workspace, 20)
+        wanted = put(workspace, 20)
         load(roles)
         build(roles)
         assert amounts(roles) == wanted
@@ -243,7 +241,7 @@ def doctor(roles: Roles, role: str, work: str, **env: str) -> tuple[int, str]:
 
 
 def test_doctor_names_the_right_that_is_missing(roles):
-    publish(roles.owner, 10)
+    put(roles.owner, 10)
     raw, tlc = roles.owner.raw, roles.owner.tlc
     assert doctor(roles, "loader", "load")[0] == 0
     assert doctor(roles, "transformer", "build")[0] == 0
@@ -274,7 +272,7 @@ def test_doctor_names_the_right_that_is_missing(roles):
     query(f"revoke create on schema {raw} from {loader}")
     assert f"no right CREATE on schema {raw}" in missing("loader", "load")
     # Without doctor: one line too.
-    publish(roles.owner, 10, "2023-02")
+    put(roles.owner, 10, "2023-02")
     for role in ("loader", "reader"):
         process = roles.workspace(role).loader(
             "load", *GREEN, "2023-02", "--source", roles.owner.source
@@ -290,7 +288,7 @@ def test_another_search_path_changes_nothing(roles):
     for role in ("loader", "transformer"):
         name, database = roles.name(role), roles.owner.env["PGDATABASE"]
         roles.owner.query(f"alter role {name} in database {database} set search_path = nowhere")
-    wanted = publish(roles.owner, 25)
+    wanted = put(roles.owner, 25)
     load(roles)
     build(roles)
     assert amounts(roles) == wanted

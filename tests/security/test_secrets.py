@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import datetime as dt
 import gzip
 import threading
 import zlib
@@ -13,9 +12,8 @@ from urllib.parse import quote
 
 import pytest
 
-from loader.sample import write_month
 from tests.cdn import Cdn, cdn, drop, html, status
-from tests.conftest import IMPATIENT, PROJECT_DIR, Workspace, succeeded
+from tests.conftest import IMPATIENT, PROJECT_DIR, Workspace, publish, succeeded
 from tests.security.test_roles import Roles, roles, with_passwords
 
 __all__ = ["cdn", "roles", "with_passwords"]
@@ -86,10 +84,8 @@ def secret_source(cdn: Cdn) -> str:
 
 def test_a_password_and_a_token_are_nowhere(workspace_with_password, cdn):
     workspace = workspace_with_password
-    path = cdn.folder / "green_tripdata_2023-01.parquet"
-    write_month(path, "green", dt.date(2023, 1, 1), 40)
-    # What doctor looks for.
-    write_month(cdn.folder / "fhv_tripdata_2023-01.parquet", "fhv", dt.date(2023, 1, 1), 1)
+    path = publish(cdn.folder, "green", "2023-01", 40)
+    publish(cdn.folder, "fhv", "2023-01", 1)  # what doctor looks for
     source = secret_source(cdn)
     said = []
 
@@ -119,7 +115,7 @@ def test_a_password_and_a_token_are_nowhere(workspace_with_password, cdn):
         ([html()], 5),
         ([status(503, Retry_After="0")] * 9, 4),
     ):
-        write_month(path, "green", dt.date(2023, 1, 1), 41 + code + len(behaviours))
+        publish(cdn.folder, "green", "2023-01", 41 + code + len(behaviours))
         (workspace.local_dir / "downloads" / path.name).unlink(missing_ok=True)
         cdn.script(path.name, behaviours, method="GET")
         assert say(workspace.python(IMPATIENT, *run, TLC_SOURCE=source)) == code
@@ -197,8 +193,7 @@ def refusing_google() -> Iterator[str]:
 
 
 def test_an_access_token_is_nowhere(workspace, refusing_google):
-    write_month(workspace.source / "green_tripdata_2023-01.parquet", "green",
-                dt.date(2023, 1, 1), 10)  # fmt: skip
+    publish(workspace.source, "green", "2023-01", 10)
     env = {
         "TLC_TARGET": "bigquery",
         "GOOGLE_CLOUD_PROJECT": "nobodys-project",

@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from loader.calendar import file_name, parse_month
-from loader.sample import write_month
 from loader.settings import PROJECT_DIR
+from tests.conftest import publish
 from tests.exact import expected
 
 #: What a user writes, in a folder of their own.
@@ -38,11 +37,6 @@ class User:
         self.source = folder / "source"
         self.folder.mkdir()
         self.source.mkdir()
-
-    def publish(self, dataset: str, month: str, rows: int, seed: int = 0) -> Path:
-        path = self.source / file_name(dataset, parse_month(month))
-        write_month(path, dataset, parse_month(month), rows, seed)
-        return path
 
     def load(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         env = {"TLC_SOURCE": str(self.source), "TLC_LOCAL_DIR": str(self.folder / "local")}
@@ -77,7 +71,7 @@ def assert_loaded(user: User, path: Path, dataset: str, month: str) -> None:
 
 @pytest.mark.parametrize("dataset", ["green", pytest.param("yellow", marks=pytest.mark.slow)])
 def test_months_land_conformed_and_once_each(user, dataset):
-    paths = {month: user.publish(dataset, month, 3_000) for month in ("2019-01", "2023-02")}
+    paths = {month: publish(user.source, dataset, month, 3_000) for month in ("2019-01", "2023-02")}
     for _ in range(2):
         process = user.load(dataset, *paths)
         assert process.returncode == 0, process.stderr
@@ -87,10 +81,10 @@ def test_months_land_conformed_and_once_each(user, dataset):
 
 @pytest.mark.slow
 def test_a_republished_month_is_replaced_and_the_others_stay(user):
-    january = user.publish("green", "2023-01", 2_000)
-    user.publish("green", "2023-02", 2_000)
+    january = publish(user.source, "green", "2023-01", 2_000)
+    publish(user.source, "green", "2023-02", 2_000)
     assert user.load("green", "2023-01", "2023-02").returncode == 0
-    february = user.publish("green", "2023-02", 1_500, seed=1)
+    february = publish(user.source, "green", "2023-02", 1_500, seed=1)
     # A column that the contract doesn't know lands as text.
     table = pq.read_table(february)
     pq.write_table(table.append_column("Surprise", pa.array(range(len(table)))), february)

@@ -128,14 +128,6 @@ def test_broken_transfer_goes_on_where_it_stopped(cdn, downloads, monkeypatch, b
     assert cdn.requests[1].headers["If-Range"] == etag(OLD)
 
 
-def test_transfer_broken_again_and_again(cdn, downloads):
-    file = found(cdn)
-    cdn.script(NAME, [close_early(70_000)] * 3)
-
-    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
-    assert ranges(cdn) == [None, "bytes=65536-", "bytes=131072-", "bytes=196608-"]
-
-
 def test_short_bodies_are_never_accepted_and_a_later_run_goes_on(cdn, downloads):
     file = found(cdn)
     cdn.script(NAME, [close_early(70_000), *[close_early(0)] * 7])
@@ -182,14 +174,6 @@ def test_partials_that_dont_fit_are_dropped(cdn, downloads, part, tag):
     assert ranges(cdn) == [None]
 
 
-def test_server_that_ignores_range_starts_over(cdn, downloads):
-    file = found(cdn)
-    cdn.script(NAME, [close_early(CUT), ignore_range()])
-
-    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
-    assert ranges(cdn) == [None, f"bytes={KEPT}-"]
-
-
 def test_file_replaced_between_head_and_get(cdn, downloads):
     file = found(cdn)
     cdn.script(NAME, [republish(NEW)])
@@ -201,14 +185,6 @@ def test_file_replaced_between_head_and_get(cdn, downloads):
     assert len(cdn.requests) == 1
 
 
-def test_file_replaced_between_two_parts(cdn, downloads):
-    file = found(cdn)
-    cdn.script(NAME, [close_early(CUT), republish(NEW)])
-
-    assert_whole(download.fetch(file, downloads), NEW, 350, downloads)
-    assert ranges(cdn) == [None, f"bytes={KEPT}-"]
-
-
 def test_replaced_file_is_resumed_in_its_new_version(cdn, downloads):
     file = found(cdn)
     cdn.script(NAME, [close_early(CUT), republish(NEW, close_early(CUT))])
@@ -218,31 +194,63 @@ def test_replaced_file_is_resumed_in_its_new_version(cdn, downloads):
     assert cdn.requests[2].headers["If-Range"] == etag(NEW)
 
 
-@pytest.mark.parametrize(
-    "continuation",
-    [
-        with_headers(Content_Range=f"bytes 5-{len(OLD) - 1}/{len(OLD)}"),
-        with_headers(Content_Range=f"bytes {KEPT}-{len(OLD)}/{len(OLD) + 1}"),
-        with_headers(Content_Range="nonsense"),
-        status(416),
-        status(206, ETag='"x"', Content_Range=f"bytes {KEPT}-{len(OLD) - 1}/{len(OLD)}"),
-    ],
-)
-def test_continuation_of_something_else_is_dropped(cdn, downloads, continuation):
+#: What a continued transfer meets, and the ranges that are asked for until the file is whole.
+GOES_ON = f"bytes={KEPT}-"
+LAST = len(OLD) - 1
+SCRIPTS = {
+    "broken again and again": (
+        [close_early(70_000)] * 3,
+        [None, "bytes=65536-", "bytes=131072-", "bytes=196608-"],
+    ),
+    "range ignored": ([close_early(CUT), ignore_range()], [None, GOES_ON]),
+    "dropped": ([drop()], [None, None]),
+    "416": ([close_early(CUT), status(416)], [None, GOES_ON, None]),
+    "it runs over": (
+        [
+            close_early(CUT),
+            replace(
+                status(206, Content_Range=f"bytes {KEPT}-{LAST}/{len(OLD)}"),
+                body=OLD[KEPT:] + b"more",
+            ),
+        ],
+        [None, GOES_ON, None],
+    ),
+    **{
+        f"it is of something else: {number}": ([close_early(CUT), other], [None, GOES_ON, None])
+        for number, other in enumerate(
+            [
+                with_headers(Content_Range=f"bytes 5-{LAST}/{len(OLD)}"),
+                with_headers(Content_Range=f"bytes {KEPT}-{len(OLD)}/{len(OLD) + 1}"),
+                with_headers(Content_Range="nonsense"),
+                status(206, ETag='"x"', Content_Range=f"bytes {KEPT}-{LAST}/{len(OLD)}"),
+            ]
+        )
+    },
+    **{
+        f"{code} twice": (
+            [status(code), close_early(CUT), status(code)],
+            [None, None, GOES_ON, GOES_ON],
+        )
+        for code in (429, 500, 502, 503, 504)
+    },
+}
+
+
+@pytest.mark.parametrize(("script", "asked"), SCRIPTS.values(), ids=SCRIPTS)
+def test_a_disturbed_transfer_gives_the_whole_file(cdn, downloads, script, asked):
     file = found(cdn)
-    cdn.script(NAME, [close_early(CUT), continuation])
+    cdn.script(NAME, script)
 
     assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
-    assert ranges(cdn) == [None, f"bytes={KEPT}-", None]
+    assert ranges(cdn) == asked
 
 
-def test_continuation_that_runs_over_is_dropped(cdn, downloads):
+def test_file_replaced_between_two_parts(cdn, downloads):
     file = found(cdn)
-    continuation = status(206, Content_Range=f"bytes {KEPT}-{len(OLD) - 1}/{len(OLD)}")
-    cdn.script(NAME, [close_early(CUT), replace(continuation, body=OLD[KEPT:] + b"more")])
+    cdn.script(NAME, [close_early(CUT), republish(NEW)])
 
-    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
-    assert ranges(cdn) == [None, f"bytes={KEPT}-", None]
+    assert_whole(download.fetch(file, downloads), NEW, 350, downloads)
+    assert ranges(cdn) == [None, GOES_ON]
 
 
 @pytest.mark.parametrize("tag", ["", 'W/"weak"'])
@@ -260,23 +268,6 @@ def test_without_a_strong_etag_nothing_is_resumed(cdn, downloads, tag):
     assert local.etag == (tag or None)
     assert ranges(cdn) == [None, None]
     assert left_in(downloads) == [NAME, STAMP]
-
-
-@pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
-def test_transient_answers_are_retried(cdn, downloads, code):
-    file = found(cdn)
-    cdn.script(NAME, [status(code), close_early(CUT), status(code)])
-
-    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
-    assert ranges(cdn) == [None, None, f"bytes={KEPT}-", f"bytes={KEPT}-"]
-
-
-def test_dropped_connection_is_retried(cdn, downloads):
-    file = found(cdn)
-    cdn.script(NAME, [drop()])
-
-    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
-    assert len(cdn.requests) == 2
 
 
 @pytest.mark.parametrize("code", [403, 404, 410])

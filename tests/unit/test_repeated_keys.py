@@ -14,7 +14,7 @@ from loader.datasets import Column, Dataset, Spelling, get_dataset
 from loader.landing import repeated_keys
 from loader.landing.conform import BATCH_ROWS, Conformer
 from loader.landing.repeated_keys import RepeatedKeys
-from loader.sample import write_month
+from tests.conftest import publish
 from tests.exact import KEY_COLUMNS, expected, key_texts
 
 MONTH = dt.date(2019, 1, 1)
@@ -64,8 +64,7 @@ def test_rows_that_share_a_key_are_all_found(rows, data):
 
 
 def test_in_a_month_no_other_row_is_named(tmp_path: Path):
-    path = tmp_path / "yellow_tripdata_2019-01.parquet"
-    write_month(path, "yellow", MONTH, 2 * BATCH_ROWS + 1)
+    path = publish(tmp_path, "yellow", "2019-01", 2 * BATCH_ROWS + 1)
     wanted = sharing(expected(path, "yellow"))
     assert len(wanted) > 10
     assert found(*Conformer("yellow", MONTH, path).batches()) == wanted

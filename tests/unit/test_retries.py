@@ -7,7 +7,6 @@ import datetime as dt
 import random
 import socket
 import subprocess
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,11 +14,10 @@ import pytest
 from loader.calendar import file_name
 from loader.datasets import datasets
 from loader.errors import SourceError
-from loader.sample import write_month
 from loader.source import discover, http
 from tests import forks
-from tests.cdn import Cdn, cdn, close_early, status, with_headers
-from tests.conftest import IMPATIENT, clean_env
+from tests.cdn import cdn, close_early, status, with_headers
+from tests.conftest import IMPATIENT, clean_env, publish
 
 __all__ = ["cdn"]
 
@@ -56,12 +54,6 @@ def mirror(loader, tmp_path):
     return run
 
 
-def publish(cdn: Cdn) -> Path:
-    path = cdn.folder / NAME
-    write_month(path, "green", MONTH, 5_000)
-    return path
-
-
 def nobody() -> str:
     """Give the host and port of a server that is not there."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -91,7 +83,7 @@ def test_a_name_that_doesnt_resolve_is_reported_each_time(mirror):
 
 
 def test_an_overloaded_source_is_reported_each_time(cdn, mirror):
-    publish(cdn)
+    publish(cdn.folder, "green", "2024-05", 5_000)
     cdn.script(NAME, [status(503), status(429, Retry_After="1")], method="HEAD")
     code, lines = mirror(cdn.url)
     assert code == 0
@@ -117,7 +109,7 @@ def test_a_blocked_client_is_reported_each_time(cdn, mirror):
 
 
 def test_a_download_that_breaks_is_reported(cdn, mirror, tmp_path):
-    path = publish(cdn)
+    path = publish(cdn.folder, "green", "2024-05", 5_000)
     cdn.script(NAME, [close_early(70_000)])
     code, lines = mirror(cdn.url)
     assert code == 0
@@ -129,7 +121,7 @@ def test_a_download_that_breaks_is_reported(cdn, mirror, tmp_path):
 
 
 def test_doctor_asks_the_source_once_and_last(cdn, loader):
-    publish(cdn)
+    publish(cdn.folder, "green", "2024-05", 5_000)
     reference = file_name(next(iter(datasets())), http.REFERENCE_MONTHS[0])
     cdn.script(reference, [status(503)] * 9, method="HEAD")
     process = loader("doctor", "--source", cdn.url, "--target", "postgres")
@@ -172,7 +164,7 @@ def test_how_long_a_source_is_waited_for(cdn, waits, monkeypatch, jitter, script
 
 
 def test_a_source_that_has_answered_is_waited_for_longer(cdn, waits):
-    publish(cdn)
+    publish(cdn.folder, "green", "2024-05", 5_000)
     cdn.script(NAME, [with_headers(Connection="close")], method="HEAD")
     assert discover.find(cdn.url, "green", MONTH)
     cdn.close()

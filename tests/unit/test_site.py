@@ -61,8 +61,7 @@ def test_a_broken_link_stops_the_build(checkout):
     assert build(checkout).returncode == 0
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_pages_are_readable_for_everybody(checkout, width, scheme):
     with open_browser() as browser:
         from axe_playwright_python.sync_playwright import Axe

@@ -18,182 +18,52 @@ dbt = SimpleNamespace(
     type_int=lambda: "integer",
     type_string=lambda: "text",
 )
-
-
 target = SimpleNamespace(type="postgres")
-
-
-def wall_clock(column: str) -> str:
-    """An expression."""
-    return f"cast({column} as timestamp)"
-
-
-def type_datetime() -> str:
-    """A type."""
-    return "timestamp"
-
-
-def minutes_between(first: str, second: str) -> str:
-    """An expression."""
-    return f"({second} - {first})"
-
-
-def is_outside_file_month(trips: str) -> str:
-    """A condition."""
-    return f"({trips}.pickup_datetime < {trips}.file_month)"
-
-
-def is_unknown_zone(trips: str) -> str:
-    """A condition."""
-    return f"({trips}.pickup_location_id = 264)"
-
-
-def row_key(dataset: str, relation: str = "") -> str:
-    """An expression."""
-    return f"'{dataset}'"
-
-
-def row_id(row_key: str, ordinal: str) -> str:
-    """An expression."""
-    return f"{row_key} || {ordinal}"
-
-
-def trip_columns(dataset: str) -> list[str]:
-    """A list, which the macro reads from the declaration."""
-    return ["vendor_id", "fare_amount"]
-
-
-def typed_columns(dataset: str) -> list[str]:
-    """A list, which the macro reads from the declaration."""
-    return ["vendor_id", "fare_amount"]
-
-
-def is_version_to_merge(dataset: str) -> str:
-    """A condition, which the macro asks the warehouse for."""
-    return "true"
-
-
-def union_datasets(datasets: list[str]) -> str:
-    """A query."""
-    return "select * from trips_of_all"
-
-
-def is_tested_month(dataset: str) -> str:
-    """A condition, which the macro asks the warehouse for."""
-    return "true"
-
-
-def months_without_marts() -> dict[str, list[str]]:
-    """Months by dataset, which the macro asks the warehouse for."""
-    return {"green": ["2023-01-01"]}
-
-
-def marts_version() -> int:
-    """A number."""
-    return 1
-
-
-def datasets() -> list[str]:
-    """The declared datasets."""
-    return ["green"]
-
-
-def datasets_of_kind(kind: str) -> list[str]:
-    """The declared datasets of a kind."""
-    return ["green"]
-
-
-def is_month_of(months: dict[str, list[str]], datasets: list[str]) -> str:
-    """A condition."""
-    return "file_month = date '2023-01-01'"
-
-
-def measured_trips(months: dict[str, list[str]]) -> str:
-    """A query."""
-    return "select * from trips_of_all"
-
-
-def marts_record_of_earlier_version() -> str:
-    """A table."""
-    return "month_quality"
-
-
-def record_marts() -> str:
-    """A statement."""
-    return ""
-
-
-def kept_rows(months: dict[str, list[str]]) -> str:
-    """Nothing, or a query after `union all`."""
-    return ""
-
-
-def contract_order() -> str:
-    """A list of columns."""
-    return "*"
-
-
-def amounts() -> list[str]:
-    """Names of columns."""
-    return ["fare_amount"]
-
-
-def amounts_of_kind(kind: str) -> str:
-    """Expressions."""
-    return "\n        fare_amount,"
-
-
-def plausible_miles(column: str) -> str:
-    """An expression."""
-    return f"nullif({column}, 0)"
-
-
-def plausible_minutes(column: str) -> str:
-    """An expression."""
-    return f"nullif({column}, 0)"
-
-
-def timed_measures(miles: str, is_timed: str) -> str:
-    """Expressions."""
-    return f"case when {is_timed} then {miles} end as timed_miles"
-
-
-def is_plausible_ride(miles: str, minutes: str) -> str:
-    """A condition."""
-    return f"{miles} > {minutes}"
-
-
-def is_out_of_range(kind: str) -> str:
-    """A condition."""
-    return "(fare_amount > 1000)"
-
-
-def exact_sum(expression: str) -> str:
-    """An expression."""
-    return f"sum({expression})"
-
-
-def whole_sum(expression: str) -> str:
-    """An expression."""
-    return f"sum({expression})"
-
-
-def ratio(dividend: str, divisor: str) -> str:
-    """An expression."""
-    return f"{dividend} / {divisor}"
-
-
-def percentile(expression: str, share: float) -> str:
-    """An expression."""
-    return f"max({expression})"
-
-
-def has_no_place() -> str:
-    """A condition."""
-    return "(pickup_location_id is null)"
-
-
-class flags:
-    """What dbt was called for."""
-
-    WHICH = "test"
+flags = SimpleNamespace(WHICH="test")
+
+_EXPRESSIONS = {
+    "type_datetime": lambda: "timestamp",
+    "wall_clock": lambda column: f"cast({column} as timestamp)",
+    "minutes_between": lambda first, second: f"({second} - {first})",
+    "row_key": lambda dataset, relation="": f"'{dataset}'",
+    "row_id": lambda row_key, ordinal: f"{row_key} || {ordinal}",
+    "marts_version": lambda: 1,
+    "plausible_miles": lambda column: f"nullif({column}, 0)",
+    "plausible_minutes": lambda column: f"nullif({column}, 0)",
+    "exact_sum": lambda expression: f"sum({expression})",
+    "whole_sum": lambda expression: f"sum({expression})",
+    "ratio": lambda dividend, divisor: f"{dividend} / {divisor}",
+    "percentile": lambda expression, share: f"max({expression})",
+    # several
+    "amounts_of_kind": lambda kind: "\n        fare_amount,",
+    "timed_measures": lambda miles, is_timed: (
+        f"case when {is_timed} then {miles} end as timed_miles"
+    ),
+    "contract_order": lambda: "*",
+}
+_CONDITIONS = {
+    "is_outside_file_month": lambda trips: f"({trips}.pickup_datetime < {trips}.file_month)",
+    "is_unknown_zone": lambda trips: f"({trips}.pickup_location_id = 264)",
+    "is_version_to_merge": lambda dataset: "true",
+    "is_tested_month": lambda dataset: "true",
+    "is_month_of": lambda months, datasets: "file_month = date '2023-01-01'",
+    "is_plausible_ride": lambda miles, minutes: f"{miles} > {minutes}",
+    "is_out_of_range": lambda kind: "(fare_amount > 1000)",
+    "has_no_place": lambda: "(pickup_location_id is null)",
+}
+_QUERIES = {
+    "union_datasets": lambda datasets: "select * from trips_of_all",
+    "measured_trips": lambda months: "select * from trips_of_all",
+    "marts_record_of_earlier_version": lambda: "month_quality",
+    "record_marts": lambda: "",
+    "kept_rows": lambda months: "",
+}
+_LISTS = {
+    "trip_columns": lambda dataset: ["vendor_id", "fare_amount"],
+    "typed_columns": lambda dataset: ["vendor_id", "fare_amount"],
+    "amounts": lambda: ["fare_amount"],
+    "datasets": lambda: ["green"],
+    "datasets_of_kind": lambda kind: ["green"],
+    "months_without_marts": lambda: {"green": ["2023-01-01"]},
+}
+globals().update(_EXPRESSIONS | _CONDITIONS | _QUERIES | _LISTS)

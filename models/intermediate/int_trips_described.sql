@@ -1,4 +1,3 @@
-{{ config(materialized='ephemeral') }}
 -- dbt has to find the tables while it parses: each dataset of kind taxi stands here.
 -- depends_on: {{ ref('green_tripdata') }}, {{ ref('yellow_tripdata') }}
 with

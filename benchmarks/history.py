@@ -20,9 +20,8 @@ from rich.console import Console
 
 from benchmarks import report
 from benchmarks.server import MB, BenchmarkError, Server, tree_bytes
-from loader.calendar import file_name, format_month, month_range
+from loader.calendar import Month, file_name, format_month, month_range
 from loader.datasets import datasets, get_dataset
-from loader.months.state import Month
 from loader.sample import write_month
 from tests.cdn import Behaviour, Cdn, Request, close_early, drop, reset, status
 from tests.chaos import Command, check_leftovers, check_records, check_rows
@@ -68,7 +67,7 @@ _FIGURES = {
 def whole_history() -> list[Month]:
     """List every month of every dataset, oldest first."""
     months = [
-        (name, month)
+        Month(name, month)
         for name in datasets()
         for month in month_range(get_dataset(name).first_month, _LAST)
     ]

@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from loader.errors import UsageError
 
@@ -34,12 +35,35 @@ def format_month(month: dt.date) -> str:
     return f"{month.year:04}-{month.month:02}"
 
 
-def name_months(months: Iterable[tuple[str, dt.date]]) -> str:
-    """Name months of datasets in a few words: green 2023-01 to 2023-03, 2023-05.
+class Month(NamedTuple):
+    """A month of a dataset.
 
-    Args:
-        months: datasets and file months, in any order.
+    Attributes:
+        dataset: green, yellow, …
+        month: the file month: its first day.
     """
+
+    dataset: str
+    month: dt.date
+
+    @property
+    def text(self) -> str:
+        """The file month as YYYY-MM."""
+        return format_month(self.month)
+
+    @property
+    def label(self) -> str:
+        """How messages name it: green 2023-01."""
+        return f"{self.dataset} {self.text}"
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options of a command that name it."""
+        return "--dataset", self.dataset, "--month", self.text
+
+
+def name_months(months: Iterable[Month]) -> str:
+    """Name months in a few words, whatever their order: green 2023-01 to 2023-03, 2023-05."""
     by_dataset: dict[str, list[dt.date]] = {}
     for dataset, month in months:
         by_dataset.setdefault(dataset, []).append(month)

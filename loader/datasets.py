@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from loader.calendar import format_month, parse_month
+from loader.calendar import Month, format_month, parse_month
 from loader.errors import UsageError
 from loader.settings import PROJECT_DIR, require_checkout
 
@@ -187,8 +187,8 @@ def check_supported(dataset: str, month: dt.date) -> None:
     first = get_dataset(dataset).first_month
     if month < first:
         raise UsageError(
-            f"{dataset} {format_month(month)}: the first month that can be loaded"
-            f" is {format_month(first)}"
+            f"{Month(dataset, month).label}: the first month that can be loaded is"
+            f" {format_month(first)}"
         )
 
 

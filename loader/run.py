@@ -1,26 +1,21 @@
 """Runs months end to end: land, merge and test with dbt, reconcile, clean up."""
 
+import datetime as dt
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
-from loader.building.runner import DbtRunner, describe_warning
-from loader.calendar import format_month
+from loader.building.runner import DbtRunner, Warnings, describe_warning
+from loader.calendar import Month
 from loader.datasets import get_dataset
 from loader.errors import LoaderError, ReconciliationError
 from loader.landing.land import describe_suspicion, fetch_month, land_month
 from loader.months.due import RunOptions
-from loader.months.state import (
-    Month,
-    MonthRun,
-    Step,
-    Warnings,
-    current_versions,
-    read_state,
-)
+from loader.months.state import Step, current_versions, read_state
 from loader.settings import Settings
 from loader.source import download
 from loader.terminal import interrupts
@@ -34,6 +29,64 @@ _STAGES = ("download", "land", "merge")
 #: Marts of months with fewer rows are built together, until they have twice as many: a build of
 #: marts takes at least a second.
 _SMALL_ROWS = 500_000
+
+
+class Result(StrEnum):
+    """What became of a month."""
+
+    MERGED = "merged"
+    MARTS_BUILT = "marts built"
+    NOTHING = "nothing to do"
+    FAILED = "failed"
+    #: Merged, and another version was merged since.
+    REPLACED = "replaced"
+    #: Merged, and `nyc-tlc remove` removed it since.
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True)
+class MonthRun:
+    """What a run did for a month, as it ends or as it was recorded.
+
+    Attributes:
+        month: the month.
+        state: what became of it.
+        rows: rows of the month in the trips table; None when it failed.
+        rows_added: rows that the version before didn't have.
+        rows_removed: rows that only the version before had.
+        rows_unchanged: rows that both have.
+        warnings: tests that warned.
+        error: why it failed; None when it didn't.
+        seconds: how long it took; of a recorded run, what is known follows.
+        finished_at: when it was merged, or failed (UTC).
+        land_seconds: from the start of dlt's load to the commit of its rows.
+        build_seconds: of dbt: merge, tests and marts. None when it ran on another machine.
+        bytes_billed: what BigQuery billed for it; None on Postgres.
+        dollars: the price of these bytes.
+    """
+
+    month: Month
+    state: Result
+    rows: int | None = None
+    rows_added: int | None = None
+    rows_removed: int | None = None
+    rows_unchanged: int | None = None
+    warnings: Warnings = field(default_factory=dict)
+    error: LoaderError | None = None
+    seconds: float = 0.0
+    finished_at: dt.datetime | None = None
+    land_seconds: float | None = None
+    build_seconds: float | None = None
+    bytes_billed: int | None = None
+    dollars: float | None = None
+
+    @property
+    def rows_per_second(self) -> int | None:
+        """Rows a second of landing and building, if both are known."""
+        if self.rows is None or self.land_seconds is None or self.build_seconds is None:
+            return None
+        seconds = self.land_seconds + self.build_seconds
+        return round(self.rows / seconds) if seconds else None
 
 
 def run_months(
@@ -169,7 +222,7 @@ class _Run:
             with closing(connect_warehouse(self._settings)) as warehouse:
                 done = self._month(warehouse, month, place)
         except LoaderError as error:
-            done = MonthRun(*month, "failed", error=error)
+            done = MonthRun(month, Result.FAILED, error=error)
         finally:
             place.leave()
         if place is self._last:
@@ -178,14 +231,13 @@ class _Run:
 
     def waits_for_marts(self, done: MonthRun) -> bool:
         """Return whether a month's marts are built together with other months'."""
-        return (done.dataset, done.month) in self._without_marts
+        return done.month in self._without_marts
 
     def outcome(self, done: MonthRun) -> MonthRun:
         """Return a month's record, with the result of marts that were built with other months'."""
-        month = done.dataset, done.month
-        if error := self._failed_marts.get(month):
-            return replace(done, state="failed", error=error)
-        billed = self._billed_marts.get(month)
+        if error := self._failed_marts.get(done.month):
+            return replace(done, state=Result.FAILED, error=error)
+        billed = self._billed_marts.get(done.month)
         return done if billed is None else self._with_bill(done, (done.bytes_billed or 0) + billed)
 
     def _with_bill(self, done: MonthRun, billed: int | None) -> MonthRun:
@@ -196,12 +248,16 @@ class _Run:
         options = self._options
         with ExitStack() as held:
             with place.stage("download"):
-                held.enter_context(warehouse.lock(*month))
-                state = read_state(warehouse, *month)
+                held.enter_context(warehouse.lock(month))
+                state = read_state(warehouse, month)
                 if options.force:
                     state = replace(state, landed=None)
                 file = fetch_month(
-                    self._settings, state, self._reporter, allow_empty=options.allow_empty
+                    self._settings,
+                    month,
+                    state.landed,
+                    self._reporter,
+                    allow_empty=options.allow_empty,
                 )
             with place.stage("land"):
                 if file:
@@ -209,8 +265,9 @@ class _Run:
                 landing = land_month(
                     self._settings,
                     warehouse,
-                    state,
                     file,
+                    state.landed,
+                    state.merged,
                     self._reporter,
                     keeps_rows=options.keep_raw,
                 )
@@ -223,7 +280,7 @@ class _Run:
                 # Raw rows that are left: an earlier run was stopped before its tests ended, so
                 # it's merged again. After a crash of the server the record is left without rows.
                 is_merged = (
-                    options.force or is_new or (Step.DROP in due and warehouse.has_raw_rows(*month))
+                    options.force or is_new or (Step.DROP in due and warehouse.has_raw_rows(month))
                 )
                 warnings: Warnings = {}
                 if is_merged:
@@ -231,17 +288,17 @@ class _Run:
                 else:
                     merged = _reconcile(warehouse, landed, is_counted=False)
                     if Step.DROP in due:
-                        warehouse.drop_raw(*month)
+                        warehouse.drop_raw(month)
                     self._discard_download(month)  # that of an earlier run, which was stopped
                     if Step.MARTS in due:
                         self._without_marts[month] = merged
                 if _is_full(self._without_marts.values()):
                     self._build_marts()
         billed = warehouse.bytes_billed(merged.invocation_id if is_merged else None)
-        marts = "marts built" if Step.MARTS in due else "nothing to do"
+        unmerged = Result.MARTS_BUILT if Step.MARTS in due else Result.NOTHING
         done = MonthRun(
-            *month,
-            "merged" if is_merged else marts,
+            month,
+            Result.MERGED if is_merged else unmerged,
             rows=merged.table_rows,
             rows_added=(merged.rows_added or 0) if is_new else 0,
             rows_removed=(merged.rows_removed or 0) if is_new else 0,
@@ -255,7 +312,7 @@ class _Run:
         if not landed.suspect:
             return landed
         if not self._options.accept:
-            raise ReconciliationError(f"{_label(landed)}: {describe_suspicion(landed)}")
+            raise ReconciliationError(f"{landed.month.label}: {describe_suspicion(landed)}")
         landed = replace(landed, suspect=None)
         warehouse.update_record(landed)
         return landed
@@ -268,7 +325,6 @@ class _Run:
         self, warehouse: Warehouse, landed: FileVersion, drops_raw: bool
     ) -> tuple[FileVersion, Warnings]:
         """Build with dbt, reconcile, and drop the raw rows; return the ledger's row."""
-        month = landed.dataset, landed.file_month
         # The first month's build may include all views, those on the marts too.
         waits = (
             self._options.marts
@@ -281,19 +337,19 @@ class _Run:
         with warehouse.build_lock(self._reporter):
             warnings = self._dbt.build(warehouse, [landed], self._reporter, marts=marts_now)
             merged = _reconcile(warehouse, landed, is_counted=True)
-        self._discard_download(month)
+        self._discard_download(landed.month)
         if drops_raw:  # after the tests: raw rows that are left mean that the month isn't tested
-            warehouse.drop_raw(*month)
+            warehouse.drop_raw(landed.month)
         for warning in warnings.items():
-            self._reporter.say(f"{_label(landed)}  warning: {describe_warning(*warning)}")
+            self._reporter.say(f"{landed.month.label}  warning: {describe_warning(*warning)}")
         if waits:
-            self._without_marts[month] = merged
+            self._without_marts[landed.month] = merged
         return merged, warnings
 
     def _build_marts(self) -> None:
         """Build the marts of the months that wait for them."""
         for batch in _batches(self._without_marts.values()):
-            months = [(one.dataset, one.file_month) for one in batch]
+            months = [one.month for one in batch]
             try:
                 with (
                     closing(connect_warehouse(self._settings)) as warehouse,
@@ -311,11 +367,11 @@ class _Run:
 
 def _reconcile(warehouse: Warehouse, landed: FileVersion, *, is_counted: bool) -> FileVersion:
     """Compare the file, the ledger and the table, which a build's rows_reconcile has counted."""
-    merged = current_versions(warehouse).get((landed.dataset, landed.file_month))
+    merged = current_versions(warehouse).get(landed.month)
     if merged is None or merged.sha256 != landed.sha256:
         raise ReconciliationError(
-            f"{_label(landed)}: the ledger doesn't hold the version that landed; run the command"
-            " again"
+            f"{landed.month.label}: the ledger doesn't hold the version that landed; run the"
+            " command again"
         )
     counts = {
         "in the file": landed.file_rows,
@@ -323,15 +379,11 @@ def _reconcile(warehouse: Warehouse, landed: FileVersion, *, is_counted: bool) -
         "merged": merged.table_rows,
     }
     if not is_counted:
-        counts["in the table"] = warehouse.table_rows(landed.dataset, landed.file_month)
+        counts["in the table"] = warehouse.table_rows(landed.month)
     if len(set(counts.values())) != 1:
         rows = ", ".join(f"{count:,} {where}" for where, count in counts.items())
         raise ReconciliationError(
-            f"{_label(landed)}: rows don't add up: {rows}; run the command again, and report it"
+            f"{landed.month.label}: rows don't add up: {rows}; run the command again, and report it"
             " if it stays"
         )
     return merged
-
-
-def _label(landed: FileVersion) -> str:
-    return f"{landed.dataset} {format_month(landed.file_month)}"

@@ -50,13 +50,13 @@ ROWS = 1_500
 Key = tuple[str, str]
 
 DROP_RAW = f"""
-from loader.calendar import parse_month
+from loader.calendar import Month, parse_month
 from loader.settings import load_settings
 from loader.warehouse.connect import connect_warehouse
 warehouse = connect_warehouse(load_settings())
 for dataset in {DATASETS}:
     for month in {STOCKED}:
-        warehouse.drop_raw(dataset, parse_month(month))
+        warehouse.drop_raw(Month(dataset, parse_month(month)))
 """
 
 #: What a command passes on its way, in order; a phase is named after the last thing that was seen.

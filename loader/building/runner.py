@@ -19,7 +19,7 @@ from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_
 
 from loader.building import worker
 from loader.building.worker import BuildResult, NodeResult, Project, Request
-from loader.calendar import format_month, name_months
+from loader.calendar import name_months
 from loader.datasets import get_dataset
 from loader.errors import (
     ABORTED,
@@ -30,11 +30,13 @@ from loader.errors import (
     ReconciliationError,
     WarehouseError,
 )
-from loader.months.state import Warnings
 from loader.settings import Settings
 from loader.terminal.progress import Reporter
 from loader.warehouse.base import Warehouse
 from loader.warehouse.versions import FileVersion
+
+#: Tests that warned: by name, the number of rows by column ("rows" for a test that names none).
+Warnings = dict[str, dict[str, int]]
 
 #: Attempts at a merge whose transaction BigQuery aborts.
 _ABORTED_ATTEMPTS = 4
@@ -143,7 +145,7 @@ class DbtRunner:
             ReconciliationError: when a test found that counts differ.
             WarehouseError: when a model failed.
         """
-        label = name_months((one.dataset, one.file_month) for one in versions)
+        label = name_months(one.month for one in versions)
         retrying = Retrying(
             retry=retry_if_result(_is_aborted),
             stop=stop_after_attempt(_ABORTED_ATTEMPTS),
@@ -179,7 +181,7 @@ class DbtRunner:
             recorded = warehouse.built_project(relations)
             is_without_marts = not marts and recorded == project.fingerprint_without_marts
             self.is_complete = is_without_marts or recorded == project.fingerprint
-        dataset, months = versions[0].dataset, [format_month(one.file_month) for one in versions]
+        dataset, months = versions[0].dataset, [one.month.text for one in versions]
         table, is_all = get_dataset(dataset).table, not self.is_complete
         answer = self._ask(Request(dataset, months, table, merge, marts, is_all))
         if answer is None:

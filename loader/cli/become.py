@@ -2,18 +2,19 @@
 
 import os
 import sysconfig
+from collections.abc import Mapping
 from pathlib import Path
 
 
-def become(program: str, arguments: list[str] | None) -> None:
+def become(
+    program: str, arguments: list[str] | None, environment: Mapping[str, str] | None = None
+) -> None:
     """Run a program of the environment in the place of this process, whose terminal it takes.
 
     Args:
         program: its name.
         arguments: its arguments.
+        environment: variables that it gets besides ours.
     """
-    os.execv(_script(program), [program, *(arguments or [])])  # noqa: S606
-
-
-def _script(program: str) -> Path:
-    return Path(sysconfig.get_path("scripts")) / program
+    path = Path(sysconfig.get_path("scripts")) / program
+    os.execve(path, [program, *(arguments or [])], os.environ | (environment or {}))  # noqa: S606

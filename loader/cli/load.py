@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from loader.building.runner import run_operation
-from loader.calendar import format_month, month_range, name_months, parse_month
+from loader.calendar import Month, month_range, name_months, parse_month
 from loader.cli.app import app, with_advice
 from loader.cli.options import (
     AllowEmptyOption,
@@ -29,6 +29,7 @@ from loader.cli.options import (
     months_of,
     session,
 )
+from loader.cli.runs import counts_of_result, json_of_result
 from loader.cli.summary import Summary, describe_bill, summarizing
 from loader.cli.tables import print_json, print_table
 from loader.datasets import datasets, get_dataset
@@ -58,25 +59,22 @@ def load(
     its rows are there. A file that has landed already is left alone.
     """
     months = months_of(dataset, month, to)
-    asked = [(dataset, one) for one in months]
-    landed: list[tuple[str, dt.date]] = []
+    landed: list[Month] = []
     with session(target, source) as context:
-        context.reporter.if_stopped(lambda: [how_far(asked, landed, "landed")])
+        settings, warehouse, reporter = context.settings, context.warehouse, context.reporter
+        reporter.if_stopped(lambda: [how_far(months, landed, "landed")])
         for one in months:
-            with context.warehouse.lock(dataset, one):
-                state = read_state(context.warehouse, dataset, one)
-                file = fetch_month(
-                    context.settings, state, context.reporter, allow_empty=allow_empty
-                )
+            with warehouse.lock(one):
+                state = read_state(warehouse, one)
+                file = fetch_month(settings, one, state.landed, reporter, allow_empty=allow_empty)
                 landing = land_month(
-                    context.settings, context.warehouse, state, file, context.reporter
+                    settings, warehouse, file, state.landed, state.merged, reporter
                 )
-            landed.append((dataset, one))
+            landed.append(one)
             if landing.changed and not landing.landed.suspect:
-                built = f"{{dataset: {dataset}, month: {format_month(one)}}}"
-                context.reporter.say(
-                    f"{dataset} {format_month(one)}  landed"
-                    f" {count(landing.landed.landed_rows, 'row')};"
+                built = f"{{dataset: {dataset}, month: {one.text}}}"
+                reporter.say(
+                    f"{one.label}  landed {count(landing.landed.landed_rows, 'row')};"
                     f" next: {nyc_tlc('dbt build', '--vars', built)}"
                 )
 
@@ -139,14 +137,14 @@ def run(
         marts=marts is WhenMarts.now,
     )
     with summarizing(summary) as told, session(target, source) as context:
-        asked = [(names[0], one) for one in months]
+        asked = months
         if all_months:
             states = _look(context, names, first, last)
             due = [one for one in states if is_due(one, options)]
             loads = [one for one in due if force or one.state != State.MERGED]
             plan = plan_of(loads)
             of_each = {
-                name: plan_of([one for one in loads if one.dataset == name]) for name in names
+                name: plan_of([one for one in loads if one.month.dataset == name]) for name in names
             }
             if as_json and dry_run:
                 print_json({name: asdict(one) for name, one in of_each.items()})
@@ -156,7 +154,7 @@ def run(
                 )
             if context.settings.target == "local":
                 require_room(plan, context.settings.local_dir)
-            asked = [] if dry_run else [(one.dataset, one.month) for one in due]
+            asked = [] if dry_run else [one.month for one in due]
         _run(context, asked, options, told)
     if asked or (as_json and not dry_run):
         _finish(told, as_json)
@@ -168,7 +166,7 @@ def _look(
     """Ask the source for all months of datasets; return what it has, oldest first."""
     last = last or context.settings.today.replace(day=1)
     months = [
-        (name, month)
+        Month(name, month)
         for name in names
         if (start := max(first or dt.date.min, get_dataset(name).first_month)) <= last
         for month in month_range(start, last)
@@ -179,7 +177,7 @@ def _look(
             stage.add(1)
             if state.published:
                 found.append(state)
-    return sorted(found, key=lambda state: (state.month, state.dataset))
+    return sorted(found, key=lambda state: state.month[::-1])
 
 
 def _print_plan(
@@ -203,18 +201,19 @@ def _print_plan(
             print(f"nothing to do: {count(merged, 'month')} merged, and the source has no others")
         return
     print_table(
-        ["dataset", "files", "months", "rows, about", "download GB", "disk GB"],
         [
-            [
-                name,
-                f"{one.files:,}",
-                " … ".join(dict.fromkeys(filter(None, (one.first_month, one.last_month)))),
-                f"{one.rows:,}",
-                f"{one.download_bytes / 1e9:,.2f}",
-                f"{one.disk_bytes / 1e9:,.2f}",
-            ]
+            {
+                "dataset": name,
+                "files": one.files,
+                "months": " … ".join(
+                    dict.fromkeys(filter(None, (one.first_month, one.last_month)))
+                ),
+                "rows, about": one.rows,
+                "download GB": f"{one.download_bytes / 1e9:,.2f}",
+                "disk GB": f"{one.disk_bytes / 1e9:,.2f}",
+            }
             for name, one in {**of_each, "in all": plan}.items()
-        ],
+        ]
     )
     least, most, is_measured = seconds_of(plan, context.warehouse.merged_versions(), marts=marts)
     print(
@@ -262,7 +261,7 @@ def sync(
         states = read_states(context.warehouse)
         names = [asked] if asked else followed(states)
         months = [
-            (name, month)
+            Month(name, month)
             for name in names
             for month in window(states, name, settings.today, first, last)
         ]
@@ -278,8 +277,8 @@ def sync(
             )
         for one in due:
             forced = "" if is_due(one, replace(options, force=False)) else ", forced"
-            reporter.say(f"{one.dataset} {format_month(one.month)}  {reason(one)}{forced}")
-        requests = sorted(((one.dataset, one.month) for one in due), key=lambda key: key[::-1])
+            reporter.say(f"{one.month.label}  {reason(one)}{forced}")
+        requests = sorted((one.month for one in due), key=lambda month: month[::-1])
         _run(context, requests, options, told)
     if not told.done and not as_json:
         absent = sum(one.published is None for one in told.states)
@@ -289,20 +288,12 @@ def sync(
     _finish(told, as_json)
 
 
-def _run(
-    context: Session,
-    requests: Sequence[tuple[str, dt.date]],
-    options: RunOptions,
-    told: Summary,
-) -> None:
+def _run(context: Session, requests: Sequence[Month], options: RunOptions, told: Summary) -> None:
     """Run months, and record each one, for the summary and for the message after a stop."""
 
     def lines() -> list[str]:
         failed = [f"error: {one.error}" for one in told.done if one.error]
-        return [
-            *failed,
-            how_far(requests, [(o.dataset, o.month) for o in told.done if not o.error]),
-        ]
+        return [*failed, how_far(requests, [one.month for one in told.done if not one.error])]
 
     context.reporter.if_stopped(lines)
     for one in run_months(context.settings, requests, context.reporter, options):
@@ -313,33 +304,18 @@ def _finish(told: Summary, as_json: bool) -> None:
     """Print what a run did, and fail as the first month that failed did."""
     done = told.done
     if as_json:
-        print_json(
+        print_json(list(map(json_of_result, done)))
+    elif len(done) != 1 or not done[0].error:
+        print_table(
             [
-                asdict(replace(one, error=None))
-                | {
-                    "month": format_month(one.month),
-                    "changed": one.state == "merged",
-                    "error": str(one.error) if one.error else None,
+                {
+                    "dataset": one.month.dataset,
+                    "month": one.month.text,
+                    **counts_of_result(one),
+                    "": one.state,
                 }
                 for one in done
             ]
-        )
-    elif len(done) != 1 or not done[0].error:
-        print_table(
-            ["dataset", "month", "rows", "added", "removed", "unchanged", "seconds", ""],
-            [
-                [
-                    one.dataset,
-                    format_month(one.month),
-                    *(
-                        "" if one.error else f"{rows:,}"
-                        for rows in (one.rows, one.rows_added, one.rows_removed, one.rows_unchanged)
-                    ),
-                    f"{one.seconds:.1f}",
-                    one.state,
-                ]
-                for one in done
-            ],
         )
         if len(done) > 1:
             print(told.total())
@@ -385,17 +361,17 @@ def marts_command(
         states = read_states(context.warehouse).values()
         versions = [
             one.merged
-            for one in sorted(states, key=lambda state: (state.month, state.dataset))
+            for one in sorted(states, key=lambda state: state.month[::-1])
             if one.merged
             and one.has_marts is False
-            and one.dataset in names
-            and (months is None or one.month in months)
+            and one.month.dataset in names
+            and (months is None or one.month.month in months)
         ]
-        asked = [(one.dataset, one.file_month) for one in versions]
-        built: list[tuple[str, dt.date]] = []
+        asked = [one.month for one in versions]
+        built: list[Month] = []
         context.reporter.if_stopped(lambda: [how_far(asked, built)])
         for one in build_marts(context.settings, context.warehouse, versions, context.reporter):
-            built.append((one.dataset, one.file_month))
+            built.append(one.month)
     if built:
         print(f"{count(len(built), 'month')} built")
     else:
@@ -414,22 +390,22 @@ def remove(
     `sync` and `run --all` leave a month alone that was removed; `run --dataset … --month …` brings
     it back, with the same ids.
     """
-    months = [(dataset, one) for one in months_of(dataset, month, to)]
+    months = months_of(dataset, month, to)
     with session(target, None) as context, ExitStack() as held:
         warehouse = context.warehouse
         for one in months:
-            held.enter_context(warehouse.lock(*one))
+            held.enter_context(warehouse.lock(one))
         states = read_states(warehouse, months)
         # A month that has only landed isn't in the ledger, which may not even be there.
         in_ledger = [key for key, state in states.items() if state.merged or state.gone]
         if in_ledger:
             held.enter_context(warehouse.build_lock(context.reporter))
-            names = [format_month(month) for _, month in in_ledger]
+            names = [month.text for month in in_ledger]
             arguments = {"dataset": dataset, "months": names}
             run_operation(context.settings, "remove_file_months", arguments)
         removed = [key for key, state in states.items() if key in in_ledger or state.landed]
         for one in removed:
-            warehouse.drop_raw(*one)
+            warehouse.drop_raw(one)
     print(f"removed: {name_months(removed)}" if removed else "nothing to do: none of them is here")
 
 

@@ -2,13 +2,12 @@
 
 import datetime as dt
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from loader.calendar import format_month, month_range, parse_month
+from loader.calendar import Month, format_month, month_range, parse_month
 from loader.cli.app import app
 from loader.cli.become import become
 from loader.cli.options import (
@@ -20,8 +19,8 @@ from loader.cli.options import (
     ToOption,
     session,
 )
-from loader.cli.runs import read_runs, table_of_runs
-from loader.cli.tables import place_of, print_json, print_table
+from loader.cli.runs import json_of_record, read_runs, row_of_record
+from loader.cli.tables import grid, place_of, print_json, print_table
 from loader.datasets import get_dataset
 from loader.embedded import local_server
 from loader.errors import UsageError
@@ -46,8 +45,8 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
         newest: Any = landed or merged or state.gone or state.removed
         rows.append(
             {
-                "dataset": state.dataset,
-                "month": format_month(state.month),
+                "dataset": state.month.dataset,
+                "month": state.month.text,
                 "state": IN_WORDS[state.here],
                 "file_rows": newest.file_rows,
                 "table_rows": merged.table_rows if merged else None if landed else 0,
@@ -67,32 +66,27 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
     else:
         print_table(
             [
-                *("dataset", "month", "state", "file rows", "table rows", "merged at (UTC)"),
-                *("format", "source"),
-            ],
-            [
-                [
-                    row["dataset"],
-                    row["month"],
-                    row["state"],
-                    f"{row['file_rows']:,}",
-                    "" if row["table_rows"] is None else f"{row['table_rows']:,}",
-                    "" if row["merged_at"] is None else f"{row['merged_at']:%Y-%m-%d %H:%M:%S}",
-                    row["format"],
-                    place_of(row["source_url"]),
-                ]
+                {
+                    "dataset": row["dataset"],
+                    "month": row["month"],
+                    "state": row["state"],
+                    "file rows": row["file_rows"],
+                    "table rows": row["table_rows"],
+                    "merged at (UTC)": row["merged_at"],
+                    "format": row["format"],
+                    "source": place_of(row["source_url"]),
+                }
                 for row in rows
-            ],
+            ]
         )
         without_marts = sum(state.has_marts is False for state in states)
         if without_marts:
             print(f"without their marts: {without_marts:,}; to build them: {nyc_tlc('marts')}")
         for state in states:
             if state.here == State.GONE:
-                name, month = state.dataset, format_month(state.month)
                 print(
-                    f"{name} {month} was merged, and its rows are gone; to load it again:"
-                    f" {nyc_tlc('run', '--dataset', name, '--month', month)}"
+                    f"{state.month.label} was merged, and its rows are gone; to load it again:"
+                    f" {nyc_tlc('run', *state.month.options)}"
                 )
 
 
@@ -116,12 +110,11 @@ def runs_command(
     with session(target, None) as context:
         runs = read_runs(context.settings, context.warehouse)[:last]
     if as_json:
-        print_json([asdict(run) for run in runs])
+        print_json(list(map(json_of_record, runs)))
     elif not runs:
         print(f"nothing was run yet: try {nyc_tlc('run', *A_MONTH)}")
     else:
-        columns, *rows = table_of_runs(runs)
-        print_table(columns, rows)
+        print_table(list(map(row_of_record, runs)))
 
 
 @app.command("report")
@@ -157,7 +150,7 @@ def report_command(
             return
         numbers = read_numbers(context.warehouse, first, last or first)
         runs = read_runs(context.settings, context.warehouse)[:_LAST_RUNS]
-        text = page.render(numbers, zones, table_of_runs(runs))
+        text = page.render(numbers, zones, grid(list(map(row_of_record, runs))))
     path = out or Path(f"report-{format_month(first)}{f'-to-{to}' if to else ''}.html")
     try:
         path.write_text(text, encoding="utf-8")
@@ -202,10 +195,11 @@ def explore(
     if settings.target == "local":
         local_server.start(settings.local_dir)
     read_only = f"{os.environ.get('PGOPTIONS', '')} -c default_transaction_read_only=on"
-    os.environ |= {"TLC_TARGET": settings.target, "PGOPTIONS": read_only.strip()}
+    environment = {"TLC_TARGET": settings.target, "PGOPTIONS": read_only.strip()}
     notebook = PROJECT_DIR / "loader" / "report" / "explore.py"
     options = ["--host", "127.0.0.1", "--port", str(port), "--token"]
-    become("marimo", ["run", str(notebook), *options, *(["--headless"] if headless else [])])
+    arguments = ["run", str(notebook), *options, *(["--headless"] if headless else [])]
+    become("marimo", arguments, environment)
 
 
 @app.command()
@@ -238,11 +232,11 @@ def available(
         else:
             months = [one for one in there if first_month <= one and (not to or one <= last)]
         here = read_states(context.warehouse)
-        states = list(compare(context.settings, here, [(dataset, one) for one in months]))
+        states = list(compare(context.settings, here, [Month(dataset, one) for one in months]))
     rows: list[dict[str, Any]] = [
         {
-            "dataset": state.dataset,
-            "month": format_month(state.month),
+            "dataset": state.month.dataset,
+            "month": state.month.text,
             "published": state.published is not None,
             "bytes": state.published.size if state.published else None,
             "last_modified": state.published.last_modified if state.published else None,
@@ -260,19 +254,18 @@ def available(
         print(f"{redact(place)} has no file of {dataset}{f' up to {to}' if to else ''}")
         return
     print_table(
-        ["dataset", "month", "published", "MB", "here", "format", "source"],
         [
-            [
-                row["dataset"],
-                row["month"],
-                _day(row["last_modified"]) if row["published"] else "not yet",
-                f"{row['bytes'] / 1e6:.1f}" if row["published"] else "",
-                row["here"] + (", changed at the source" if row["changed"] else ""),
-                row["format"] or "",
-                place_of(row["source_url"]),
-            ]
+            {
+                "dataset": row["dataset"],
+                "month": row["month"],
+                "published": _day(row["last_modified"]) if row["published"] else "not yet",
+                "MB": row["bytes"] / 1e6 if row["published"] else None,
+                "here": row["here"] + (", changed at the source" if row["changed"] else ""),
+                "format": row["format"],
+                "source": place_of(row["source_url"]),
+            }
             for row in rows
-        ],
+        ]
     )
 
 

@@ -1,6 +1,5 @@
 """What commands share: their options, and the settings and connection of a command."""
 
-import datetime as dt
 import shlex
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from loader.calendar import month_range, parse_month
+from loader.calendar import Month, month_range, parse_month
 from loader.cli.log import log_to_file, showing_retries
 from loader.datasets import check_supported, datasets, get_dataset
 from loader.settings import TARGETS, Settings, load_settings
@@ -110,10 +109,10 @@ def reporting(settings: Settings) -> Iterator[Reporter]:
         yield reporter
 
 
-def months_of(dataset: str, month: str, to: str | None) -> list[dt.date]:
+def months_of(dataset: str, month: str, to: str | None) -> list[Month]:
     """Check the options that name the dataset and its months."""
     get_dataset(dataset)
     first = parse_month(month)
     months = month_range(first, parse_month(to) if to else first)
     check_supported(dataset, first)
-    return months
+    return [Month(dataset, one) for one in months]

@@ -2,144 +2,137 @@
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from loader.building.runner import describe_failure, describe_warning, rows_by_column
 from loader.building.worker import NodeResult
-from loader.calendar import format_month
+from loader.calendar import Month, parse_month
+from loader.cli.tables import Row
+from loader.errors import WarehouseError
+from loader.run import MonthRun, Result
 from loader.settings import Settings
 from loader.warehouse.base import Warehouse
 from loader.warehouse.versions import FileVersion
 
 
 @dataclass(frozen=True)
-class Run:
-    """A month that was merged, or whose build failed.
-
-    Attributes:
-        dataset: dataset of the month.
-        month: file month, YYYY-MM.
-        finished_at: when it was merged, or failed (UTC).
-        state: merged, replaced (by a later version), removed, or failed.
-        rows: rows of the month; None when it failed.
-        rows_added: rows that the version before didn't have.
-        rows_removed: rows that only the version before had.
-        land_seconds: from the start of dlt's load to the commit of its rows.
-        build_seconds: of dbt: merge, tests and marts. None when it ran on another machine.
-        rows_per_second: in both.
-        warnings: what tests found, as people read it.
-        error: why it failed.
-    """
-
-    dataset: str
-    month: str
-    finished_at: dt.datetime | None
-    state: str
-    rows: int | None = None
-    rows_added: int | None = None
-    rows_removed: int | None = None
-    land_seconds: float | None = None
-    build_seconds: float | None = None
-    rows_per_second: int | None = None
-    warnings: list[str] = field(default_factory=list)
-    error: str | None = None
-
-
-@dataclass(frozen=True)
 class _Build:
     """What dbt wrote of a build, in run_results.json."""
 
-    dataset: str
-    month: str
+    month: Month
     invocation_id: str
     finished_at: dt.datetime
     seconds: float
     nodes: list[NodeResult]
 
 
-def read_runs(settings: Settings, warehouse: Warehouse) -> list[Run]:
-    """Read all runs, the newest first.
-
-    Args:
-        settings: the folder of dbt's results on this machine.
-        warehouse: the warehouse.
-    """
-    builds = list(_builds(settings.local_dir / "dbt"))
-    by_invocation = {(b.invocation_id, b.dataset, b.month): b for b in builds}
+def read_runs(settings: Settings, warehouse: Warehouse) -> list[MonthRun]:
+    """Read all runs, the newest first: months that were merged, or whose build failed."""
+    builds = {(b.invocation_id, b.month): b for b in _builds(settings.local_dir / "dbt")}
     runs, merged = [], set()
     for version in warehouse.merged_versions():
-        month = format_month(version.file_month)
-        key = version.invocation_id or "", version.dataset, month
+        key = version.invocation_id or "", version.month
         merged.add(key)
-        runs.append(_merged(version, by_invocation.get(key)))
-    for key, build in by_invocation.items():
+        runs.append(_merged(version, builds.get(key)))
+    for key, build in builds.items():
         failed = [node for node in build.nodes if node.status in ("error", "fail")]
         if failed and key not in merged:
-            error = describe_failure(failed[0])
-            runs.append(Run(build.dataset, build.month, build.finished_at, "failed", error=error))
+            error = WarehouseError(describe_failure(failed[0]))
+            runs.append(
+                MonthRun(build.month, Result.FAILED, error=error, finished_at=build.finished_at)
+            )
     return sorted(runs, key=lambda run: run.finished_at or dt.datetime.min, reverse=True)
 
 
-def table_of_runs(runs: Sequence[Run]) -> list[list[str]]:
-    """Return runs as a table to print: a row of headings, and a row for each run.
-
-    Args:
-        runs: the runs.
-    """
-    columns = ["finished (UTC)", "dataset", "month", "state", "rows", "added", "removed"]
-    columns += ["land s", "build s", "rows/s", "notes"]
-    return [
-        columns,
-        *(
-            [
-                "" if run.finished_at is None else f"{run.finished_at:%Y-%m-%d %H:%M:%S}",
-                *(run.dataset, run.month, run.state),
-                *map(_count, (run.rows, run.rows_added, run.rows_removed)),
-                *map(_seconds, (run.land_seconds, run.build_seconds)),
-                _count(run.rows_per_second),
-                run.error or ("unusual values" if run.warnings else ""),
-            ]
-            for run in runs
-        ),
-    ]
+def json_of_record(run: MonthRun) -> Row:
+    """Return what `nyc-tlc runs` tells programs."""
+    return {
+        "dataset": run.month.dataset,
+        "month": run.month.text,
+        "finished_at": run.finished_at,
+        "state": run.state,
+        "rows": run.rows,
+        "rows_added": run.rows_added,
+        "rows_removed": run.rows_removed,
+        "land_seconds": run.land_seconds,
+        "build_seconds": run.build_seconds,
+        "rows_per_second": run.rows_per_second,
+        "warnings": [describe_warning(*warning) for warning in run.warnings.items()],
+        "error": str(run.error) if run.error else None,
+    }
 
 
-def _count(value: int | None) -> str:
-    return "" if value is None else f"{value:,}"
+def row_of_record(run: MonthRun) -> Row:
+    """Return the row of a run in the table of `nyc-tlc runs`."""
+    return {
+        "finished (UTC)": run.finished_at,
+        "dataset": run.month.dataset,
+        "month": run.month.text,
+        "state": run.state,
+        "rows": run.rows,
+        "added": run.rows_added,
+        "removed": run.rows_removed,
+        "land s": run.land_seconds,
+        "build s": run.build_seconds,
+        "rows/s": run.rows_per_second,
+        "notes": run.error or ("unusual values" if run.warnings else ""),
+    }
 
 
-def _seconds(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}"
+def json_of_result(run: MonthRun) -> Row:
+    """Return what `nyc-tlc run` and `sync` tell programs of a month."""
+    return {
+        "dataset": run.month.dataset,
+        "month": run.month.text,
+        "state": run.state,
+        "seconds": run.seconds,
+        "rows": run.rows,
+        "rows_added": run.rows_added or 0,
+        "rows_removed": run.rows_removed or 0,
+        "rows_unchanged": run.rows_unchanged or 0,
+        "warnings": run.warnings,
+        "bytes_billed": run.bytes_billed,
+        "dollars": run.dollars,
+        "error": str(run.error) if run.error else None,
+        "changed": run.state == Result.MERGED,
+    }
 
 
-def _merged(version: FileVersion, build: _Build | None) -> Run:
-    land = build_seconds = rate = None
+def counts_of_result(run: MonthRun) -> Row:
+    """Return the counts of a month in the tables of `nyc-tlc run` and `sync`."""
+    has_failed = run.error is not None
+    return {
+        "rows": None if has_failed else run.rows,
+        "added": None if has_failed else run.rows_added,
+        "removed": None if has_failed else run.rows_removed,
+        "unchanged": None if has_failed else run.rows_unchanged,
+        "seconds": run.seconds,
+    }
+
+
+def _merged(version: FileVersion, build: _Build | None) -> MonthRun:
+    land = None
     if version.load_id and version.landed_at:  # dlt names a load by the time at which it began
         began = dt.datetime.fromtimestamp(float(version.load_id), dt.UTC).replace(tzinfo=None)
         land = max(round((version.landed_at - began).total_seconds(), 1), 0.0)
-    if build:
-        build_seconds = round(build.seconds, 1)
-        if land is not None and version.table_rows is not None and land + build_seconds:
-            rate = round(version.table_rows / (land + build_seconds))
-    return Run(
-        version.dataset,
-        format_month(version.file_month),
-        version.merged_at,
-        "merged" if version.is_current else "removed" if version.removed_at else "replaced",
+    replaced = Result.REMOVED if version.removed_at else Result.REPLACED
+    return MonthRun(
+        version.month,
+        Result.MERGED if version.is_current else replaced,
         rows=version.table_rows,
         rows_added=version.rows_added,
         rows_removed=version.rows_removed,
-        land_seconds=land,
-        build_seconds=build_seconds,
-        rows_per_second=rate,
-        warnings=[
-            describe_warning(node.name, rows_by_column(node))
+        warnings={
+            node.name: rows_by_column(node)
             for node in (build.nodes if build else [])
             if node.status == "warn"
-        ],
+        },
+        finished_at=version.merged_at,
+        land_seconds=land,
+        build_seconds=round(build.seconds, 1) if build else None,
     )
 
 
@@ -151,8 +144,7 @@ def _builds(folder: Path) -> Iterator[_Build]:
         except ValueError:  # a run that was killed was about to write it
             continue
         yield _Build(
-            dataset,
-            month,
+            Month(dataset, parse_month(month)),
             found["metadata"]["invocation_id"],
             dt.datetime.fromisoformat(found["metadata"]["generated_at"]).replace(tzinfo=None),
             found["elapsed_time"],

@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loader.building.runner import describe_warning
-from loader.calendar import format_month
+from loader.cli.runs import counts_of_result
+from loader.cli.tables import Row, harmless, markdown
 from loader.errors import LoaderError, UsageError
 from loader.months.due import reason
-from loader.months.state import MonthRun, MonthState
+from loader.months.state import MonthState
+from loader.run import MonthRun, Result
 from loader.terminal import interrupts
 from loader.terminal.commands import nyc_tlc
 from loader.terminal.words import count
-
-_COLUMNS = ("month", "result", "rows", "added", "removed", "unchanged", "seconds", "notes")
-_ALIGNED = "|:--|:--|--:|--:|--:|--:|--:|:--|"
 
 
 @dataclass
@@ -72,7 +71,7 @@ def summarizing(path: Path | None) -> Iterator[Summary]:
         with interrupts.at_stop(lambda: _append(path, f"**Stopped.**\n\n{_table(summary)}")):
             yield summary
     except LoaderError as error:
-        _append(path, f"**Failed:** {_cell(str(error))}\n\n{_table(summary)}")
+        _append(path, f"**Failed:** {harmless(str(error))}\n\n{_table(summary)}")
         raise
     _append(path, _table(summary))
 
@@ -86,57 +85,39 @@ def _append(path: Path, text: str) -> None:
 
 
 def _table(summary: Summary) -> str:
-    lines = {(one.dataset, one.month): _skipped(one) for one in summary.states}
-    lines |= {(one.dataset, one.month): _run(one) for one in summary.done}
+    lines = {one.month: _skipped(one) for one in summary.states}
+    lines |= {one.month: _run(one) for one in summary.done}
     if not lines:
         return ""
-    rows = [lines[key] for key in sorted(lines, key=lambda key: key[::-1])]
-    table = "\n".join([_row(_COLUMNS), _ALIGNED, *map(_row, rows)]) + "\n\n"
+    table = markdown([lines[month] for month in sorted(lines, key=lambda month: month[::-1])])
     total = f"{summary.total()}\n\n" if len(summary.done) > 1 else ""
-    return f"{table}{total}{_report_of(summary)}"
+    return f"{table}\n{total}{_report_of(summary)}"
 
 
 def _report_of(summary: Summary) -> str:
     """Return the command that shows the months that were merged."""
-    months = sorted({format_month(one.month) for one in summary.done if one.state == "merged"})
+    months = sorted({one.month.text for one in summary.done if one.state == Result.MERGED})
     if not months:
         return ""
     to = ("--to", months[-1]) if len(months) > 1 else ()
     return f"To look at them: `{nyc_tlc('report', '--month', months[0], *to)}`\n\n"
 
 
-def _skipped(state: MonthState) -> list[str]:
-    rows = f"{state.merged.table_rows:,}" if state.merged else ""
-    return [_month(state), "skipped", rows, "", "", "", "", reason(state)]
+def _skipped(state: MonthState) -> Row:
+    rows = state.merged.table_rows if state.merged else None
+    counts = {"rows": rows, "added": None, "removed": None, "unchanged": None, "seconds": None}
+    return {"month": state.month.label, "result": "skipped", **counts, "notes": reason(state)}
 
 
-def _run(run: MonthRun) -> list[str]:
-    if run.error:
-        note = f"exit {run.error.exit_code}: {run.error}"
-        return [_month(run), "**failed**", "", "", "", "", f"{run.seconds:.1f}", note]
-    counts = (run.rows, run.rows_added, run.rows_removed, run.rows_unchanged)
+def _run(run: MonthRun) -> Row:
     notes = [f"warned: {describe_warning(*warning)}" for warning in run.warnings.items()]
     if run.bytes_billed is not None:
         notes.append(describe_bill([run]))
-    return [
-        _month(run),
-        run.state,
-        *(f"{count:,}" for count in counts),
-        f"{run.seconds:.1f}",
-        "; ".join(notes),
-    ]
-
-
-def _month(one: MonthState | MonthRun) -> str:
-    return f"{one.dataset} {format_month(one.month)}"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(map(_cell, cells))} |"
-
-
-def _cell(text: str) -> str:
-    # Messages may quote what a file says: it must not become a column, a link or a tag.
-    for sign, harmless in (("&", "&amp;"), ("<", "&lt;"), ("|", "&#124;"), ("[", "&#91;")):
-        text = text.replace(sign, harmless)
-    return " ".join(text.split())
+    if run.error:
+        notes = [f"exit {run.error.exit_code}: {run.error}"]
+    return {
+        "month": run.month.label,
+        "result": f"**{run.state}**" if run.error else run.state,
+        **counts_of_result(run),
+        "notes": "; ".join(notes),
+    }

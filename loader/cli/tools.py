@@ -46,7 +46,7 @@ def mirror(
     months = months_of(dataset, month, to)
     settings = settings_of(None, source)
     with reporting(settings) as reporter:
-        outcomes = mirror_months(settings, dataset, months, destination, reporter)
+        outcomes = mirror_months(settings, months, destination, reporter)
     counts = []
     for state in ("mirrored", "unchanged", "not published", "failed"):
         of_state = [one for one in outcomes if one.state == state]

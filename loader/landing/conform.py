@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from loader.calendar import SUFFIXES, file_name, format_month, format_of
+from loader.calendar import SUFFIXES, Month, file_name, format_of
 from loader.datasets import Column, Dataset, get_dataset
 from loader.errors import FileRefusedError
 from loader.landing.values import CLEANERS, OddValueError, mapped, parsed
@@ -203,7 +203,7 @@ class Conformer:
     def _label(self) -> str:
         suffix = next((one for one in SUFFIXES if self.path.name.endswith(one)), SUFFIXES[0])
         name = file_name(self.dataset, self.month, suffix)
-        return f"{self.dataset} {format_month(self.month)}: {name}"
+        return f"{Month(self.dataset, self.month).label}: {name}"
 
     def _open(self) -> pq.ParquetFile:
         return pq.ParquetFile(

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from loader.calendar import format_month
-from loader.months.state import MonthState, same_validators
+from loader.calendar import Month
 from loader.settings import Settings
 from loader.source import discover, download
 from loader.source.download import LocalFile
@@ -28,7 +27,12 @@ class Landing:
 
 
 def fetch_month(
-    settings: Settings, state: MonthState, reporter: Reporter, *, allow_empty: bool = False
+    settings: Settings,
+    month: Month,
+    landed: FileVersion | None,
+    reporter: Reporter,
+    *,
+    allow_empty: bool = False,
 ) -> LocalFile | None:
     """Download a month file, unless the source still has the version that landed.
 
@@ -36,7 +40,8 @@ def fetch_month(
 
     Args:
         settings: the settings.
-        state: the month's state in the warehouse.
+        month: the month.
+        landed: its newest landed version, if there is one.
         reporter: where to show progress.
         allow_empty: accept a file with zero rows too.
 
@@ -48,12 +53,11 @@ def fetch_month(
         SourceError: when the source fails.
         FileRefusedError: when the file is corrupt.
     """
-    label = f"{state.dataset} {format_month(state.month)}"
-    published = discover.require(settings.source, state.dataset, state.month)
-    if state.landed and same_validators(state.landed, published):
-        reporter.say(f"{label}  unchanged since it landed on {state.landed.landed_at:%Y-%m-%d}")
+    published = discover.require(settings.source, *month)
+    if landed and landed.is_still(published.size, published.etag, published.last_modified):
+        reporter.say(f"{month.label}  unchanged since it landed on {landed.landed_at:%Y-%m-%d}")
         return None
-    with reporter.stage(label, "download", "bytes", published.size) as stage:
+    with reporter.stage(month.label, "download", "bytes", published.size) as stage:
         file = download.fetch(
             published, settings.local_dir / "downloads", stage.set, allow_empty=allow_empty
         )
@@ -64,8 +68,9 @@ def fetch_month(
 def land_month(
     settings: Settings,
     warehouse: Warehouse,
-    state: MonthState,
     file: LocalFile | None,
+    newest: FileVersion | None,
+    merged: FileVersion | None,
     reporter: Reporter,
     *,
     keeps_rows: bool = True,
@@ -78,8 +83,9 @@ def land_month(
     Args:
         settings: the settings.
         warehouse: the warehouse.
-        state: the month's state in the warehouse.
         file: the month file; None when the source has the version that landed.
+        newest: the month's newest landed version, if there is one.
+        merged: the version that the trips table holds, if there is one.
         reporter: where to show progress.
         keeps_rows: the raw rows are to outlive a crash of the server. Without, fewer bytes are
             written; after a crash the month is as if it had never landed.
@@ -92,35 +98,32 @@ def land_month(
         WarehouseError: when the warehouse fails.
         ReconciliationError: when landed rows don't add up to the file's.
     """
-    newest = state.landed
     if file is None:
         assert newest  # noqa: S101 - `fetch_month` returns no file only for a version that landed
         return Landing(newest, changed=False)
-    label = f"{state.dataset} {format_month(state.month)}"
     if newest and newest.sha256 == file.sha256:
         # TLC gives files new times without changing them: the rows stay.
         updated = replace(newest, etag=file.etag, last_modified=file.last_modified)
         warehouse.update_record(updated)
-        reporter.say(f"{label}  same bytes as landed on {newest.landed_at:%Y-%m-%d}")
+        reporter.say(f"{newest.month.label}  same bytes as landed on {newest.landed_at:%Y-%m-%d}")
         return Landing(updated, changed=False)
 
     from loader.landing.pipeline import load_file  # dlt, which takes its time to import
 
     landed = load_file(settings, warehouse, file, reporter, keeps_rows=keeps_rows)
-    landed = replace(landed, suspect=_suspicion(settings, landed, state.merged))
+    landed = replace(landed, suspect=_suspicion(settings, landed, merged))
     warehouse.commit_landing(landed)
     if landed.suspect:
-        reporter.say(f"{label}  warning: {describe_suspicion(landed)}")
+        reporter.say(f"{landed.month.label}  warning: {describe_suspicion(landed)}")
     return Landing(landed, changed=True)
 
 
 def describe_suspicion(landed: FileVersion) -> str:
     """Return why a suspect version is not merged, and how to accept it."""
-    month = ("--dataset", landed.dataset, "--month", format_month(landed.file_month))
     empty = () if landed.file_rows else ("--allow-empty",)
     return (
         f"suspect: {landed.suspect}; landed, and not merged: look at {landed.file_name}, and if it"
-        f" is right, run: {nyc_tlc('run', *month, *empty, '--accept')}"
+        f" is right, run: {nyc_tlc('run', *landed.month.options, *empty, '--accept')}"
     )
 
 

@@ -23,7 +23,7 @@ from dlt.load.exceptions import LoadClientJobException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from loader import __version__
-from loader.calendar import format_month
+from loader.calendar import Month
 from loader.errors import (
     POINTER,
     TABLE_IN_USE,
@@ -97,9 +97,9 @@ def load_file(
         FileRefusedError: when the file is corrupt or breaks the contract.
         WarehouseError: when the warehouse fails.
     """
-    dataset, month = file.published.dataset, file.published.month
-    label = f"{dataset} {format_month(month)}"
-    conformer = Conformer(dataset, month, file.path)
+    month = Month(file.published.dataset, file.published.month)
+    label = month.label
+    conformer = Conformer(*month, file.path)
     for column in conformer.missing:
         reporter.say(
             f"{label}  warning: column {column} is missing in the file; it is landed as NULL"
@@ -131,7 +131,7 @@ def load_file(
         schema = raw_schema(conformer)
         try:
             _create_raw_tables(pipeline, schema, warehouse)
-            warehouse.discard_unfinished(dataset, month)
+            warehouse.discard_unfinished(month)
             load_id = create_load_id()
             if file.rows:  # dlt makes no load package without rows
                 load_id = target.load(
@@ -141,15 +141,15 @@ def load_file(
             cause = _cause(error, label)
             if isinstance(cause, FileRefusedError):
                 # Rows of a refused file are useless.
-                warehouse.discard_unfinished(dataset, month)
+                warehouse.discard_unfinished(month)
             raise cause from error
     shared = target.shared_rows
     cleaned = ", ".join(f"{name} {count}" for name, count in conformer.cleaned.items() if count)
     if cleaned:
         reporter.say(f"{label}  values cleaned as the contract says: {cleaned}")
     return FileVersion(
-        dataset=dataset,
-        file_month=month,
+        dataset=month.dataset,
+        file_month=month.month,
         file_name=file.published.name,
         source_url=redact(file.published.url),
         etag=file.etag,

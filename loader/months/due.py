@@ -4,10 +4,10 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from loader.calendar import add_months, format_month, month_range
+from loader.calendar import Month, add_months, format_month, month_range
 from loader.datasets import datasets, get_dataset
 from loader.errors import UsageError
-from loader.months.state import Month, MonthState, State, Step
+from loader.months.state import MonthState, State, Step
 from loader.settings import Settings
 from loader.source import discover
 from loader.terminal.commands import nyc_tlc
@@ -75,7 +75,7 @@ def is_due(state: MonthState, options: RunOptions) -> bool:
 def reason(state: MonthState) -> str:
     """Return why a month that the source was asked for is run, or left alone."""
     if state.published is None:
-        expected = get_dataset(state.dataset).expected_by(state.month)
+        expected = get_dataset(state.month.dataset).expected_by(state.month.month)
         return "not yet published" + (f", expected by {expected}" if expected else "")
     if state.here == State.GONE:
         return IN_WORDS[State.GONE]
@@ -98,7 +98,7 @@ def reason(state: MonthState) -> str:
 
 
 def _by_name(state: MonthState) -> str:
-    return nyc_tlc("run", "--dataset", state.dataset, "--month", format_month(state.month))
+    return nyc_tlc("run", *state.month.options)
 
 
 def followed(states: Collection[Month]) -> list[str]:
@@ -113,7 +113,7 @@ def followed(states: Collection[Month]) -> list[str]:
     Returns:
         The datasets; all when the warehouse is empty.
     """
-    here = {dataset for dataset, _ in states}
+    here = {month.dataset for month in states}
     return [name for name in datasets() if name in here] or list(datasets())
 
 
@@ -142,7 +142,7 @@ def window(
     """
     last = to or today.replace(day=1)
     if since is None:
-        merged = [one.month for one in states.values() if one.dataset == dataset and one.merged]
+        merged = [key.month for key, one in states.items() if key.dataset == dataset and one.merged]
         since = (
             add_months(max(merged), -MONTHS_BACK)
             if merged
@@ -175,6 +175,6 @@ def compare(
     """
     for month in months:
         yield replace(
-            states.get(month) or MonthState(*month, landed=None, merged=None),
+            states.get(month) or MonthState(month, landed=None, merged=None),
             published=discover.find(settings.source, *month),
         )

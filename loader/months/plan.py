@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-from loader.calendar import format_month
 from loader.datasets import get_dataset
 from loader.errors import UsageError
 from loader.months.state import MonthState
@@ -58,7 +57,7 @@ def plan_of(due: Sequence[MonthState]) -> Plan:
     """Add up what the files that the source has of these months take."""
     sizes = [(_rows(one), one.published.size) for one in due if one.published]
     disk = [_disk_bytes(one) for one in due]
-    months = [format_month(one.month) for one in due]
+    months = [one.month.text for one in due]
     return Plan(
         files=len(sizes),
         rows=sum(rows for rows, _ in sizes),
@@ -127,11 +126,11 @@ def require_room(plan: Plan, folder: Path) -> None:
 
 def _rows(state: MonthState) -> int:
     assert state.published  # noqa: S101 - only what the source has is planned
-    per_row = get_dataset(state.dataset).file_bytes_per_row(state.month)
+    per_row = get_dataset(state.month.dataset).file_bytes_per_row(state.month.month)
     return round(state.published.size / per_row)
 
 
 def _disk_bytes(state: MonthState) -> int:
-    columns = get_dataset(state.dataset).file_columns
-    of_month = (column for column in columns if column.expected(state.month))
+    columns = get_dataset(state.month.dataset).file_columns
+    of_month = (column for column in columns if column.expected(state.month.month))
     return _rows(state) * (_ROW_BYTES + sum(_VALUE_BYTES[one.data_type] for one in of_month))

@@ -1,24 +1,19 @@
-"""The state of a month, at the source and in the warehouse; and what a run did for it."""
+"""The state of a month, at the source and in the warehouse."""
 
-import datetime as dt
 from collections.abc import Collection
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from loader.calendar import Month
 from loader.datasets import get_dataset
-from loader.errors import LoaderError, NoRightError
+from loader.errors import NoRightError
 from loader.source.published import PublishedFile, redact
 from loader.warehouse.base import Warehouse
 from loader.warehouse.versions import FileVersion
 
 #: Version of the marts, as in macros/marts/months_of_marts.sql: others are built again.
 MARTS_VERSION = 2
-
-#: A dataset and a file month.
-Month = tuple[str, dt.date]
-#: Tests that warned: by name, the number of rows by column ("rows" for a test that names none).
-Warnings = dict[str, dict[str, int]]
 
 
 class State(StrEnum):
@@ -49,8 +44,7 @@ class MonthState:
     """A month at the source and in the warehouse.
 
     Attributes:
-        dataset: dataset of the month.
-        month: file month.
+        month: the month.
         landed: the newest landed version; None if there is none, or if its rows are gone and it
             was never merged.
         merged: the version that the trips table holds, from the ledger.
@@ -59,8 +53,7 @@ class MonthState:
         removed: the version that `nyc-tlc remove` removed, if no other was merged since.
     """
 
-    dataset: str
-    month: dt.date
+    month: Month
     landed: FileVersion | None
     merged: FileVersion | None
     published: PublishedFile | None = None
@@ -73,7 +66,7 @@ class MonthState:
 
         Where an earlier version of the project recorded nothing, they count as they are.
         """
-        if self.merged is None or get_dataset(self.dataset).kind is None:
+        if self.merged is None or get_dataset(self.month.dataset).kind is None:
             return None
         return self.merged.marts_version != 0
 
@@ -136,64 +129,15 @@ class MonthState:
         if self.here in (State.ABSENT, State.GONE):
             return State.NEW
         newest = self.landed or self.merged  # none of a month that was removed
-        if newest and not same_validators(newest, self.published):
+        there = self.published
+        if newest and not newest.is_still(there.size, there.etag, there.last_modified):
             return State.CHANGED
         return self.here
 
 
-@dataclass(frozen=True)
-class MonthRun:
-    """What a run did for a month.
-
-    Attributes:
-        dataset: dataset of the month.
-        month: file month.
-        state: merged, marts built, nothing to do, or failed.
-        seconds: how long it took.
-        rows: rows of the month in the trips table; None when it failed.
-        rows_added: rows that the version before didn't have.
-        rows_removed: rows that only the version before had.
-        rows_unchanged: rows that both have.
-        warnings: tests that warned, by name, with the number of rows by column.
-        bytes_billed: what BigQuery billed for it; None on Postgres.
-        dollars: the price of these bytes.
-        error: why it failed; None when it didn't.
-    """
-
-    dataset: str
-    month: dt.date
-    state: str
-    seconds: float = 0.0
-    rows: int | None = None
-    rows_added: int = 0
-    rows_removed: int = 0
-    rows_unchanged: int = 0
-    warnings: Warnings = field(default_factory=dict)
-    bytes_billed: int | None = None
-    dollars: float | None = None
-    error: LoaderError | None = None
-
-
-def same_validators(version: FileVersion, published: PublishedFile) -> bool:
-    """Compare size and ETag, or time, with what the source says now; no bytes are read.
-
-    Args:
-        version: a version in the warehouse.
-        published: what the source says.
-    """
-    if version.file_bytes != published.size or version.etag != published.etag:
-        return False
-    return published.etag is not None or version.last_modified == published.last_modified
-
-
 def current_versions(warehouse: Warehouse) -> dict[Month, FileVersion]:
-    """Read the version that each month of the trips tables holds.
-
-    Args:
-        warehouse: the warehouse.
-    """
-    versions = warehouse.merged_versions()
-    return {(v.dataset, v.file_month): v for v in versions if v.is_current}
+    """Read the version that each month of the trips tables holds."""
+    return {v.month: v for v in warehouse.merged_versions() if v.is_current}
 
 
 def read_states(
@@ -215,9 +159,9 @@ def read_states(
     unreadable = suppress(NoRightError) if for_reader else nullcontext()
     landed: dict[Month, FileVersion] = {}
     with unreadable:
-        landed = {(v.dataset, v.file_month): v for v in warehouse.landed_versions()}
+        landed = {v.month: v for v in warehouse.landed_versions()}
     # The newest version of a month is the last.
-    newest = {(v.dataset, v.file_month): v for v in warehouse.merged_versions()}
+    newest = {v.month: v for v in warehouse.merged_versions()}
     merged = {key: version for key, version in newest.items() if version.is_current}
     stored = warehouse.stored_months()
     gone = {}
@@ -226,24 +170,18 @@ def read_states(
     states = {}
     for key in sorted(landed.keys() | newest.keys()) if months is None else months:
         state = MonthState(
-            *key,
+            key,
             landed=landed.get(key),
             merged=None if key in gone else merged.get(key),
             gone=gone.get(key),
             removed=newest[key] if key in newest and newest[key].removed_at else None,
         )
-        if state.here in (State.LANDED, State.SUSPECT) and not warehouse.has_raw_rows(*key):
+        if state.here in (State.LANDED, State.SUSPECT) and not warehouse.has_raw_rows(key):
             state = replace(state, landed=None)
         states[key] = state
     return states
 
 
-def read_state(warehouse: Warehouse, dataset: str, month: dt.date) -> MonthState:
-    """Read the state of one month in the warehouse. Hold the month's lock.
-
-    Args:
-        warehouse: the warehouse.
-        dataset: dataset of the month.
-        month: file month.
-    """
-    return read_states(warehouse, [(dataset, month)])[dataset, month]
+def read_state(warehouse: Warehouse, month: Month) -> MonthState:
+    """Read the state of one month in the warehouse. Hold the month's lock."""
+    return read_states(warehouse, [month])[month]

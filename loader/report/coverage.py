@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from loader.calendar import (
+    Month,
     add_months,
     days_of,
     format_month,
@@ -13,7 +14,7 @@ from loader.calendar import (
     name_runs,
 )
 from loader.datasets import get_dataset
-from loader.months.state import Month, MonthState, read_states
+from loader.months.state import MonthState, read_states
 from loader.terminal.commands import nyc_tlc
 from loader.terminal.words import count
 from loader.warehouse.base import Warehouse
@@ -54,13 +55,13 @@ class Coverage:
     @property
     def datasets(self) -> list[str]:
         """The datasets of which a month of the report counts."""
-        return sorted({dataset for dataset, _ in self.counting if self.months(dataset)})
+        return sorted({month.dataset for month in self.counting if self.months(month.dataset)})
 
     @property
     def notes(self) -> list[str]:
         """What the report lacks, by dataset, with the commands for it; and months without rows."""
         notes = []
-        for dataset in sorted({dataset for dataset, _ in self.counting | self.unbuilt}):
+        for dataset in sorted({month.dataset for month in self.counting | self.unbuilt}):
             there, unbuilt = self.months(dataset), self._of_report(self.unbuilt, dataset)
             if not there and not unbuilt:
                 continue
@@ -72,15 +73,16 @@ class Coverage:
             if absent := [month for month in wanted if month not in {*there, *unbuilt}]:
                 verb = "isn't loaded" if len(absent) == 1 else "aren't loaded"
                 to = ("--to", format_month(absent[-1])) if len(absent) > 1 else ()
-                months = ("--dataset", dataset, "--month", format_month(absent[0]), *to)
+                months = (*Month(dataset, absent[0]).options, *to)
                 problems.append(f"{name_runs(absent)} {verb}: {nyc_tlc('run', *months)}")
             if problems:
                 of_all = count(len(wanted), "month")
                 notes.append(f"{len(there)} of {of_all} of {dataset}: {'; '.join(problems)}")
         empty = [
-            (one.dataset, one.month)
+            one.month
             for one in self.states
-            if one.merged and not one.merged.table_rows and one.month in self.months(one.dataset)
+            if one.merged and not one.merged.table_rows
+            if one.month.month in self.months(one.month.dataset)
         ]
         return [*notes, *([f"The file has no rows: {name_months(empty)}"] if empty else [])]
 
@@ -117,7 +119,7 @@ class Coverage:
         self, months: Collection[Month], dataset: str, months_back: int = 0
     ) -> list[dt.date]:
         here = [add_months(month, -months_back) for month in month_range(self.first, self.last)]
-        return [month for month in here if (dataset, month) in months]
+        return [month for month in here if Month(dataset, month) in months]
 
 
 def read_coverage(warehouse: Warehouse, first: dt.date, last: dt.date) -> Coverage:

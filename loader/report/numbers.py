@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from loader.calendar import add_months, month_range, name_runs
+from loader.calendar import Month, add_months, month_range, name_runs
 from loader.datasets import Kind, datasets, get_dataset
 from loader.errors import WarehouseError
-from loader.months.state import Month
 from loader.report.coverage import Coverage, read_coverage
 from loader.terminal.commands import nyc_tlc
 from loader.warehouse.base import Warehouse
@@ -192,7 +191,7 @@ def read_numbers(warehouse: Warehouse, first: dt.date, last: dt.date) -> Numbers
             + " order by dataset, file_month"
         ),
         republished={
-            (row["dataset"], row["file_month"])
+            Month(row["dataset"], row["file_month"])
             for row in read(
                 "select dataset, file_month from {tlc}.file_ledger"
                 " group by dataset, file_month having count(*) > 1"

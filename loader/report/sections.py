@@ -7,7 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from loader.calendar import format_month, next_month
+from loader.calendar import Month, format_month, next_month
 from loader.months.state import State
 from loader.report.numbers import AIRPORTS, PARTS, Numbers, is_app, runs_of
 from loader.report.pictures import (
@@ -654,21 +654,21 @@ def _quality(numbers: Numbers) -> Section | None:
 def _calendar(numbers: Numbers) -> Section:
     states = [state for state in numbers.states if state.here != State.ABSENT]
     merged = [state for state in states if state.here == State.MERGED]
-    years = sorted({state.month.year for state in states})
+    years = sorted({state.month.month.year for state in states})
 
     def draw(width: int) -> Any:
         values = [
             {
-                "dataset": state.dataset,
-                "year": state.month.year,
-                "month": state.month.month,
+                "dataset": state.month.dataset,
+                "year": state.month.month.year,
+                "month": state.month.month.month,
                 "state": "merged" if state.here == State.MERGED else "landed",
-                "again": (state.dataset, state.month) in numbers.republished,
+                "again": state.month in numbers.republished,
             }
             for state in states
         ]
         charts = []
-        for dataset in sorted({state.dataset for state in states}):
+        for dataset in sorted({state.month.dataset for state in states}):
             own = [value for value in values if value["dataset"] == dataset]
             base = alt.Chart(alt.Data(values=own), title=heading(dataset)).encode(
                 x=alt.X(
@@ -713,11 +713,11 @@ def _calendar(numbers: Numbers) -> Section:
         ["dataset", "year", *(f"{month:02}" for month in range(1, 13))],
         [
             [dataset, str(year), *cells]
-            for dataset in sorted({state.dataset for state in states})
+            for dataset in sorted({state.month.dataset for state in states})
             for year in years
             if any(
                 cells := [
-                    _word(states, numbers, dataset, dt.date(year, month, 1))
+                    _word(states, numbers, Month(dataset, dt.date(year, month, 1)))
                     for month in range(1, 13)
                 ]
             )
@@ -726,11 +726,11 @@ def _calendar(numbers: Numbers) -> Section:
     )
 
 
-def _word(states: Iterable[Any], numbers: Numbers, dataset: str, month: dt.date) -> str:
-    found = [state for state in states if (state.dataset, state.month) == (dataset, month)]
+def _word(states: Iterable[Any], numbers: Numbers, month: Month) -> str:
+    found = [state for state in states if state.month == month]
     if not found:
         return ""
-    if (dataset, month) in numbers.republished:
+    if month in numbers.republished:
         return "republished"
     return "merged" if found[0].here == State.MERGED else "landed"
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from loader.calendar import format_month
+from loader.calendar import Month
 from loader.errors import LoaderError, LockedError, NotPublishedError, SourceError, UsageError
 from loader.settings import Settings
 from loader.source import discover, download, object_store
@@ -37,20 +37,20 @@ class Outcome:
     """The result for a month.
 
     Attributes:
-        month: the file month.
+        month: the month.
         state: mirrored, unchanged, not published or failed.
         size: bytes of the file; 0 when there is none.
         error: why it failed.
     """
 
-    month: dt.date
+    month: Month
     state: str
     size: int = 0
     error: LoaderError | None = None
 
 
 def mirror_months(
-    settings: Settings, dataset: str, months: list[dt.date], destination: str, reporter: Reporter
+    settings: Settings, months: list[Month], destination: str, reporter: Reporter
 ) -> list[Outcome]:
     """Copy month files as they are. Unchanged copies are left alone.
 
@@ -59,8 +59,7 @@ def mirror_months(
 
     Args:
         settings: the settings; its source is copied from.
-        dataset: dataset to copy.
-        months: file months to copy.
+        months: the months to copy.
         destination: a folder, gs://bucket/path or s3://bucket/path.
         reporter: gets a line for each month.
 
@@ -73,30 +72,27 @@ def mirror_months(
         LoaderError: when the one month asked for fails; of several, all are tried.
         LockedError: when another mirror runs in this TLC_LOCAL_DIR.
     """
-    run = _Mirror(settings, dataset, _destination(destination, settings.source))
-    asked = [(dataset, month) for month in months]
-    done: list[tuple[str, dt.date]] = []
-    reporter.if_stopped(lambda: [how_far(asked, done, "mirrored")])
+    run = _Mirror(settings, _destination(destination, settings.source))
+    done: list[Month] = []
+    reporter.if_stopped(lambda: [how_far(months, done, "mirrored")])
     with _only_one(run.folder):
         if len(months) == 1:
             started = time.monotonic()
             outcome = run.copy(months[0])
             if outcome.state == "not published":
-                raise NotPublishedError(
-                    f"{dataset} {format_month(months[0])} is not at {redact(settings.source)}"
-                )
-            _report(reporter, dataset, outcome, started)
+                raise NotPublishedError(f"{months[0].label} is not at {redact(settings.source)}")
+            _report(reporter, outcome, started)
             return [outcome]
 
-        def attempt(month: dt.date) -> Outcome:
+        def attempt(month: Month) -> Outcome:
             started = time.monotonic()
             try:
                 outcome = run.copy(month)
             except LoaderError as error:
                 outcome = Outcome(month, "failed", error=error)
             if not outcome.error:
-                done.append((dataset, month))
-            _report(reporter, dataset, outcome, started)
+                done.append(month)
+            _report(reporter, outcome, started)
             return outcome
 
         with ThreadPoolExecutor(THREADS) as pool:
@@ -180,7 +176,6 @@ class _Bucket:
 @dataclass(frozen=True)
 class _Mirror:
     settings: Settings
-    dataset: str
     destination: _Destination
 
     @property
@@ -188,16 +183,14 @@ class _Mirror:
         # Not a load's folder: both at once would write to the same partial download.
         return self.settings.local_dir / "mirror"
 
-    def copy(self, month: dt.date) -> Outcome:
+    def copy(self, month: Month) -> Outcome:
         try:
             return self._copy(month)
         except OSError as error:
-            raise SourceError(
-                f"{self.dataset} {format_month(month)}: {error}; check the destination"
-            ) from error
+            raise SourceError(f"{month.label}: {error}; check the destination") from error
 
-    def _copy(self, month: dt.date) -> Outcome:
-        published = discover.find(self.settings.source, self.dataset, month)
+    def _copy(self, month: Month) -> Outcome:
+        published = discover.find(self.settings.source, *month)
         if published is None:
             return Outcome(month, "not published")
         signal = _signal(published.size, published.etag, published.last_modified)
@@ -297,8 +290,8 @@ def _differs(file: LocalFile, copy: str | Path) -> SourceError:
 _printing = threading.Lock()
 
 
-def _report(reporter: Reporter, dataset: str, outcome: Outcome, started: float) -> None:
-    line = f"{dataset} {format_month(outcome.month)}  {outcome.state:<13}"
+def _report(reporter: Reporter, outcome: Outcome, started: float) -> None:
+    line = f"{outcome.month.label}  {outcome.state:<13}"
     if outcome.error:
         line = f"failed: {outcome.error}"
     elif outcome.size:

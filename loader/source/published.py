@@ -4,7 +4,7 @@ import datetime as dt
 import re
 from dataclasses import dataclass, field
 
-from loader.calendar import file_name, format_month, format_of
+from loader.calendar import Month, file_name, format_of
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class PublishedFile:
     @property
     def label(self) -> str:
         """How messages name the file."""
-        return f"{self.dataset} {format_month(self.month)} ({self.name})"
+        return f"{Month(self.dataset, self.month).label} ({self.name})"
 
 
 def label_of(dataset: str, month: dt.date) -> str:
     """Return how messages name a month file."""
-    return f"{dataset} {format_month(month)} ({file_name(dataset, month)})"
+    return f"{Month(dataset, month).label} ({file_name(dataset, month)})"
 
 
 def redact(address: str) -> str:

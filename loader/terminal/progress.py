@@ -1,6 +1,5 @@
 """Progress: bars on a terminal; in a pipe one line a stage."""
 
-import datetime as dt
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -9,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from loader.calendar import name_months
+from loader.calendar import Month, name_months
 from loader.errors import printable
 from loader.terminal.words import duration
 
@@ -172,13 +171,11 @@ class Reporter:
                     self._bars.stop()
 
 
-def how_far(
-    asked: Sequence[tuple[str, dt.date]], done: Collection[tuple[str, dt.date]], what: str = "done"
-) -> str:
+def how_far(asked: Sequence[Month], done: Collection[Month], what: str = "done") -> str:
     """Return how much a stopped command has done, as a line.
 
     Args:
-        asked: datasets and file months that it was going to do.
+        asked: months that it was going to do.
         done: those that are done.
         what: what that means: done, landed, mirrored.
     """

@@ -1,10 +1,10 @@
 """What the loader asks of a warehouse: locks, records, and the rows of a landed version."""
 
-import datetime as dt
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from loader.calendar import Month
 from loader.terminal.progress import Reporter
 from loader.warehouse.versions import FileVersion
 
@@ -15,8 +15,8 @@ class Warehouse(Protocol):
     def close(self) -> None:
         """Close the connection."""
 
-    def lock(self, dataset: str, month: dt.date) -> AbstractContextManager[None]:
-        """Hold the lock of a dataset and month, or raise a LockedError at once."""
+    def lock(self, month: Month) -> AbstractContextManager[None]:
+        """Hold a month's lock, or raise a LockedError at once."""
 
     def build_lock(self, reporter: Reporter) -> AbstractContextManager[None]:
         """Let one run at a time build in this warehouse: dbt is not made for two. The next waits.
@@ -28,7 +28,7 @@ class Warehouse(Protocol):
     def schema_lock(self) -> AbstractContextManager[None]:
         """Let one landing at a time create the raw tables; the next waits."""
 
-    def discard_unfinished(self, dataset: str, month: dt.date) -> None:
+    def discard_unfinished(self, month: Month) -> None:
         """Drop the rows of landings that were never committed."""
 
     def commit_landing(self, landed: FileVersion) -> None:
@@ -44,7 +44,7 @@ class Warehouse(Protocol):
     def update_record(self, landed: FileVersion) -> None:
         """Replace a version's record (new ETag or time, or accepted); its rows stay."""
 
-    def drop_raw(self, dataset: str, month: dt.date) -> None:
+    def drop_raw(self, month: Month) -> None:
         """Drop a month's raw rows; the record of them stays."""
 
     def landed_versions(self) -> list[FileVersion]:
@@ -53,17 +53,17 @@ class Warehouse(Protocol):
     def merged_versions(self) -> list[FileVersion]:
         """Read the ledger: every merged version, the newest of a month last."""
 
-    def has_raw_rows(self, dataset: str, month: dt.date) -> bool:
+    def has_raw_rows(self, month: Month) -> bool:
         """Return whether a month's landed rows are still there."""
 
-    def stored_months(self) -> set[tuple[str, dt.date]] | None:
+    def stored_months(self) -> set[Month] | None:
         """Return the datasets and months of which the trips tables have rows.
 
         Returns:
             The months; None where that costs more than a query of the catalogue.
         """
 
-    def table_rows(self, dataset: str, month: dt.date) -> int:
+    def table_rows(self, month: Month) -> int:
         """Count a month's rows in the trips table."""
 
     def read(self, query: str) -> list[dict[str, Any]]:

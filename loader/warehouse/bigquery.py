@@ -26,7 +26,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from loader.calendar import format_month, next_month
+from loader.calendar import Month, next_month
 from loader.datasets import get_dataset, month_files_columns
 from loader.errors import (
     ABORTED,
@@ -155,13 +155,13 @@ class BigQueryWarehouse:
                 " BigQuery loads only from the same location; take another bucket"
             )
 
-    def lock(self, dataset: str, month: dt.date) -> AbstractContextManager[None]:
+    def lock(self, month: Month) -> AbstractContextManager[None]:
         """Hold the lock of a dataset and month, or fail at once.
 
         Raises:
             LockedError: when another run holds it.
         """
-        return self._lock(f"{dataset} {format_month(month)}")
+        return self._lock(month.label)
 
     def build_lock(self, reporter: Reporter) -> AbstractContextManager[None]:
         """Let one run at a time build in this warehouse: dbt is not made for two. The next waits.
@@ -256,18 +256,17 @@ class BigQueryWarehouse:
         """Let one landing at a time create the raw tables: two would both find them missing."""
         return self._turn("schema")
 
-    def discard_unfinished(self, dataset: str, month: dt.date) -> None:
+    def discard_unfinished(self, month: Month) -> None:
         """Delete the rows of landings that were never committed."""
         self._query(
             f"""
-            delete from {self._raw_table(dataset)}
+            delete from {self._raw_table(month.dataset)}
             where _file_month = @month and _dlt_load_id not in (
                 select load_id from {self._table(self._raw, "month_files")}
                 where dataset = @dataset and file_month = @month and raw_dropped_at is null
             )
             """,
-            dataset=dataset,
-            month=month,
+            **month._asdict(),
         )
 
     def loaded_rows(self, job_id: str) -> int:
@@ -290,7 +289,7 @@ class BigQueryWarehouse:
         """
         if landed.landed_rows != landed.file_rows:
             raise ReconciliationError(
-                f"{landed.dataset} {format_month(landed.file_month)}: {landed.file_name} has"
+                f"{landed.month.label}: {landed.file_name} has"
                 f" {landed.file_rows:,} rows, {landed.landed_rows:,} landed; run the command again"
             )
         raw, month_files = self._raw_table(landed.dataset), self._table(self._raw, "month_files")
@@ -327,7 +326,7 @@ class BigQueryWarehouse:
             **values,
         )
 
-    def drop_raw(self, dataset: str, month: dt.date) -> None:
+    def drop_raw(self, month: Month) -> None:
         """Drop a month's raw rows; the record of them stays.
 
         A DELETE of a whole partition, outside a transaction, reads nothing. The record comes last:
@@ -335,15 +334,14 @@ class BigQueryWarehouse:
         """
         self._query(
             f"""
-            delete from {self._raw_table(dataset)}
+            delete from {self._raw_table(month.dataset)}
             where _file_month >= @month and _file_month < @next_month;
             update {self._table(self._raw, "month_files")}
             set raw_dropped_at = current_timestamp()
             where dataset = @dataset and file_month = @month and raw_dropped_at is null;
             """,
-            dataset=dataset,
-            month=month,
-            next_month=next_month(month),
+            **month._asdict(),
+            next_month=next_month(month.month),
         )
 
     def read(self, query: str) -> list[dict[str, Any]]:
@@ -411,22 +409,22 @@ class BigQueryWarehouse:
         )
         return [FileVersion.of_row(row) for row in rows]
 
-    def has_raw_rows(self, dataset: str, month: dt.date) -> bool:
+    def has_raw_rows(self, month: Month) -> bool:
         """Return whether a month's landed rows are still there."""
         rows = self._query_if_there(
-            f"select 1 from {self._raw_table(dataset)} where _file_month = @month limit 1",
-            month=month,
+            f"select 1 from {self._raw_table(month.dataset)} where _file_month = @month limit 1",
+            month=month.month,
         )
         return bool(rows)
 
     def stored_months(self) -> None:
         """Return None: a count by month would read a column of all history."""
 
-    def table_rows(self, dataset: str, month: dt.date) -> int:
+    def table_rows(self, month: Month) -> int:
         """Count a month's rows in the trips table."""
-        table = self._table(self._final, get_dataset(dataset).table)
+        table = self._table(self._final, get_dataset(month.dataset).table)
         (row,) = self._query(
-            f"select count(*) as n from {table} where file_month = @month", month=month
+            f"select count(*) as n from {table} where file_month = @month", month=month.month
         )
         return row["n"]
 

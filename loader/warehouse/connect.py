@@ -1,7 +1,5 @@
 """Connects to the target's warehouse."""
 
-import os
-
 from loader.embedded import local_server
 from loader.errors import UsageError
 from loader.settings import Settings, make_install
@@ -30,9 +28,9 @@ def connect_warehouse(settings: Settings) -> Warehouse:
                 f" {make_install('bigquery')}"
             ) from error
         return BigQueryWarehouse(settings)
-    if settings.target == "local":
-        local_server.start(settings.local_dir)
-        os.environ.update(local_server.connection_env(settings.local_dir))
     from loader.warehouse.postgres import PostgresWarehouse
 
-    return PostgresWarehouse(settings)
+    if settings.target != "local":
+        return PostgresWarehouse(settings)
+    local_server.start(settings.local_dir)
+    return PostgresWarehouse(settings, local_server.connection_env(settings.local_dir))

@@ -1,8 +1,7 @@
 """The warehouse in Postgres."""
 
-import datetime as dt
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +10,7 @@ import psycopg2.errors
 from psycopg2 import sql
 from psycopg2.extras import RealDictCursor
 
-from loader.calendar import format_month
+from loader.calendar import Month
 from loader.datasets import datasets, get_dataset
 from loader.errors import (
     TABLE_IN_USE,
@@ -35,11 +34,12 @@ _PROJECT = "_project"
 class PostgresWarehouse:
     """A Postgres database, reached by libpq's own variables."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, variables: Mapping[str, str] | None = None) -> None:
         """Connect.
 
         Args:
-            settings: the settings; the connection comes from the PG* variables.
+            settings: the settings.
+            variables: PG* variables that win over those of the environment.
 
         Raises:
             WarehouseError: when the server can't be reached.
@@ -48,8 +48,9 @@ class PostgresWarehouse:
         self._final, self._marts = settings.schema, settings.marts_schema
         self._built = settings.built_schemas
         try:
-            # libpq fills in what the variables leave open, ~/.pgpass and services included.
-            self.connection = psycopg2.connect("", application_name="nyc_tlc")
+            # libpq fills in what is left open, from its variables, ~/.pgpass and services.
+            given: Any = {name[2:].lower(): value for name, value in (variables or {}).items()}
+            self.connection = psycopg2.connect("", application_name="nyc_tlc", **given)
         except psycopg2.OperationalError as error:
             raise WarehouseError(
                 f"Postgres can't be reached: {' '.join(str(error).split())}; check the PG*"
@@ -92,22 +93,21 @@ class PostgresWarehouse:
         return "; for queries over all months, set max_locks_per_transaction to 256"
 
     @contextmanager
-    def lock(self, dataset: str, month: dt.date) -> Iterator[None]:
+    def lock(self, month: Month) -> Iterator[None]:
         """Hold the lock of a dataset and month, or fail at once.
 
         Raises:
             LockedError: when another run holds it, or somebody holds a table for too long.
             WarehouseError: when Postgres fails meanwhile.
         """
-        label = f"{dataset} {format_month(month)}"
-        key = f"nyc_tlc {self._raw} {label}"
+        key = f"nyc_tlc {self._raw} {month.label}"
         if not self._scalar("select pg_try_advisory_lock(hashtextextended(%s, 0))", key):
             raise LockedError(
-                f"{label}: another run is working on it; wait for it to end, or choose another"
-                " month"
+                f"{month.label}: another run is working on it; wait for it to end, or choose"
+                " another month"
             )
         try:
-            with _translate_errors(f"{label}: "):
+            with _translate_errors(f"{month.label}: "):
                 yield
         finally:
             if not self.connection.closed:
@@ -172,9 +172,9 @@ class PostgresWarehouse:
     def bytes_billed(self, invocation_id: str | None) -> None:
         """Return None: a server bills no bytes."""
 
-    def discard_unfinished(self, dataset: str, month: dt.date) -> None:
+    def discard_unfinished(self, month: Month) -> None:
         """Drop the parts of landings that were never committed."""
-        for part in self._parts(dataset, month, attached=False):
+        for part in self._parts(month, attached=False):
             self._execute(sql.SQL("drop table {}").format(self._raw_table(part.name)))
 
     @contextmanager
@@ -196,23 +196,22 @@ class PostgresWarehouse:
         Raises:
             ReconciliationError: when rows are missing; nothing is changed then.
         """
-        dataset, month = landed.dataset, landed.file_month
-        parent = self._raw_table(get_dataset(dataset).table)
+        parent = self._raw_table(get_dataset(landed.dataset).table)
         with self.connection, self.connection.cursor() as cursor:
-            for part in self._parts(dataset, month, attached=True):
+            for part in self._parts(landed.month, attached=True):
                 cursor.execute(sql.SQL("drop table {}").format(self._raw_table(part.name)))
             count = 0
-            for part in self._parts(dataset, month, attached=False):
+            for part in self._parts(landed.month, attached=False):
                 cursor.execute(
                     sql.SQL(
                         "alter table {} attach partition {} for values from (%s, %s) to (%s, %s)"
                     ).format(parent, self._raw_table(part.name)),
-                    (month, part.first_row, month, part.last_row + 1),
+                    (part.month, part.first_row, part.month, part.last_row + 1),
                 )
                 count += part.rows
             if count != landed.file_rows:
                 raise ReconciliationError(
-                    f"{dataset} {format_month(month)}: {landed.file_name} has"
+                    f"{landed.month.label}: {landed.file_name} has"
                     f" {landed.file_rows:,} rows, {count:,} landed; run the command again"
                 )
             self._record(cursor, landed)
@@ -241,17 +240,17 @@ class PostgresWarehouse:
             list(values.values()),
         )
 
-    def drop_raw(self, dataset: str, month: dt.date) -> None:
+    def drop_raw(self, month: Month) -> None:
         """Drop a month's raw rows; the record of them stays."""
         with self.connection, self.connection.cursor() as cursor:
-            for part in self._parts(dataset, month, attached=True):
+            for part in self._parts(month, attached=True):
                 cursor.execute(sql.SQL("drop table {}").format(self._raw_table(part.name)))
             cursor.execute(
                 sql.SQL(
                     "update {} set raw_dropped_at = timezone('UTC', now())"
                     " where dataset = %s and file_month = %s and raw_dropped_at is null"
                 ).format(self._raw_table("month_files")),
-                (dataset, month),
+                month,
             )
 
     def landed_versions(self) -> list[FileVersion]:
@@ -274,12 +273,12 @@ class PostgresWarehouse:
             rows = self._rows(query) if self._exists(schema, table) else []
         return [FileVersion.of_row(row) for row in rows]
 
-    def has_raw_rows(self, dataset: str, month: dt.date) -> bool:
+    def has_raw_rows(self, month: Month) -> bool:
         """Return whether a month's landed rows are still there.
 
         A crash of the server empties parts that aren't logged; a part never landed without rows.
         """
-        parts = self._parts(dataset, month, attached=True)
+        parts = self._parts(month, attached=True)
         names = [f'{self._raw}."{part.name}"' for part in parts]
         # NULL without a part
         return bool(
@@ -289,7 +288,7 @@ class PostgresWarehouse:
             )
         )
 
-    def stored_months(self) -> set[tuple[str, dt.date]]:
+    def stored_months(self) -> set[Month]:
         """Return the datasets and months of which the trips tables have rows."""
         tables = {one.table: one.name for one in datasets().values()}
         rows = self._rows(
@@ -303,15 +302,15 @@ class PostgresWarehouse:
             self._final,
             list(tables),
         )
-        return {(tables[row["table_name"]], row["month"]) for row in rows}
+        return {Month(tables[row["table_name"]], row["month"]) for row in rows}
 
-    def table_rows(self, dataset: str, month: dt.date) -> int:
+    def table_rows(self, month: Month) -> int:
         """Count a month's rows in the trips table."""
         return self._scalar(
             sql.SQL("select count(*) from {} where file_month = %s").format(
-                sql.Identifier(self._final, get_dataset(dataset).table)
+                sql.Identifier(self._final, get_dataset(month.dataset).table)
             ),
-            month,
+            month.month,
         )
 
     def _missing_right(self, work: str) -> str | None:
@@ -361,11 +360,12 @@ class PostgresWarehouse:
         )
         return f"no right SELECT on {schema}.{unreadable[0]['relname']}" if unreadable else None
 
-    def _parts(self, dataset: str, month: dt.date, *, attached: bool) -> list[Part]:
+    def _parts(self, month: Month, *, attached: bool) -> list[Part]:
         """List a month's parts: those of the raw table, or those that no landing finished."""
-        if not self._exists(self._raw, get_dataset(dataset).table):
+        table = get_dataset(month.dataset).table
+        if not self._exists(self._raw, table):
             return []
-        prefix = f"{get_dataset(dataset).table}_{month:%Y_%m}__"
+        prefix = f"{table}_{month.month:%Y_%m}__"
         rows = self._rows(
             sql.SQL(
                 "select relname from pg_class where relnamespace = %s::regnamespace"

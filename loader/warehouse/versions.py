@@ -4,7 +4,7 @@ import datetime as dt
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from loader.calendar import format_of
+from loader.calendar import Month, format_of
 from loader.datasets import month_files_columns
 
 #: Version of the marts that count a version of the ledger, in SQL; 0 if they don't.
@@ -80,9 +80,20 @@ class FileVersion:
     marts_version: int | None = None
 
     @property
+    def month(self) -> Month:
+        """The month that it is a version of."""
+        return Month(self.dataset, self.file_month)
+
+    @property
     def format(self) -> str:
         """The format of the file: parquet, which TLC publishes, or csv, of a copy."""
         return format_of(self.file_name)
+
+    def is_still(self, size: int, etag: str | None, last_modified: dt.datetime | None) -> bool:
+        """Compare with what the source says now: size and ETag, or time; no bytes are read."""
+        if self.file_bytes != size or self.etag != etag:
+            return False
+        return etag is not None or self.last_modified == last_modified
 
     @classmethod
     def of_row(cls, row: dict[str, Any]) -> "FileVersion":

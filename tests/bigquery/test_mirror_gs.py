@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 from rich.console import Console
 
-from loader.calendar import file_name
+from loader.calendar import Month, file_name
 from loader.errors import NotPublishedError, SourceError
 from loader.settings import Settings
 from loader.source import discover, download, object_store, retries
@@ -187,7 +187,7 @@ def test_a_copy_that_differs_does_not_stay(origin, bucket, tmp_path, monkeypatch
     monkeypatch.setattr("loader.source.mirror._Mirror._has", lambda *_: False)
 
     with pytest.raises(SourceError, match="is not what was sent"):
-        mirror_months(settings, "green", MONTHS[:1], bucket, Reporter(Console(quiet=True)))
+        mirror_months(settings, [Month("green", MONTHS[0])], bucket, Reporter(Console(quiet=True)))
     assert look(f"{bucket}/{NAMES[0]}") is None
 
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 
 import pytest
 
-from loader.calendar import file_name
+from loader.calendar import Month, file_name
 from loader.errors import UsageError
 from loader.months import plan
 from loader.months.state import MonthState
@@ -27,7 +27,7 @@ ROWS = 20_000
 def state(dataset: str, month: dt.date, size: int) -> MonthState:
     name = file_name(dataset, month)
     file = PublishedFile(dataset, month, name, name, size, None, None)
-    return MonthState(dataset, month, None, None, file)
+    return MonthState(Month(dataset, month), None, None, file)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from loader.calendar import file_name
+from loader.calendar import Month, file_name
 from loader.embedded import local_server
 from loader.errors import FileRefusedError
 from loader.landing.land import fetch_month, land_month
@@ -102,9 +102,10 @@ class _Landings:
         (self.source / file_name(dataset, month)).write_bytes(one.content)
         before = self._state()
         try:
-            state = read_state(self.warehouse, dataset, month)
-            file = fetch_month(self.settings, state, self.reporter)
-            land_month(self.settings, self.warehouse, state, file, self.reporter)
+            state = read_state(self.warehouse, Month(dataset, month))
+            file = fetch_month(self.settings, state.month, state.landed, self.reporter)
+            versions = state.landed, state.merged
+            land_month(self.settings, self.warehouse, file, *versions, self.reporter)
         except FileRefusedError as error:
             if len(str(error).splitlines()) != 1 or not str(error).isprintable():
                 return "wrong", f"the message isn't one line: {error!r}"

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from loader.calendar import format_month
+from loader.calendar import Month, format_month
 from loader.errors import UsageError
 from loader.months.due import RunOptions, followed, is_due, reason, window
-from loader.months.state import MARTS_VERSION, Month, MonthState, State, Step
+from loader.months.state import MARTS_VERSION, MonthState, State, Step
 from loader.settings import load_settings
 from loader.source.published import PublishedFile
 from loader.warehouse.versions import FileVersion
@@ -26,8 +26,8 @@ def month(text: str) -> dt.date:
 
 def merged(*months: tuple[str, str]) -> dict[Month, MonthState]:
     """Describe a warehouse in which some months are merged."""
-    keys = [(name, month(text)) for name, text in months]
-    return {key: MonthState(*key, landed=None, merged=version("a", "bytes")) for key in keys}
+    keys = [Month(name, month(text)) for name, text in months]
+    return {key: MonthState(key, landed=None, merged=version("a", "bytes")) for key in keys}
 
 
 def looked_at(
@@ -47,7 +47,7 @@ def test_a_sync_follows_the_datasets_that_the_warehouse_has():
     warehouse = merged(("yellow", "2024-01"), ("green", "2024-01"), ("green", "2024-02"))
     assert followed(warehouse) == ["green", "yellow"]
     # A month that landed and was not merged counts, too.
-    landed = {("fhv", month("2024-01")): a_state("a", "a", None)}
+    landed = {Month("fhv", month("2024-01")): a_state("a", "a", None)}
     assert followed(landed) == ["fhv"]
     assert followed(merged()) == ["fhv", "fhvhv", "green", "yellow"]
 
@@ -86,8 +86,7 @@ def a_state(
         PublishedFile("green", TODAY, "f.parquet", "url/f.parquet", 9, etag, None) if etag else None
     )
     return MonthState(
-        "green",
-        TODAY,
+        Month("green", TODAY),
         version(landed, f"bytes of {landed}", suspect),
         version(merged, f"bytes of {merged}"),
         file,
@@ -190,7 +189,7 @@ def test_a_sync_takes_no_csv_copy_for_another_version_of_a_month(here, published
         | {"file_name": here.rpartition("/")[2]}
     )
     file = PublishedFile("green", TODAY, published.rpartition("/")[2], published, 9, "b", None)
-    state = MonthState("green", TODAY, version, version, file)
+    state = MonthState(Month("green", TODAY), version, version, file)
     assert (state.state, is_due(state, RunOptions())) == (State.CHANGED, due)
     assert ("nyc-tlc run --dataset green --month" in reason(state)) is not due
 

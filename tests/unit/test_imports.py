@@ -51,6 +51,23 @@ def test_nothing_imports_upwards_and_there_is_no_circle():
     TopologicalSorter(graph).prepare()  # raises a CycleError
 
 
+def test_rooms_are_at_most_eight_floors_high_with_at_most_seventy_arrows_between_them():
+    """A room is a folder, or a module that has none."""
+    rooms: dict[str, set[str]] = {}
+    for name, modules in imports().items():
+        if name != "loader" and ".sample" not in name:
+            room = name.split(".")[1]
+            rooms.setdefault(room, set()).update({one.split(".")[1] for one in modules} - {room})
+    sorter = TopologicalSorter(rooms)
+    sorter.prepare()
+    floors = 0
+    while sorter.is_active():
+        sorter.done(*sorter.get_ready())
+        floors += 1
+    assert floors <= 8
+    assert sum(map(len, rooms.values())) <= 70
+
+
 def test_only_landing_knows_dlt():
     knowing = {
         str(path.relative_to(LOADER))

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from loader.calendar import Month
 from loader.cli.summary import summarizing
 from loader.errors import FileRefusedError, SourceError, UsageError
-from loader.months.state import MonthRun, MonthState
+from loader.months.state import MonthState
+from loader.run import MonthRun, Result
 
-JANUARY, FEBRUARY, MARCH = (dt.date(2024, number, 1) for number in (1, 2, 3))
+JANUARY, FEBRUARY, MARCH = (Month("green", dt.date(2024, number, 1)) for number in (1, 2, 3))
 
 
 def cells(line: str) -> list[str]:
@@ -24,17 +26,16 @@ def test_months_stand_in_one_table_oldest_first(tmp_path, monkeypatch):
         "other": {"rows": 7},
     }
     with summarizing(path) as told:
-        told.states = [
-            MonthState("green", month, None, None) for month in (JANUARY, FEBRUARY, MARCH)
-        ]
+        told.states = [MonthState(month, None, None) for month in (JANUARY, FEBRUARY, MARCH)]
         monkeypatch.setattr("loader.cli.summary.time.monotonic", lambda: told.started + 75.04)
         told.done = [
             MonthRun(
-                *("green", FEBRUARY, "merged", 7.25, 1000, 900, 1, 100, warnings),
+                *(FEBRUARY, Result.MERGED, 1000, 900, 1, 100, warnings),
+                seconds=7.25,
                 bytes_billed=2_750_000_000,
                 dollars=0.0156,
             ),
-            MonthRun("green", JANUARY, "failed", 1.0, error=FileRefusedError("a|b <img>\n[x](y)")),
+            MonthRun(JANUARY, Result.FAILED, error=FileRefusedError("a|b <img>\n[x](y)")),
         ]
     before, empty, head, _, january, february, march, end = path.read_text().split("\n", 7)
     assert (before, empty, end) == (

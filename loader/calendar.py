@@ -16,9 +16,6 @@ _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 def parse_month(text: str) -> dt.date:
     """Read a month written as YYYY-MM.
 
-    Args:
-        text: what the user typed.
-
     Returns:
         The file month: the month's first day.
 

@@ -160,9 +160,6 @@ def datasets() -> dict[str, Dataset]:
 def get_dataset(name: str) -> Dataset:
     """Return a dataset by name.
 
-    Args:
-        name: what the user typed.
-
     Raises:
         UsageError: when there is no such dataset.
     """

@@ -21,9 +21,6 @@ def printable(text: str) -> str:
     Names, values and answers come from files and servers: a line break in them could pass for our
     own message, and an escape sequence is a command to the terminal.
 
-    Args:
-        text: any text.
-
     Returns:
         The text with line breaks and tabs as blanks, and other unprintable characters escaped.
     """

@@ -98,10 +98,7 @@ def run_months(
     and the one after that is downloaded.
 
     Args:
-        settings: the settings.
         months: the months, in the order in which to run them.
-        reporter: where to show progress.
-        options: the options.
 
     Yields:
         One record a month, in their order.
@@ -134,10 +131,7 @@ def build_marts(
     """Build the marts of merged months; those of small months of a dataset together.
 
     Args:
-        settings: the settings.
-        warehouse: the warehouse.
         versions: the merged versions whose marts to build, in this order.
-        reporter: where to show progress.
 
     Yields:
         Each version, when its marts are built.

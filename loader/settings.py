@@ -98,11 +98,7 @@ def require_checkout() -> None:
 
 
 def make_install(extra: str) -> str:
-    """Return the command that installs an extra of the package, from any directory.
-
-    Args:
-        extra: name of the extra.
-    """
+    """Return the command that installs an extra of the package, from any directory."""
     folder = "" if Path.cwd() == PROJECT_DIR else f" -C {shlex.quote(str(PROJECT_DIR))}"
     return f"make{folder} install WITH={extra}"
 
@@ -128,10 +124,6 @@ def export_settings() -> None:
 
 def load_settings(target: str | None = None, source: str | None = None) -> Settings:
     """Read the settings from the environment and `.env`; options win over both.
-
-    Args:
-        target: the --target option, if given.
-        source: the --source option, if given.
 
     Returns:
         The settings, checked.

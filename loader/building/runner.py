@@ -49,11 +49,7 @@ class DbtRunner:
     """A dbt process that parses the project while a month lands, and builds one month at a time."""
 
     def __init__(self, settings: Settings) -> None:
-        """Prepare its folder; the process starts when it is needed.
-
-        Args:
-            settings: the settings.
-        """
+        """Prepare its folder; the process starts when it is needed."""
         self._target = settings.target
         self._target_path = settings.local_dir / "dbt"
         self._target_path.mkdir(parents=True, exist_ok=True)
@@ -131,11 +127,7 @@ class DbtRunner:
         built. Hold the build lock.
 
         Args:
-            warehouse: the warehouse.
             versions: landed or merged versions of months of one dataset.
-            reporter: where to show progress.
-            merge: merge the months.
-            marts: build the marts.
 
         Returns:
             The tests that warned.
@@ -246,11 +238,6 @@ class DbtRunner:
 def run_operation(settings: Settings, macro: str, arguments: dict[str, Any]) -> None:
     """Run a macro of the project that changes tables; what it prints is shown. Hold the build lock.
 
-    Args:
-        settings: the settings.
-        macro: its name.
-        arguments: its arguments.
-
     Raises:
         WarehouseError: when it fails; then nothing is changed.
     """
@@ -269,10 +256,6 @@ def _is_aborted(built: BuildResult) -> bool:
 def describe_warning(test: str, rows: dict[str, int]) -> str:
     """Return a test's warning as people read it.
 
-    Args:
-        test: name of the test.
-        rows: the number of rows by column.
-
     Returns:
         Text on one line.
     """
@@ -281,11 +264,7 @@ def describe_warning(test: str, rows: dict[str, int]) -> str:
 
 
 def rows_by_column(node: NodeResult) -> dict[str, int]:
-    """Return what macros/tests/rows_by_column.sql reports; for any other test, its failures.
-
-    Args:
-        node: a test that warned.
-    """
+    """Return what macros/tests/rows_by_column.sql reports; for any other test, its failures."""
     if node.found.startswith("{"):
         found: dict[str, int] = json.loads(node.found)
         return found
@@ -302,9 +281,6 @@ def _count_tests(built: BuildResult) -> str:
 
 def describe_failure(node: NodeResult) -> str:
     """Return what failed, and dbt's message without its heading and the macros that were called.
-
-    Args:
-        node: a model or a test that failed.
 
     Returns:
         Text on one line.

@@ -12,8 +12,6 @@ def become(
     """Run a program of the environment in the place of this process, whose terminal it takes.
 
     Args:
-        program: its name.
-        arguments: its arguments.
         environment: variables that it gets besides ours.
     """
     path = Path(sysconfig.get_path("scripts")) / program

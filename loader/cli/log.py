@@ -31,11 +31,7 @@ def log_to_file(settings: Settings) -> None:
 
 @contextmanager
 def showing_retries(reporter: Reporter) -> Iterator[None]:
-    """Show retries to the user as they happen.
-
-    Args:
-        reporter: gets a line for each retry.
-    """
+    """Show retries to the user as they happen."""
     handler = _ReporterHandler(reporter)
     retries.log.addHandler(handler)
     try:

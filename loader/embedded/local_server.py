@@ -64,9 +64,6 @@ def socket_dir(local_dir: Path) -> Path:
     A socket's path is limited to 107 bytes, so it can't live in the data folder. profiles.yml
     builds the same name in Jinja (`local_md5`), so that a plain `dbt build` finds the server.
 
-    Args:
-        local_dir: the settings' local_dir.
-
     Returns:
         The folder, which may not exist yet.
     """
@@ -77,9 +74,6 @@ def socket_dir(local_dir: Path) -> Path:
 
 def connection_env(local_dir: Path) -> dict[str, str]:
     """Return the libpq variables of the server.
-
-    Args:
-        local_dir: the settings' local_dir.
 
     Returns:
         PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE.
@@ -96,9 +90,6 @@ def connection_env(local_dir: Path) -> dict[str, str]:
 def psql_command(local_dir: Path) -> list[str]:
     """Return the command line of the wheel's psql, connected to the server.
 
-    Args:
-        local_dir: the settings' local_dir.
-
     Returns:
         The arguments, the program's path first.
     """
@@ -109,9 +100,6 @@ def psql_command(local_dir: Path) -> list[str]:
 @_translate_os_errors()
 def start(local_dir: Path) -> bool:
     """Start the server unless it is up, and wait until it answers; create it on first use.
-
-    Args:
-        local_dir: the settings' local_dir.
 
     Returns:
         Whether it had to be started.
@@ -145,9 +133,6 @@ def start(local_dir: Path) -> bool:
 def stop(local_dir: Path) -> bool:
     """Shut the server down (open transactions are rolled back) and wait until it is.
 
-    Args:
-        local_dir: the settings' local_dir.
-
     Returns:
         Whether it was running.
 
@@ -168,9 +153,6 @@ def stop(local_dir: Path) -> bool:
 @_translate_os_errors()
 def status(local_dir: Path) -> ServerStatus:
     """Report whether the server is up, where it is, and its size.
-
-    Args:
-        local_dir: the settings' local_dir.
 
     Returns:
         The status.

@@ -20,13 +20,6 @@ def run(
 ) -> None:
     """Run a program as the server's user; its output is appended to the log.
 
-    Args:
-        local_dir: the settings' local_dir.
-        user: the server's user.
-        program: name of the program.
-        *arguments: its arguments.
-        stdin: its standard input.
-
     Raises:
         WarehouseError: when it fails, with the reason from the log.
     """

@@ -20,13 +20,7 @@ class BigQueryTarget:
     shared_rows: list[int] | None = None  # the merge looks for itself
 
     def __init__(self, warehouse: BigQueryWarehouse, conformer: Conformer, rows: int) -> None:
-        """Make dlt's destination.
-
-        Args:
-            warehouse: the project.
-            conformer: the month file and how it maps to its raw table.
-            rows: rows of the file.
-        """
+        """Make dlt's destination."""
         self._warehouse = warehouse
         self._conformer = conformer
         self._rows = rows

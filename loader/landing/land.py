@@ -39,10 +39,7 @@ def fetch_month(
     It doesn't touch the warehouse, so it may run beside other work.
 
     Args:
-        settings: the settings.
-        month: the month.
         landed: its newest landed version, if there is one.
-        reporter: where to show progress.
         allow_empty: accept a file with zero rows too.
 
     Returns:
@@ -81,12 +78,9 @@ def land_month(
     not merged until it is accepted.
 
     Args:
-        settings: the settings.
-        warehouse: the warehouse.
         file: the month file; None when the source has the version that landed.
         newest: the month's newest landed version, if there is one.
         merged: the version that the trips table holds, if there is one.
-        reporter: where to show progress.
         keeps_rows: the raw rows are to outlive a crash of the server. Without, fewer bytes are
             written; after a crash the month is as if it had never landed.
 

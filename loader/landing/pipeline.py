@@ -64,8 +64,6 @@ class _Target(Protocol):
         """Load the file in the way that is fastest for the warehouse.
 
         Args:
-            pipeline: the dlt pipeline.
-            schema: the raw tables.
             stage: begins a stage of the progress, which counts rows.
 
         Returns:
@@ -84,10 +82,6 @@ def load_file(
     """Load a month file; its rows are invisible until `Warehouse.commit_landing`.
 
     Args:
-        settings: the settings.
-        warehouse: the warehouse.
-        file: the month file.
-        reporter: where to show progress.
         keeps_rows: the raw rows are to outlive a crash of the server.
 
     Returns:
@@ -173,10 +167,6 @@ def _open_target(
     """Choose how to load into the target's warehouse.
 
     Args:
-        settings: the settings, with the target.
-        warehouse: the warehouse.
-        conformer: the month file and how it maps to its raw table.
-        rows: rows of the file.
         is_logged: a Postgres server writes the rows so that they outlive a crash.
     """
     if settings.target == "bigquery":

@@ -30,6 +30,9 @@ from loader.warehouse.postgres_parts import PARTITION_KEY, Part
 _MOST_COPIES = 6
 #: Rows of a part. The parts that are being copied and the next one are in memory, 40 MB each.
 PART_ROWS = 262_144
+#: Copies a month file: gets the id of the load package, and a client with a connection.
+CopyMonth = Callable[[str, PostgresClient], None]
+
 #: Rows that are encoded at once: what stays in the processor's cache is encoded faster.
 _ENCODED_ROWS = 16_384
 
@@ -46,13 +49,10 @@ class PostgresTarget:
         """Make dlt's destination, with the connection that the warehouse has.
 
         Args:
-            warehouse: the database.
-            conformer: the month file and how it maps to its raw table.
-            rows: rows of the file.
             is_logged: the rows outlive a crash of the server.
         """
-        self.conformer = conformer
-        self.is_logged = is_logged
+        self._conformer = conformer
+        self._is_logged = is_logged
         self._rows = rows
         self._copied = 0
         self._lock = threading.Lock()
@@ -60,7 +60,7 @@ class PostgresTarget:
         self.shared_rows: list[int] | None = None
         info = warehouse.connection.info
         self.destination: Destination[Any, Any] = postgres_copy(
-            self,
+            self._copy,
             credentials={
                 "host": "localhost",
                 "port": info.port,
@@ -74,13 +74,104 @@ class PostgresTarget:
 
     def load(self, pipeline: dlt.Pipeline, schema: dlt.Schema, stage: StageMaker) -> str:
         """Copy the file with binary COPY: see `_Target`."""
-        pipeline.extract(file_reference(self.conformer, self._rows), schema=schema)
+        pipeline.extract(file_reference(self._conformer, self._rows), schema=schema)
         pipeline.normalize()
         with stage("copy") as self._stage:
             (load_id,) = pipeline.load().loads_ids
         return load_id
 
-    def add_rows(self, rows: int) -> None:
+    def _copy(self, load_id: str, client: PostgresClient) -> None:
+        """Copy the file: while some parts are copied, one a core, the next one is read and cast.
+
+        A part's table exists exactly when its COPY was committed. So a part that was committed
+        before dlt marked the job as done is never copied twice, and a part of an interrupted load
+        is never seen: it becomes a partition of the raw table only when the whole file is there
+        (`Warehouse.commit_landing`).
+
+        Raises:
+            DatabaseTerminalException: when the file is refused, or when Postgres took another
+                number of rows than a part has.
+        """
+        keys = RepeatedKeys(self._conformer.contract)
+        copying: set[Future[None]] = set()
+        at_once = min(max(cores(), 2), _MOST_COPIES)
+        try:
+            with ThreadPoolExecutor(at_once) as copies:
+                for batches in _parts(self._conformer.batches()):
+                    if len(copying) == at_once:
+                        done, copying = wait(copying, return_when=FIRST_COMPLETED)
+                        _raise_errors(done)
+                    for batch in batches:
+                        keys.add(batch)
+                    copying.add(copies.submit(self._copy_part, load_id, client, batches))
+                self.shared_rows = keys.rows()
+            _raise_errors(copying)
+        except FileRefusedError as error:
+            raise DatabaseTerminalException(error) from error  # dlt would try others again
+
+    def _copy_part(
+        self, load_id: str, client: PostgresClient, batches: list[pa.RecordBatch]
+    ) -> None:
+        rows = sum(batch.num_rows for batch in batches)
+        first_row = batches[0]["_file_row"][0].as_py()
+        part = Part(
+            table=self._conformer.contract.table,
+            month=self._conformer.month,
+            load_id=load_id,
+            first_row=first_row,
+            last_row=first_row + rows - 1,
+        )
+        with (
+            PostgresClient(client.schema, client.config, client.capabilities) as own,
+            own.sql_client.begin_transaction(),
+            own.sql_client.native_connection.cursor() as cursor,
+        ):
+            parent = own.sql_client.make_qualified_table_name(part.table)
+            table = own.sql_client.make_qualified_table_name(part.name)
+            cursor.execute("select to_regclass(%s)", (table,))
+            if cursor.fetchone()[0] is not None:
+                return
+            unlogged = "" if self._is_logged else "unlogged"
+            cursor.execute(
+                # Each row is checked on its way in, so attaching the table needs no scan.
+                f"create {unlogged} table {table} (like {parent}, check (_file_month = %s"
+                " and _file_row >= %s and _file_row <= %s)) with (autovacuum_enabled = false)",
+                (part.month, part.first_row, part.last_row),
+            )
+            cursor.execute(
+                f"alter table {table} alter _file_month set not null,"
+                " alter _file_row set not null, alter _dlt_load_id set default %s",
+                (load_id,),
+            )
+            # Raw tables of earlier versions have codes as integers.
+            cursor.execute(
+                "select attname from pg_attribute"
+                " where attrelid = to_regclass(%s) and atttypid = 'integer'::regtype",
+                (table,),
+            )
+            integers = {name for (name,) in cursor}
+            schema = pa.schema(
+                field.with_type(pa.int32()) if field.name in integers else field
+                for field in batches[0].select(self._conformer.filled).schema
+            )
+            if self._is_logged:
+                # Else the commit would wait for the disk, which was idle until then. What isn't
+                # logged is dropped before most of it gets there.
+                cursor.execute("set local backend_flush_after = '2MB'")
+            # A column that the file lacks is NULL by default: nothing of it is sent.
+            columns = ", ".join(f'"{name}"' for name in self._conformer.filled)
+            cursor.copy_expert(
+                f"copy {table} ({columns}) from stdin (format binary, freeze)",
+                _CopyStream(schema, batches, self._add_rows),
+            )
+            if cursor.rowcount != rows:
+                raise DatabaseTerminalException(
+                    ValueError(
+                        f"{table}: the part has {rows} rows, Postgres took {cursor.rowcount}"
+                    )
+                )
+
+    def _add_rows(self, rows: int) -> None:
         """Count copied rows; call it from any thread."""
         with self._lock:
             # A job that dlt tries again counts again.
@@ -92,42 +183,39 @@ class PostgresTarget:
 class postgres_copy(postgres):
     """Postgres, loaded from month files by `COPY … (format binary)`."""
 
-    def __init__(self, target: PostgresTarget | None = None, **parameters: Any) -> None:
+    def __init__(self, copy: CopyMonth | None = None, **parameters: Any) -> None:
         """Make a destination.
 
         Args:
-            target: gets what load jobs find out; None when nothing is going to be loaded, as in
+            copy: copies the month file; None when nothing is going to be loaded, as in
                 `dlt pipeline … info`.
-            **parameters: those of dlt's destination.
         """
         super().__init__(**parameters)
-        self._target = target
+        self._copy = copy
 
     def _raw_capabilities(self) -> DestinationCapabilitiesContext:
         capabilities = super()._raw_capabilities()
         # References to month files. dlt itself writes nothing in this format for Postgres.
-        capabilities.supported_loader_file_formats = [
-            *capabilities.supported_loader_file_formats,
-            "jsonl",
-        ]
+        formats = capabilities.supported_loader_file_formats
+        capabilities.supported_loader_file_formats = [*formats, "jsonl"]
         return capabilities
 
     @property
     def client_class(self) -> type[PostgresClient]:
-        """The client that makes the load jobs."""
-        return PostgresCopyClient
+        """The client that makes the tables and the load jobs."""
+        return _PostgresCopyClient
 
     def client(self, schema: Schema, initial_config: Any = None) -> PostgresClient:
-        """Make a client that knows the target."""
-        client = cast(PostgresCopyClient, super().client(schema, initial_config))
-        client.target = self._target
+        """Make a client that knows how to copy."""
+        client = cast(_PostgresCopyClient, super().client(schema, initial_config))
+        client.copy = self._copy
         return client
 
 
-class PostgresCopyClient(PostgresClient):
+class _PostgresCopyClient(PostgresClient):
     """dlt's client, with partitioned raw tables and our load job for month files."""
 
-    target: PostgresTarget | None
+    copy: CopyMonth | None
 
     def _get_table_update_sql(
         self, table_name: str, new_columns: Sequence[TColumnSchema], generate_alter: bool
@@ -142,117 +230,20 @@ class PostgresCopyClient(PostgresClient):
     def create_load_job(
         self, table: PreparedTableSchema, file_path: str, load_id: str, restore: bool = False
     ) -> LoadJob:
-        """Return our job for a month file, dlt's own for its bookkeeping."""
-        if file_path.endswith(".jsonl"):
-            return CopyMonthJob(file_path)
+        if self.copy and file_path.endswith(".jsonl"):
+            return _CopyMonthJob(file_path, self.copy)
         return super().create_load_job(table, file_path, load_id, restore)
 
-    def another(self) -> "PostgresCopyClient":
-        """Return a client like this one, for a connection of its own."""
-        return PostgresCopyClient(self.schema, self.config, self.capabilities)
 
+class _CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
+    """Copies the month file that a load file refers to."""
 
-class CopyMonthJob(RunnableLoadJob, HasFollowupJobs):
-    """Conforms a month file, and copies it into parts, tables of their own; each in a transaction.
-
-    A part's table exists exactly when the part was committed. So a part whose COPY was committed
-    before dlt marked the job as done is never copied twice, and a part of an interrupted load
-    is never seen: it becomes a partition of the raw table only when the whole file is
-    there (`Warehouse.commit_landing`).
-    """
+    def __init__(self, file_path: str, copy: CopyMonth) -> None:
+        super().__init__(file_path)
+        self._copy = copy
 
     def run(self) -> None:
-        """Copy the file: while some parts are copied, one a core, the next one is read and cast.
-
-        Raises:
-            DatabaseTerminalException: when the file is refused, or when Postgres took another
-                number of rows than a part has.
-        """
-        conformer = self._target.conformer
-        keys = RepeatedKeys(conformer.contract)
-        copying: set[Future[None]] = set()
-        at_once = min(max(cores(), 2), _MOST_COPIES)
-        try:
-            with ThreadPoolExecutor(at_once) as copies:
-                for batches in _parts(conformer.batches()):
-                    if len(copying) == at_once:
-                        done, copying = wait(copying, return_when=FIRST_COMPLETED)
-                        _raise_errors(done)
-                    for batch in batches:
-                        keys.add(batch)
-                    copying.add(copies.submit(self._copy, conformer, batches))
-                self._target.shared_rows = keys.rows()
-            _raise_errors(copying)
-        except FileRefusedError as error:
-            raise DatabaseTerminalException(error) from error  # dlt would try others again
-
-    @property
-    def _client(self) -> PostgresCopyClient:
-        return cast(PostgresCopyClient, self._job_client)
-
-    @property
-    def _target(self) -> PostgresTarget:
-        return cast(PostgresTarget, self._client.target)
-
-    def _copy(self, conformer: Conformer, batches: list[pa.RecordBatch]) -> None:
-        rows = sum(batch.num_rows for batch in batches)
-        first_row = batches[0]["_file_row"][0].as_py()
-        part = Part(
-            table=self.load_table_name,
-            month=conformer.month,
-            load_id=self._load_id,
-            first_row=first_row,
-            last_row=first_row + rows - 1,
-        )
-        with (
-            self._client.another() as client,
-            client.sql_client.begin_transaction(),
-            client.sql_client.native_connection.cursor() as cursor,
-        ):
-            parent = client.sql_client.make_qualified_table_name(part.table)
-            table = client.sql_client.make_qualified_table_name(part.name)
-            cursor.execute("select to_regclass(%s)", (table,))
-            if cursor.fetchone()[0] is not None:
-                return
-            unlogged = "" if self._target.is_logged else "unlogged"
-            cursor.execute(
-                # Each row is checked on its way in, so attaching the table needs no scan.
-                f"create {unlogged} table {table} (like {parent}, check (_file_month = %s"
-                " and _file_row >= %s and _file_row <= %s)) with (autovacuum_enabled = false)",
-                (part.month, part.first_row, part.last_row),
-            )
-            cursor.execute(
-                f"alter table {table} alter _file_month set not null,"
-                " alter _file_row set not null, alter _dlt_load_id set default %s",
-                (self._load_id,),
-            )
-            # Raw tables of earlier versions have codes as integers.
-            cursor.execute(
-                "select attname from pg_attribute"
-                " where attrelid = to_regclass(%s) and atttypid = 'integer'::regtype",
-                (table,),
-            )
-            integers = {name for (name,) in cursor}
-            schema = pa.schema(
-                field.with_type(pa.int32()) if field.name in integers else field
-                for field in batches[0].select(conformer.filled).schema
-            )
-            if self._target.is_logged:
-                # Else the commit would wait for the disk, which was idle until then. What isn't
-                # logged is dropped before most of it gets there.
-                cursor.execute("set local backend_flush_after = '2MB'")
-            # A column that the file lacks is NULL by default: nothing of it is sent.
-            columns = ", ".join(f'"{name}"' for name in conformer.filled)
-            cursor.copy_expert(
-                f"copy {table} ({columns}) from stdin (format binary, freeze)",
-                _CopyStream(schema, batches, self._target.add_rows),
-            )
-            if cursor.rowcount != rows:
-                raise DatabaseTerminalException(
-                    ValueError(
-                        f"{table}: the part has {rows} rows, Postgres took {cursor.rowcount}"
-                    )
-                )
+        self._copy(self._load_id, cast(PostgresClient, self._job_client))
 
 
 def _parts(batches: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:

@@ -25,11 +25,7 @@ class RepeatedKeys:
     """Collects 8 bytes a row: a hash of its key columns."""
 
     def __init__(self, dataset: Dataset) -> None:
-        """Begin a file.
-
-        Args:
-            dataset: dataset of the file.
-        """
+        """Begin a file."""
         keys = sorted(
             (column for column in dataset.file_columns if column.key),
             key=lambda column: column.key or 0,
@@ -39,11 +35,7 @@ class RepeatedKeys:
         self._hashes = [np.empty(0, np.uint64)]  # a file may have no rows
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Add the next rows of the file.
-
-        Args:
-            batch: the rows, conformed.
-        """
+        """Add the next rows of the file."""
         hashes = np.zeros(batch.num_rows, np.uint64)
         for first, *others in self._places:
             number = _key_number(first, batch[first.name]).view(np.uint64)

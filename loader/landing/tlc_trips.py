@@ -75,9 +75,6 @@ def tlc_trips(dataset: str, months: Sequence[str], source: str | None = None) ->
 def raw_schema(conformer: Conformer) -> dlt.Schema:
     """Make the dlt schema of the raw tables: the contract's, and what a file has besides.
 
-    Args:
-        conformer: the month file that is going to land.
-
     Returns:
         A schema with every raw table.
     """
@@ -107,7 +104,6 @@ def file_reference(conformer: Conformer, rows: int) -> DltResource:
     name otherwise.
 
     Args:
-        conformer: the month file and how it maps to its raw table.
         rows: rows of the file, for dlt's trace.
 
     Returns:
@@ -127,7 +123,6 @@ def conformed_batches(conformer: Conformer, on_rows: Callable[[int], None]) -> D
     """Make the resource of one month file that dlt writes again, conformed.
 
     Args:
-        conformer: the month file and how it maps to its raw table.
         on_rows: called with the number of rows of each batch.
 
     Returns:

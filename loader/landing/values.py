@@ -22,12 +22,7 @@ class OddValueError(ValueError):
     """
 
     def __init__(self, value: str, reason: str) -> None:
-        """Keep the value.
-
-        Args:
-            value: the value.
-            reason: what is wrong with it.
-        """
+        """Keep the value."""
         super().__init__(reason)
         self.value = value
 

@@ -57,12 +57,7 @@ class RunOptions:
 
 
 def is_due(state: MonthState, options: RunOptions) -> bool:
-    """Return whether there is something to run for a month that the source was asked for.
-
-    Args:
-        state: the month.
-        options: of the run.
-    """
+    """Return whether there is something to run for a month that the source was asked for."""
     if state.published is None or state.state == State.REMOVED:
         return False
     if options.force or state.state == State.NEW:
@@ -107,9 +102,6 @@ def followed(states: Collection[Month]) -> list[str]:
     These are the datasets of which the warehouse has months. A dataset that is new in this version
     of the project is loaded when a user names it, not by the next scheduled sync.
 
-    Args:
-        states: the months in the warehouse.
-
     Returns:
         The datasets; all when the warehouse is empty.
     """
@@ -127,9 +119,6 @@ def window(
     """List the months that a sync checks.
 
     Args:
-        states: the months in the warehouse.
-        dataset: dataset to sync.
-        today: today's date.
         since: first month; default six months before the newest merged one, and a year back when
             there is none.
         to: last month; default the month of today.
@@ -161,11 +150,6 @@ def compare(
     settings: Settings, states: Mapping[Month, MonthState], months: Iterable[Month]
 ) -> Iterator[MonthState]:
     """Ask the source for months, one after the other, and compare with the warehouse.
-
-    Args:
-        settings: the settings, with the source.
-        states: the months in the warehouse.
-        months: the months to look at.
 
     Yields:
         Their states, in the same order.

@@ -74,11 +74,6 @@ def seconds_of(
 ) -> tuple[float, float, bool]:
     """Estimate how long a run takes, without the download.
 
-    Args:
-        plan: what it does.
-        merged: all versions that were merged here.
-        marts: whether it builds the marts.
-
     Returns:
         The seconds, at least and at most, and whether a row was measured here.
     """
@@ -108,10 +103,6 @@ def _measured_row(merged: Sequence[FileVersion]) -> float | None:
 
 def require_room(plan: Plan, folder: Path) -> None:
     """Refuse a plan that the disk can't hold.
-
-    Args:
-        plan: the plan.
-        folder: a folder on the disk.
 
     Raises:
         UsageError: when it can't.

@@ -146,7 +146,6 @@ def read_states(
     """Read the states of months in the warehouse.
 
     Args:
-        warehouse: the warehouse.
         months: the months to read; None for all that the warehouse knows.
         for_reader: do without what a user who only reads the trips may not see: what is landed.
 

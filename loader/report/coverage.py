@@ -90,7 +90,6 @@ class Coverage:
         """List the months of a dataset that count.
 
         Args:
-            dataset: the dataset.
             months_back: 0 for the report's months, else how far the months lie before them.
         """
         return self._of_report(self.counting, dataset, months_back)
@@ -123,13 +122,7 @@ class Coverage:
 
 
 def read_coverage(warehouse: Warehouse, first: dt.date, last: dt.date) -> Coverage:
-    """Read which months count.
-
-    Args:
-        warehouse: the warehouse.
-        first: first month of the report.
-        last: last month of the report.
-    """
+    """Read which months count."""
     states = read_states(warehouse, for_reader=True)
     # Marts of an earlier version's shape count as well.
     counting = {month for month, state in states.items() if state.is_in_marts}

@@ -91,22 +91,13 @@ def runs_of(places: Iterable[int]) -> dict[int, int]:
 
 
 def newest_month(warehouse: Warehouse) -> dt.date | None:
-    """Return the newest month that has marts; None when none has.
-
-    Args:
-        warehouse: the warehouse.
-    """
+    """Return the newest month that has marts; None when none has."""
     rows = warehouse.read("select max(file_month) as month from {marts}.month_quality")
     return rows[0]["month"] if rows else None
 
 
 def read_numbers(warehouse: Warehouse, first: dt.date, last: dt.date) -> Numbers:
     """Read the numbers of months.
-
-    Args:
-        warehouse: the warehouse.
-        first: first month.
-        last: last month.
 
     Raises:
         WarehouseError: when no dataset has marts of these months.

@@ -22,7 +22,6 @@ def render(numbers: Numbers, shapes: dict[str, Any] | None, runs: list[list[str]
     """Make the page.
 
     Args:
-        numbers: what it shows.
         shapes: of the zones, by `read_shapes`; None: tiles instead of a map.
         runs: the table of `nyc-tlc runs`, its headings first.
 

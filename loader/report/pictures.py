@@ -75,9 +75,7 @@ def by_hour(values: list[dict[str, Any]], y: alt.Y, colour: alt.Color, width: in
 
     Args:
         values: with the fields `hour`, `run`, and those of the other arguments.
-        y: the axis.
         colour: which line.
-        width: of the picture.
     """
     return (
         alt.Chart(alt.Data(values=values))
@@ -98,9 +96,6 @@ def stacked(values: list[dict[str, Any]], x: alt.X, parts: list[str], width: int
 
     Args:
         values: with the fields `dataset`, `part`, and that of `x`.
-        x: the axis.
-        parts: the parts.
-        width: of the picture.
     """
     bars = len({value["dataset"] for value in values})
     return (

@@ -54,7 +54,6 @@ def sections(
     """Make the parts, in the order of the page.
 
     Args:
-        numbers: the numbers.
         shapes: of the zones, for a map; None: without a map.
         runs: the table of `nyc-tlc runs`, its headings first.
     """

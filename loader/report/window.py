@@ -48,9 +48,7 @@ class Window:
         """Return trips by day, with the number of the run of days that a line joins.
 
         Args:
-            dataset: the dataset.
             first: first month, YYYY-MM.
-            last: last month.
             zones: zones of pickup; none for all.
 
         Returns:

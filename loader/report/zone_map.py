@@ -19,7 +19,6 @@ def zone_map(numbers: Numbers, shapes: dict[str, Any] | None) -> Section | None:
     """Show where trips begin.
 
     Args:
-        numbers: the numbers.
         shapes: GeoJSON of the zones, with a property `zone`; None: a tile for each zone.
 
     Returns:

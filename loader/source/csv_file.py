@@ -29,7 +29,6 @@ class CsvFile:
         """Open nothing yet.
 
         Args:
-            path: the file.
             is_gzipped: whether it is gzipped; by its name if not given.
         """
         self._path = path

@@ -57,8 +57,6 @@ def find(source: str, dataset: str, month: dt.date) -> PublishedFile | None:
 
     Args:
         source: base URL, folder or bucket.
-        dataset: dataset of the file.
-        month: the file month.
 
     Returns:
         The file as the source describes it; None when it is not published.
@@ -76,7 +74,6 @@ def months_at(source: str, dataset: str) -> list[dt.date] | None:
 
     Args:
         source: base URL, folder or bucket.
-        dataset: the dataset.
 
     Returns:
         The months, oldest first; None for a web address, which can only be asked for each.
@@ -93,8 +90,6 @@ def require(source: str, dataset: str, month: dt.date) -> PublishedFile:
 
     Args:
         source: base URL, folder or bucket.
-        dataset: dataset of the file.
-        month: the file month.
 
     Returns:
         The file as the source describes it.

@@ -102,13 +102,7 @@ def fetch(
 
 
 def discard(folder: Path, dataset: str, month: dt.date) -> None:
-    """Delete the download of a month file, if there is one.
-
-    Args:
-        folder: where downloads are.
-        dataset: dataset of the file.
-        month: the file month.
-    """
+    """Delete the download of a month file, if there is one."""
     for suffix in SUFFIXES:
         path = folder / file_name(dataset, month, suffix)
         path.unlink(missing_ok=True)

@@ -99,7 +99,6 @@ def request(
 
     Args:
         method: HEAD or GET.
-        url: the address.
         label: how messages name the file.
         headers: headers beside the usual ones.
 
@@ -146,8 +145,6 @@ def describe(response: requests.Response, dataset: str, month: dt.date, url: str
 
     Args:
         response: the answer to a HEAD or a GET of the whole file.
-        dataset: dataset of the file.
-        month: the file month.
         url: the address that was asked for, which ends in the file's name.
 
     Returns:

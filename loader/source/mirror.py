@@ -59,7 +59,6 @@ def mirror_months(
 
     Args:
         settings: the settings; its source is copied from.
-        months: the months to copy.
         destination: a folder, gs://bucket/path or s3://bucket/path.
         reporter: gets a line for each month.
 

@@ -112,8 +112,6 @@ def read(url: str, size: int, start: int = 0) -> Iterator[bytes]:
     """Read an object piece by piece; a request that fails is sent again by fsspec.
 
     Args:
-        url: the object's address.
-        size: its length.
         start: where to begin.
 
     Yields:

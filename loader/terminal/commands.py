@@ -13,7 +13,6 @@ def remember(target: str | None, source: str | None) -> None:
     """Remember the options of our command line, for the commands that messages print.
 
     Args:
-        target: the --target option, if given.
         source: the --source option, if given, as it may be shown: *** for a secret.
     """
     options = {"target": target, "source": source}
@@ -26,7 +25,6 @@ def nyc_tlc(command: str, *arguments: str) -> str:
 
     Args:
         command: its name: run, or dbt build.
-        arguments: its arguments.
 
     Returns:
         The command, quoted for a shell. If the source has a secret, it is masked: then the command

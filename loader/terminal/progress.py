@@ -115,9 +115,6 @@ class Reporter:
     def months(self, total: int) -> Iterator[Callable[[], None]]:
         """Show the progress of a run of several months, and its remaining time.
 
-        Args:
-            total: how many months there are to do.
-
         Yields:
             A function, to be called for each month that is done.
         """
@@ -176,7 +173,6 @@ def how_far(asked: Sequence[Month], done: Collection[Month], what: str = "done")
 
     Args:
         asked: months that it was going to do.
-        done: those that are done.
         what: what that means: done, landed, mirrored.
     """
     parts = []

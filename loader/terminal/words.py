@@ -5,7 +5,6 @@ def count(number: float, noun: str) -> str:
     """Return a number with its noun: 1 month, 2 months.
 
     Args:
-        number: how many.
         noun: one of them; its plural ends in s.
     """
     return f"{number:,.0f} {noun}" if number == 1 else f"{number:,.0f} {noun}s"

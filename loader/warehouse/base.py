@@ -13,20 +13,16 @@ class Warehouse(Protocol):
     """A connection to a warehouse; its failures are WarehouseErrors. For one thread at a time."""
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; locks held by it are released."""
 
     def lock(self, month: Month) -> AbstractContextManager[None]:
         """Hold a month's lock, or raise a LockedError at once."""
 
     def build_lock(self, reporter: Reporter) -> AbstractContextManager[None]:
-        """Let one run at a time build in this warehouse: dbt is not made for two. The next waits.
-
-        Args:
-            reporter: where to say that it waits.
-        """
+        """Let one run at a time build here: dbt is not made for two. The next waits, saying so."""
 
     def schema_lock(self) -> AbstractContextManager[None]:
-        """Let one landing at a time create the raw tables; the next waits."""
+        """Let one landing at a time create the raw tables: two would both find them missing."""
 
     def discard_unfinished(self, month: Month) -> None:
         """Drop the rows of landings that were never committed."""
@@ -90,11 +86,7 @@ class Warehouse(Protocol):
         """
 
     def record_project(self, fingerprint: str) -> None:
-        """Record that dbt has built all of a project here.
-
-        Args:
-            fingerprint: of the project.
-        """
+        """Record that dbt has built all of a project here."""
 
     def bytes_billed(self, invocation_id: str | None) -> int | None:
         """Return the bytes that this connection and a dbt invocation were billed for.

@@ -9,9 +9,6 @@ from loader.warehouse.base import Warehouse
 def connect_warehouse(settings: Settings) -> Warehouse:
     """Connect to the target's warehouse; the embedded server is started when it is down.
 
-    Args:
-        settings: the settings, with the target.
-
     Returns:
         The warehouse, connected.
 

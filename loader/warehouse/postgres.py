@@ -21,6 +21,7 @@ from loader.errors import (
 )
 from loader.settings import Settings
 from loader.terminal.progress import Reporter
+from loader.warehouse.base import Warehouse
 from loader.warehouse.postgres_parts import Part
 from loader.warehouse.versions import LATEST_MARTS, FileVersion
 
@@ -31,14 +32,13 @@ _MIN_VERSION = 150000
 _PROJECT = "_project"
 
 
-class PostgresWarehouse:
+class PostgresWarehouse(Warehouse):
     """A Postgres database, reached by libpq's own variables."""
 
     def __init__(self, settings: Settings, variables: Mapping[str, str] | None = None) -> None:
         """Connect.
 
         Args:
-            settings: the settings.
             variables: PG* variables that win over those of the environment.
 
         Raises:
@@ -63,18 +63,9 @@ class PostgresWarehouse:
         self._scalar("select set_config('lock_timeout', %s, false)", self.lock_timeout)
 
     def close(self) -> None:
-        """Close the connection; locks held by it are released."""
         self.connection.close()
 
     def check(self, work: str) -> str:
-        """Describe the connection.
-
-        Args:
-            work: what the user must be allowed to do: load, build, or run, which is both.
-
-        Raises:
-            WarehouseError: when the server is too old, or a right is missing.
-        """
         number, info = self.connection.server_version, self.connection.info
         if number < _MIN_VERSION:
             raise WarehouseError(f"Postgres {number // 10000} is too old: 15 or newer is needed")
@@ -94,12 +85,6 @@ class PostgresWarehouse:
 
     @contextmanager
     def lock(self, month: Month) -> Iterator[None]:
-        """Hold the lock of a dataset and month, or fail at once.
-
-        Raises:
-            LockedError: when another run holds it, or somebody holds a table for too long.
-            WarehouseError: when Postgres fails meanwhile.
-        """
         key = f"nyc_tlc {self._raw} {month.label}"
         if not self._scalar("select pg_try_advisory_lock(hashtextextended(%s, 0))", key):
             raise LockedError(
@@ -115,11 +100,6 @@ class PostgresWarehouse:
 
     @contextmanager
     def build_lock(self, reporter: Reporter) -> Iterator[None]:
-        """Let one run at a time build in this warehouse: dbt is not made for two. The next waits.
-
-        Args:
-            reporter: where to say that it waits.
-        """
         key = f"nyc_tlc {self._final} build"
         is_told = False
         while not self._scalar("select pg_try_advisory_lock(hashtextextended(%s, 0))", key):
@@ -135,7 +115,6 @@ class PostgresWarehouse:
                 self._scalar("select pg_advisory_unlock(hashtextextended(%s, 0))", key)
 
     def read(self, query: str) -> list[dict[str, Any]]:
-        """Run a query on {tlc} and {marts}; no rows when a table isn't there yet."""
         with _no_right():
             try:
                 return self._rows(query.format(tlc=self._final, marts=self._marts))
@@ -143,7 +122,6 @@ class PostgresWarehouse:
                 return []
 
     def built_project(self, relations: Sequence[str]) -> str | None:
-        """Return which project dbt has built here; None if a relation of it is missing."""
         if not self._exists(self._raw, _PROJECT):
             return None
         return self._scalar(
@@ -155,7 +133,6 @@ class PostgresWarehouse:
         )
 
     def record_project(self, fingerprint: str) -> None:
-        """Record that dbt has built all of a project here."""
         table = self._raw_table(_PROJECT)
         with self.connection, self.connection.cursor() as cursor:
             cursor.execute(
@@ -173,13 +150,11 @@ class PostgresWarehouse:
         """Return None: a server bills no bytes."""
 
     def discard_unfinished(self, month: Month) -> None:
-        """Drop the parts of landings that were never committed."""
         for part in self._parts(month, attached=False):
             self._execute(sql.SQL("drop table {}").format(self._raw_table(part.name)))
 
     @contextmanager
     def schema_lock(self) -> Iterator[None]:
-        """Let one landing at a time create the raw tables: two would both find them missing."""
         key = f"nyc_tlc {self._raw} schema"
         self._scalar("select pg_advisory_lock(hashtextextended(%s, 0))", key)
         try:
@@ -188,14 +163,6 @@ class PostgresWarehouse:
             self._scalar("select pg_advisory_unlock(hashtextextended(%s, 0))", key)
 
     def commit_landing(self, landed: FileVersion) -> None:
-        """Replace the month's landed version, in one transaction: its rows and its record.
-
-        Args:
-            landed: the record to write; its row count is compared with the rows that are there.
-
-        Raises:
-            ReconciliationError: when rows are missing; nothing is changed then.
-        """
         parent = self._raw_table(get_dataset(landed.dataset).table)
         with self.connection, self.connection.cursor() as cursor:
             for part in self._parts(landed.month, attached=True):
@@ -217,7 +184,6 @@ class PostgresWarehouse:
             self._record(cursor, landed)
 
     def update_record(self, landed: FileVersion) -> None:
-        """Replace a version's record (new ETag or time, or accepted); its rows stay."""
         with self.connection, self.connection.cursor() as cursor:
             self._record(cursor, landed)
 
@@ -241,7 +207,6 @@ class PostgresWarehouse:
         )
 
     def drop_raw(self, month: Month) -> None:
-        """Drop a month's raw rows; the record of them stays."""
         with self.connection, self.connection.cursor() as cursor:
             for part in self._parts(month, attached=True):
                 cursor.execute(sql.SQL("drop table {}").format(self._raw_table(part.name)))
@@ -254,11 +219,9 @@ class PostgresWarehouse:
             )
 
     def landed_versions(self) -> list[FileVersion]:
-        """Read `month_files`: every landed version, the newest of a month last."""
         return self._versions("*", self._raw, "month_files", "landed_at")
 
     def merged_versions(self) -> list[FileVersion]:
-        """Read the ledger: every merged version, the newest of a month last."""
         has_marts = self._exists(self._final, "marts_ledger")
         columns = f"*, ({LATEST_MARTS.format(tlc=self._final)}) as marts_version"
         return self._versions(
@@ -274,10 +237,7 @@ class PostgresWarehouse:
         return [FileVersion.of_row(row) for row in rows]
 
     def has_raw_rows(self, month: Month) -> bool:
-        """Return whether a month's landed rows are still there.
-
-        A crash of the server empties parts that aren't logged; a part never landed without rows.
-        """
+        # A crash of the server empties parts that aren't logged; a part never landed without rows.
         parts = self._parts(month, attached=True)
         names = [f'{self._raw}."{part.name}"' for part in parts]
         # NULL without a part
@@ -289,7 +249,6 @@ class PostgresWarehouse:
         )
 
     def stored_months(self) -> set[Month]:
-        """Return the datasets and months of which the trips tables have rows."""
         tables = {one.table: one.name for one in datasets().values()}
         rows = self._rows(
             "select parent.relname as table_name,"
@@ -305,7 +264,6 @@ class PostgresWarehouse:
         return {Month(tables[row["table_name"]], row["month"]) for row in rows}
 
     def table_rows(self, month: Month) -> int:
-        """Count a month's rows in the trips table."""
         return self._scalar(
             sql.SQL("select count(*) from {} where file_month = %s").format(
                 sql.Identifier(self._final, get_dataset(month.dataset).table)

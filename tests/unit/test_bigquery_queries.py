@@ -7,8 +7,10 @@ import pytest
 from google.api_core.exceptions import BadRequest, Forbidden
 
 from loader.errors import WarehouseError
-from loader.warehouse import bigquery
-from loader.warehouse.bigquery import BigQueryWarehouse, _loads_from, _repeating
+from loader.warehouse import bigquery_connection
+from loader.warehouse.bigquery import BigQueryWarehouse
+from loader.warehouse.bigquery_locations import _loads_from
+from loader.warehouse.bigquery_locks import _repeating
 
 ABORTED = "Transaction is aborted due to concurrent update against table p:tlc_raw.month_files"
 
@@ -31,7 +33,7 @@ class FakeClient:
 
 
 def warehouse(client: FakeClient, monkeypatch) -> BigQueryWarehouse:
-    monkeypatch.setattr(bigquery, "_ABORTED_MAX_SECONDS", 0)
+    monkeypatch.setattr(bigquery_connection, "_ABORTED_MAX_SECONDS", 0)
     made = object.__new__(BigQueryWarehouse)
     made.client = client
     made._max_bytes, made._bytes_billed = 10**9, 0
@@ -41,7 +43,7 @@ def warehouse(client: FakeClient, monkeypatch) -> BigQueryWarehouse:
 def test_an_aborted_transaction_is_tried_again(monkeypatch):
     client = FakeClient(ABORTED, times=3)
     made = warehouse(client, monkeypatch)
-    assert made._query("commit") == [{"n": 1}]
+    assert made.query("commit") == [{"n": 1}]
     assert client.asked == 4
     assert made.bytes_billed(None) == 7
 
@@ -50,7 +52,7 @@ def test_an_aborted_transaction_is_tried_again(monkeypatch):
 def test_what_stays_or_is_another_failure_is_told(monkeypatch, message, asked):
     client = FakeClient(message, times=99)
     with pytest.raises(WarehouseError, match=message):
-        warehouse(client, monkeypatch)._query("commit")
+        warehouse(client, monkeypatch).query("commit")
     assert client.asked == asked
 
 

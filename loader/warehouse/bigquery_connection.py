@@ -1,0 +1,157 @@
+"""A connection to BigQuery: credentials, queries, and what they are billed."""
+
+import datetime as dt
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import google.auth
+from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound
+from google.auth.exceptions import GoogleAuthError
+from google.cloud import bigquery
+from google.oauth2.credentials import Credentials
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from loader.datasets import month_files_columns
+from loader.errors import ABORTED, NoRightError, UsageError, WarehouseError
+from loader.settings import Settings
+
+# We read only counts, for which the Storage API wouldn't be faster.
+warnings.filterwarnings("ignore", message="Cannot create BigQuery Storage client")
+
+#: BigQuery aborts one of two transactions that change a table.
+_ABORTED_ATTEMPTS = 8
+_ABORTED_MAX_SECONDS = 30
+_PARAMETER_TYPES = {
+    "smallint": "INT64",
+    "integer": "INT64",
+    "bigint": "INT64",
+    "text": "STRING",
+    "timestamp": "TIMESTAMP",
+    "date": "DATE",
+}
+
+
+class BigQueryConnection:
+    """A Google Cloud project, reached by Application Default Credentials or an access token."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connect.
+
+        Args:
+            settings: of them, how much a query may read; all else is in Google's variables.
+
+        Raises:
+            UsageError: when the project isn't named.
+            WarehouseError: when there are no credentials.
+        """
+        self.project = os.environ.get("GOOGLE_CLOUD_PROJECT", "")
+        if not re.fullmatch(r"[a-z0-9.:-]+", self.project):
+            raise UsageError("target bigquery needs GOOGLE_CLOUD_PROJECT: set it to your project")
+        self.location = os.environ.get("BIGQUERY_LOCATION") or "US"
+        self.bucket = os.environ.get("TLC_BUCKET", "").rstrip("/")
+        # No * or ?: names below it are looked up by patterns.
+        if self.bucket and not re.fullmatch(r"gs://[a-z0-9][a-z0-9._-]*(/[\w./=-]*)?", self.bucket):
+            raise UsageError(f"TLC_BUCKET={self.bucket!r}: write gs://bucket or gs://bucket/path")
+        self._opened_at = dt.datetime.now(dt.UTC)
+        self._bytes_billed = 0
+        self._max_bytes = settings.max_bytes_billed
+        token = os.environ.get("BIGQUERY_ACCESS_TOKEN")
+        self.token = Credentials(token=token, quota_project_id=self.project) if token else None
+        try:
+            self.credentials = self.token or google.auth.default()[0]
+            self.client = bigquery.Client(
+                project=self.project, location=self.location, credentials=self.credentials
+            )
+        except GoogleAuthError as error:
+            raise WarehouseError(
+                "no Google credentials: run gcloud auth application-default login, or set"
+                " GOOGLE_APPLICATION_CREDENTIALS or BIGQUERY_ACCESS_TOKEN"
+            ) from error
+
+    def close(self) -> None:
+        """Close the client."""
+        self.client.close()
+
+    def bytes_billed(self, invocation_id: str | None) -> int | None:
+        """Return the bytes that this connection and a dbt invocation were billed for.
+
+        Args:
+            invocation_id: the invocation, with which dbt labels its jobs; None when there was none.
+
+        Returns:
+            Bytes; None when jobs can't be listed, which the least roles don't allow.
+        """
+        if invocation_id is None:
+            return self._bytes_billed
+        try:
+            jobs = list(self.client.list_jobs(min_creation_time=self._opened_at))
+        except (GoogleAPIError, GoogleAuthError):
+            return None
+        of_dbt = [job for job in jobs if job.labels.get("dbt_invocation_id") == invocation_id]
+        return self._bytes_billed + sum(
+            getattr(job, "total_bytes_billed", 0) or 0 for job in of_dbt
+        )
+
+    def table(self, schema: str, name: str) -> str:
+        """Return the name of a table as queries spell it."""
+        return f"`{self.project}.{schema}.{name}`"
+
+    def query_if_there(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
+        """Run a query; no rows when a table isn't there yet."""
+        try:
+            return self.query(query, **parameters)
+        except WarehouseError as error:
+            if isinstance(error.__cause__, NotFound):
+                return []
+            raise
+
+    def query(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
+        """Run a statement or script with named parameters; return its last rows."""
+        config = bigquery.QueryJobConfig(
+            maximum_bytes_billed=self._max_bytes,
+            query_parameters=[
+                bigquery.ScalarQueryParameter(name, _parameter_type(name, value), value)
+                for name, value in parameters.items()
+            ],
+        )
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: ABORTED in str(error)),
+            stop=stop_after_attempt(_ABORTED_ATTEMPTS),
+            wait=wait_random_exponential(max=_ABORTED_MAX_SECONDS),
+            reraise=True,
+        )
+        with translate_google_errors():
+            job, rows = retrying(lambda: self._run(query, config))
+            self._bytes_billed += job.total_bytes_billed or 0
+            return [{name: _naive(value) for name, value in row.items()} for row in rows]
+
+    def _run(self, query: str, config: bigquery.QueryJobConfig) -> tuple[Any, Any]:
+        job = self.client.query(query, job_config=config)
+        return job, job.result()
+
+
+@contextmanager
+def translate_google_errors() -> Iterator[None]:
+    """Turn Google's errors into our own."""
+    try:
+        yield
+    except (GoogleAPIError, GoogleAuthError) as error:
+        kind = NoRightError if isinstance(error, Forbidden) else WarehouseError
+        raise kind(f"BigQuery: {' '.join(str(error).split())}") from error
+
+
+def _parameter_type(name: str, value: Any) -> str:
+    """Return a parameter's type: that of the column of `month_files`, else of the value."""
+    for column in month_files_columns():
+        if column.name == name:
+            return _PARAMETER_TYPES[column.data_type]
+    return "DATE" if isinstance(value, dt.date) else "STRING"
+
+
+def _naive(value: Any) -> Any:
+    """Remove the zone of a time: the loader's own times are naive UTC."""
+    return value.replace(tzinfo=None) if isinstance(value, dt.datetime) else value

@@ -1,0 +1,121 @@
+"""Locks in BigQuery, which has none: leases, in rows of a table."""
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+from google.cloud import bigquery
+from tenacity import Retrying, retry_if_exception_type, wait_random
+
+from loader.errors import LockedError, WarehouseError
+from loader.terminal import interrupts
+from loader.warehouse.bigquery_connection import BigQueryConnection, translate_google_errors
+
+#: How long a lock outlives a killed run, and how often a live one renews it.
+_LEASE_MINUTES = 60
+_RENEWAL_SECONDS = 600.0
+#: How long to sleep between two looks at whether another machine's turn has ended.
+_TURN_SECONDS = (5, 15)
+
+
+@contextmanager
+def turn(
+    connection: BigQueryConnection,
+    schema: str,
+    name: str,
+    on_wait: Callable[[], None] = lambda: None,
+) -> Iterator[None]:
+    """Hold a lock by its name, waiting for others to give it back."""
+    retrying = Retrying(
+        retry=retry_if_exception_type(LockedError),
+        wait=wait_random(*_TURN_SECONDS),
+        after=lambda state: on_wait() if state.attempt_number == 1 else None,
+    )
+    with ExitStack() as held:
+        retrying(lambda: held.enter_context(lock(connection, schema, name)))
+        yield
+
+
+@contextmanager
+def lock(connection: BigQueryConnection, schema: str, name: str) -> Iterator[None]:
+    """Hold a lock by its name, or fail at once.
+
+    BigQuery has no locks: a row of `_locks` is taken by a conditional UPDATE, of which the
+    service lets one at a time through. It is a lease, which is renewed while it is held.
+    """
+    with translate_google_errors():
+        connection.client.create_dataset(
+            bigquery.Dataset(f"{connection.project}.{schema}"), exists_ok=True
+        )
+    locks = connection.table(schema, "_locks")
+    token = uuid.uuid4().hex
+    lease = f"timestamp_add(current_timestamp(), interval {_LEASE_MINUTES} minute)"
+    holder = f"{socket.gethostname()}, pid {os.getpid()}"
+    rows = connection.query(
+        f"""
+        create table if not exists {locks}
+            (name string, token string, holder string, expires_at timestamp);
+        insert into {locks} (name)
+        select @name from (select 1)
+        where not exists (select 1 from {locks} where name = @name);
+        update {locks}
+        set token = @token, holder = @holder, expires_at = {lease}
+        where name = @name and not exists (
+            select 1 from {locks} as live
+            where live.name = @name and live.expires_at > current_timestamp()
+        );
+        select distinct token, holder, expires_at from {locks}
+        where name = @name and expires_at > current_timestamp();
+        """,
+        name=name,
+        token=token,
+        holder=holder,
+    )
+    if [row["token"] for row in rows] != [token]:
+        other = f"{rows[0]['holder']}, until {rows[0]['expires_at']:%H:%M} UTC" if rows else "?"
+        raise LockedError(
+            f"{name}: another run is working on it ({other});"
+            " wait for it to end, or choose another month"
+        )
+
+    def give_back() -> None:
+        connection.query(
+            f"update {locks} set token = null, holder = null, expires_at = null {mine}",
+            name=name,
+            token=token,
+        )
+
+    mine = "where name = @name and token = @token"
+
+    def renew() -> None:
+        with suppress(WarehouseError):  # the next renewal is before the lease ends, too
+            connection.query(
+                f"update {locks} set expires_at = {lease} {mine}", name=name, token=token
+            )
+
+    try:
+        with interrupts.at_stop(give_back), _repeating(renew, _RENEWAL_SECONDS):
+            yield
+    finally:
+        give_back()
+
+
+@contextmanager
+def _repeating(do: Callable[[], None], seconds: float) -> Iterator[None]:
+    """Call a function at intervals, in a thread, while the block runs."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(seconds):
+            do()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

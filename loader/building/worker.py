@@ -119,6 +119,7 @@ def main(arguments: list[str]) -> None:
     from dbt.adapters.base import impl
     from dbt.cli.main import dbtRunner
     from dbt.contracts.graph.manifest import Manifest
+    from dbt.contracts.graph.nodes import CompiledNode
     from dbt_common.invocation import get_invocation_id
 
     flags = list(impl.DEFAULT_BASE_BEHAVIOR_FLAGS)
@@ -138,6 +139,10 @@ def main(arguments: list[str]) -> None:
         # Each invocation adds the adapter's flags to dbt's again: after 500 months they took
         # four fifths of a build.
         impl.DEFAULT_BASE_BEHAVIOR_FLAGS[:] = flags
+        # A model that the last invocation compiled keeps its mark that ephemeral models are in it.
+        for node in manifest.nodes.values():
+            if isinstance(node, CompiledNode):
+                node.extra_ctes, node.extra_ctes_injected = [], False
         months: Any = {"month": request.months[0]}
         if len(request.months) > 1:
             months = {"months": request.months}

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from loader.calendar import format_month
+from loader.calendar import Month, format_month
 from loader.errors import UsageError
 from loader.sample.layouts import Layout, layout_of
 from loader.sample.row_group import RowGroup, remainder
@@ -44,7 +44,7 @@ def write_month(path: Path, dataset: str, month: dt.date, rows: int, seed: int =
         raise UsageError(f"{dataset}: there are no CSV copies of its files")
     if is_csv and not FIRST_CSV <= month <= LAST_CSV:
         raise UsageError(
-            f"{dataset} {format_month(month)}: there are CSV copies of"
+            f"{Month(dataset, month).label}: there are CSV copies of"
             f" {format_month(FIRST_CSV)} to {format_month(LAST_CSV)} only"
         )
     groups = (

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
+from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 from tenacity import Retrying, retry_if_exception_type, wait_random
 
@@ -46,10 +47,12 @@ def lock(connection: BigQueryConnection, schema: str, name: str) -> Iterator[Non
     BigQuery has no locks: a row of `_locks` is taken by a conditional UPDATE, of which the
     service lets one at a time through. It is a lease, which is renewed while it is held.
     """
+    dataset = f"{connection.project}.{schema}"
     with translate_google_errors():
-        connection.client.create_dataset(
-            bigquery.Dataset(f"{connection.project}.{schema}"), exists_ok=True
-        )
+        try:
+            connection.client.get_dataset(dataset)
+        except NotFound:  # asked first: to create one that is there needs the right to create
+            connection.client.create_dataset(bigquery.Dataset(dataset), exists_ok=True)
     locks = connection.table(schema, "_locks")
     token = uuid.uuid4().hex
     lease = f"timestamp_add(current_timestamp(), interval {_LEASE_MINUTES} minute)"

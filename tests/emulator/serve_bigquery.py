@@ -10,7 +10,8 @@ import sys
 import threading
 from pathlib import Path
 
-from local_bigquery import cli
+from local_bigquery import cli, errors
+from local_bigquery.catalog import datasets, tables
 from local_bigquery.engine import database
 from local_bigquery.jobs import query, runner
 from local_bigquery.sql import script
@@ -82,6 +83,26 @@ def keep_tables_in_memory() -> None:
     database.projects = lambda: sorted(database._attached)
 
 
+def refuse_to_create_what_exists() -> None:
+    """Refuse to create a dataset that has tables, as to a user who may not create datasets.
+
+    The service looks at that right before it looks whether the dataset exists.
+    """
+    create = datasets.create
+
+    def create_if_new(project_id, body):
+        dataset_id = body.datasetReference.datasetId
+        if datasets.exists(project_id, dataset_id) and tables.list_(project_id, dataset_id):
+            raise errors.BigQueryError(
+                "accessDenied",
+                f"Access Denied: Project {project_id}: User does not have"
+                f" bigquery.datasets.create permission in project {project_id}.",
+            )
+        return create(project_id, body)
+
+    datasets.create = create_if_new
+
+
 def bill_queries() -> None:
     """Bill each query the least that the service bills, so that a sum of them can be seen."""
     runner.QUERY_STATISTICS["totalBytesBilled"] = str(10 * 2**20)
@@ -140,6 +161,7 @@ if __name__ == "__main__":
     keep_tables_in_memory()
     report_ctas_target()
     set_from_struct()
+    refuse_to_create_what_exists()
     bill_queries()
     record_jobs(Path(sys.argv[1]))
     cli.main(sys.argv[2:])

@@ -5,9 +5,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import Workspace, succeeded
+from tests.conftest import Workspace, publish, succeeded
 from tests.copies import copy_project, declare_new_column, in_copy
-from tests.postgres.test_end_to_end import generate
 
 MONTH = "2026-06"
 #: All of a month's columns and ids, compared in the copy, which knows the new one.
@@ -51,7 +50,7 @@ def assert_new_column_loads(workspace: Workspace, copy: Path) -> Path:
 
 def run_without_column(workspace: Workspace) -> None:
     """Run the month before, by the project as it is."""
-    generate(workspace.source, "green", "2026-05", rows=500)
+    publish(workspace.source, "green", "2026-05", rows=500)
     month = ("--dataset", "green", "--month", "2026-05", "--source", workspace.source)
     succeeded(workspace.loader("run", *month))
 

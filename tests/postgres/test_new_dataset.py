@@ -153,7 +153,7 @@ def test_a_dataset_with_a_kind_has_marts(ferry, copy):
     for path, text, other in (
         ("models/sources/ferry.yml", "meta: {first_month", "meta: {kind: taxi, first_month"),
         (
-            "macros/marts/described_trips.sql",
+            "models/intermediate/int_trips_described.sql",
             "-- depends_on:",
             "-- depends_on: {{ ref('ferry_tripdata') }},",
         ),

@@ -31,7 +31,8 @@ class BigQueryWarehouse(BigQueryConnection, Warehouse):
         self._final, self._marts = settings.schema, settings.marts_schema
 
     def check(self, work: str) -> str:
-        self.query("select 1")  # Google reports rights only by refusing
+        # Google reports rights only by refusing, and a project without billing refuses only DML.
+        self.query("create temp table probe (n int64); insert into probe (n) values (1)")
         check_locations(self, self._raw)
         through = f", through {self.bucket}" if self.bucket else ", loads go straight"
         return f"BigQuery project {self.project} in {self.location}{through}"

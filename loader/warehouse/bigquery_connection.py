@@ -25,6 +25,11 @@ warnings.filterwarnings("ignore", message="Cannot create BigQuery Storage client
 #: BigQuery aborts one of two transactions that change a table.
 _ABORTED_ATTEMPTS = 8
 _ABORTED_MAX_SECONDS = 30
+_NO_BILLING = (
+    "BigQuery: billing is off for this project, and without it INSERT and UPDATE are refused, which"
+    " every command needs: enable it at https://console.cloud.google.com/billing; what is free"
+    " stays free. Datasets of the sandbox expire: see docs/bigquery.md"
+)
 _PARAMETER_TYPES = {
     "smallint": "INT64",
     "integer": "INT64",
@@ -140,6 +145,8 @@ def translate_google_errors() -> Iterator[None]:
     try:
         yield
     except (GoogleAPIError, GoogleAuthError) as error:
+        if "illing has not been enabled" in str(error):
+            raise WarehouseError(_NO_BILLING) from error
         kind = NoRightError if isinstance(error, Forbidden) else WarehouseError
         raise kind(f"BigQuery: {' '.join(str(error).split())}") from error
 

@@ -350,6 +350,17 @@ def test_what_is_missing_is_said_in_one_line(on_bigquery):
     assert process.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", ["doctor", "run"])
+def test_a_project_without_billing_is_told_how_to_go_on(on_bigquery, source, command):
+    month = ("--dataset", "yellow", "--month", "2020-04") if command == "run" else ()
+    options = (*month, "--source", source)
+    process = on_bigquery.loader(command, *options, GOOGLE_CLOUD_PROJECT="sandbox")
+    assert process.returncode == 6
+    told = process.stdout + process.stderr
+    assert "billing is off for this project" in told
+    assert "403" not in told
+
+
 @pytest.mark.parametrize("has_rows", [True, False])
 def test_a_run_that_was_killed_before_it_recorded_the_drop_is_finished(
     on_bigquery, source, has_rows

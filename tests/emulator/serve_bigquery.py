@@ -6,6 +6,7 @@ project's: no client is patched, and what the tests run is the code that talks t
 
 import itertools
 import json
+import re
 import sys
 import threading
 from pathlib import Path
@@ -103,6 +104,23 @@ def refuse_to_create_what_exists() -> None:
     datasets.create = create_if_new
 
 
+def refuse_dml_without_billing() -> None:
+    """Refuse INSERT, UPDATE, DELETE and MERGE in the project `sandbox`, as one without billing."""
+    execute = query.execute
+
+    def execute_if_billed(cur, project_id, job_id, config, *args, **kwargs):
+        if project_id == "sandbox" and re.search(r"\b(insert|update|delete|merge)\b", config.query):
+            raise errors.BigQueryError(
+                "accessDenied",
+                "Billing has not been enabled for this project. Enable billing at"
+                " https://console.cloud.google.com/billing. DML queries are not allowed in the free"
+                " tier. Set up a billing account to remove this restriction.",
+            )
+        return execute(cur, project_id, job_id, config, *args, **kwargs)
+
+    query.execute = execute_if_billed
+
+
 def bill_queries() -> None:
     """Bill each query the least that the service bills, so that a sum of them can be seen."""
     runner.QUERY_STATISTICS["totalBytesBilled"] = str(10 * 2**20)
@@ -162,6 +180,7 @@ if __name__ == "__main__":
     report_ctas_target()
     set_from_struct()
     refuse_to_create_what_exists()
+    refuse_dml_without_billing()
     bill_queries()
     record_jobs(Path(sys.argv[1]))
     cli.main(sys.argv[2:])

@@ -13,7 +13,7 @@ from loader.settings import Settings
 from loader.terminal.progress import Reporter
 from loader.warehouse.base import Warehouse
 from loader.warehouse.bigquery_connection import BigQueryConnection, translate_google_errors
-from loader.warehouse.bigquery_locations import check_locations
+from loader.warehouse.bigquery_datasets import check_expirations, check_locations
 from loader.warehouse.bigquery_locks import lock, turn
 from loader.warehouse.versions import LATEST_MARTS, FileVersion
 
@@ -29,15 +29,18 @@ class BigQueryWarehouse(BigQueryConnection, Warehouse):
         super().__init__(settings)
         self._raw = settings.raw_schema
         self._final, self._marts = settings.schema, settings.marts_schema
+        self._schemas = self._raw, *settings.built_schemas
 
     def check(self, work: str) -> str:
         # Google reports rights only by refusing, and a project without billing refuses only DML.
         self.query("create temp table probe (n int64); insert into probe (n) values (1)")
         check_locations(self, self._raw)
+        check_expirations(self, self._schemas)
         through = f", through {self.bucket}" if self.bucket else ", loads go straight"
         return f"BigQuery project {self.project} in {self.location}{through}"
 
     def lock(self, month: Month) -> AbstractContextManager[None]:
+        check_expirations(self, self._schemas)  # first of all: a month is about to be written
         return lock(self, self._raw, month.label)
 
     def build_lock(self, reporter: Reporter) -> AbstractContextManager[None]:

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
@@ -41,13 +42,15 @@ EDGES = ("green", "2026-06")
 class BigQueryWorkspace(Workspace):
     """A workspace whose warehouse is the emulator."""
 
-    def query(self, sql: str, *args) -> list[tuple]:
-        client = bigquery.Client(
+    def client(self) -> bigquery.Client:
+        return bigquery.Client(
             project=self.env["GOOGLE_CLOUD_PROJECT"],
             credentials=Credentials(token=self.env["BIGQUERY_ACCESS_TOKEN"]),
             client_options={"api_endpoint": self.env["BIGQUERY_EMULATOR_HOST"]},
         )
-        return [tuple(row.values()) for row in client.query(sql).result()]
+
+    def query(self, sql: str, *args) -> list[tuple]:
+        return [tuple(row.values()) for row in self.client().query(sql).result()]
 
 
 def workspace_on(rig, local_dir: Path, **variables: str) -> BigQueryWorkspace:
@@ -359,6 +362,30 @@ def test_a_project_without_billing_is_told_how_to_go_on(on_bigquery, source, com
     told = process.stdout + process.stderr
     assert "billing is off for this project" in told
     assert "403" not in told
+
+
+@pytest.mark.parametrize("option", ["partition", "table"])
+@pytest.mark.parametrize("schema", ["tlc_raw", "tlc", "tlc_marts"])
+def test_datasets_that_expire_are_refused_before_anything_is_written(
+    on_bigquery, source, schema, option
+):
+    def expire_after(milliseconds: int | None) -> None:
+        with closing(on_bigquery.client()) as client:
+            dataset = client.get_dataset(schema)
+            setattr(dataset, f"default_{option}_expiration_ms", milliseconds)
+            client.update_dataset(dataset, [f"default_{option}_expiration_ms"])
+
+    expire_after(60 * 24 * 3_600_000)
+    try:
+        month = ("--dataset", "yellow", "--month", "2020-04", "--force")
+        for command in (("doctor",), ("run", *month)):
+            process = on_bigquery.loader(*command, "--source", source)
+            assert process.returncode == 6
+            told = process.stdout + process.stderr
+            assert f"dataset {schema} expire" in told
+            assert f".{schema}` set options (default_partition_expiration_days = null" in told
+    finally:
+        expire_after(None)
 
 
 @pytest.mark.parametrize("has_rows", [True, False])

@@ -9,7 +9,7 @@ from google.api_core.exceptions import BadRequest, Forbidden
 from loader.errors import WarehouseError
 from loader.warehouse import bigquery_connection
 from loader.warehouse.bigquery import BigQueryWarehouse
-from loader.warehouse.bigquery_locations import _loads_from
+from loader.warehouse.bigquery_datasets import _loads_from
 from loader.warehouse.bigquery_locks import _repeating
 
 ABORTED = "Transaction is aborted due to concurrent update against table p:tlc_raw.month_files"

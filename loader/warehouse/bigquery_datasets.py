@@ -1,5 +1,6 @@
-"""Where BigQuery's datasets and the bucket are: loads need both in one location."""
+"""What BigQuery's datasets must be: where the bucket is, and without an expiration."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 
 from google.api_core.exceptions import Forbidden, NotFound
@@ -42,6 +43,27 @@ def check_locations(connection: BigQueryConnection, schema: str) -> None:
             f" {connection.location}: BigQuery loads only from the same location; take another"
             " bucket"
         )
+
+
+def check_expirations(connection: BigQueryConnection, schemas: Iterable[str]) -> None:
+    """Refuse datasets whose tables or partitions expire: old months vanish as they are written.
+
+    Those that were made without billing keep 60 days, and some organisations set years.
+
+    Raises:
+        WarehouseError: when a dataset has a default expiration.
+    """
+    for schema in schemas:
+        name = f"{connection.project}.{schema}"
+        with translate_google_errors(), suppress(NotFound):
+            dataset = connection.client.get_dataset(name)
+            if dataset.default_partition_expiration_ms or dataset.default_table_expiration_ms:
+                raise WarehouseError(
+                    f"BigQuery: tables or partitions of dataset {schema} expire, so that old months"
+                    " vanish as they are written; remove that first, in BigQuery:"
+                    f" alter schema `{name}` set options (default_partition_expiration_days = null,"
+                    " default_table_expiration_days = null)"
+                )
 
 
 def _loads_from(bucket: str, datasets: str) -> bool:

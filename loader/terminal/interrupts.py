@@ -10,11 +10,13 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: How long a signal may wait that reached another thread.
+_LOOK_SECONDS = 0.2
 
 _at_stop: list[Callable[[], None]] = []
 
@@ -30,7 +32,11 @@ def run(command: Callable[[], None]) -> None:
     before = {number: signal.signal(number, _stop) for number in caught}
     try:
         with ThreadPoolExecutor(1) as worker:
-            worker.submit(command).result()
+            future = worker.submit(command)
+            # The kernel may give a signal to another thread, which doesn't wake this one.
+            while not wait([future], _LOOK_SECONDS).done:
+                pass
+            future.result()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -88,3 +88,19 @@ def test_dbt_and_dlt_get_the_settings_from_any_directory(tmp_path):
     assert f"{tmp_path}/dlt/pipelines" in process.stdout
     # Everything after the name is theirs, --help too.
     assert start(NYC_TLC, "dbt", "--help", **env).stdout.startswith("Usage: dbt ")
+
+
+def test_a_signal_that_reaches_another_thread_stops_the_command():
+    """The command's own thread takes it, and waits for ever; the main thread has to look."""
+    code = """
+import signal, threading
+from loader.terminal import interrupts
+
+def command():
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+    threading.Event().wait()
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+interrupts.run(command)
+"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 130

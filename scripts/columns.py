@@ -49,6 +49,10 @@ def main() -> None:
     stale = []
     for path, (block, text) in written.items():
         before = path.read_text(encoding="utf-8")
+        if not block.search(before):
+            sys.exit(
+                f"{path.relative_to(PROJECT_DIR)}: no list under `written by scripts/columns.py`"
+            )
         after = block.sub(lambda _, text=text: text, before)
         if after != before:
             stale.append(str(path.relative_to(PROJECT_DIR)))

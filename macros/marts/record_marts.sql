@@ -14,6 +14,9 @@
         select dataset, file_month, merged_at from {{ ref('file_ledger') }} where is_current and table_rows = 0
     ) as built
     where {{ is_month_of(months, datasets()) }}
+    {#- A build of this mart alone may find the others as they were. #}
+    except distinct
+    select dataset, file_month, merged_at, marts_version from {{ ref('marts_ledger') }}
 {% endmacro %}
 
 

@@ -38,29 +38,18 @@ hourly as (
 
 ),
 
-current_versions as (
-
-    select
-        dataset,
-        file_month,
-        merged_at
-
-    from {{ ref('file_ledger') }}
-    where is_current
-
-),
-
 -- In the statement that reads the trips: so both are of one merge, whatever is merged meanwhile.
 versioned as (
 
     select
         hourly.*,
-        current_versions.merged_at
+        ledger.merged_at
 
     from hourly
-    inner join current_versions
-        on hourly.dataset = current_versions.dataset
-        and hourly.file_month = current_versions.file_month
+    inner join {{ ref('file_ledger') }} as ledger
+        on hourly.dataset = ledger.dataset
+        and hourly.file_month = ledger.file_month
+        and ledger.is_current
 
 )
 

@@ -99,29 +99,18 @@ fares as (
 
 ),
 
-current_versions as (
-
-    select
-        dataset,
-        file_month,
-        merged_at
-
-    from {{ ref('file_ledger') }}
-    where is_current
-
-),
-
 -- In the statement that reads the trips: so both are of one merge, whatever is merged meanwhile.
 versioned as (
 
     select
         fares.*,
-        current_versions.merged_at
+        ledger.merged_at
 
     from fares
-    inner join current_versions
-        on fares.dataset = current_versions.dataset
-        and fares.file_month = current_versions.file_month
+    inner join {{ ref('file_ledger') }} as ledger
+        on fares.dataset = ledger.dataset
+        and fares.file_month = ledger.file_month
+        and ledger.is_current
 
 )
 

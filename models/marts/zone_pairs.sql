@@ -36,29 +36,18 @@ pairs as (
 
 ),
 
-current_versions as (
-
-    select
-        dataset,
-        file_month,
-        merged_at
-
-    from {{ ref('file_ledger') }}
-    where is_current
-
-),
-
 -- In the statement that reads the trips: so both are of one merge, whatever is merged meanwhile.
 versioned as (
 
     select
         pairs.*,
-        current_versions.merged_at
+        ledger.merged_at
 
     from pairs
-    inner join current_versions
-        on pairs.dataset = current_versions.dataset
-        and pairs.file_month = current_versions.file_month
+    inner join {{ ref('file_ledger') }} as ledger
+        on pairs.dataset = ledger.dataset
+        and pairs.file_month = ledger.file_month
+        and ledger.is_current
 
 )
 

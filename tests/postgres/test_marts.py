@@ -480,4 +480,17 @@ def test_what_an_earlier_version_recorded_of_the_marts_is_kept(workspace):
     assert "without their marts: 1" in succeeded(workspace.loader("status")).stdout
 
 
+def test_a_build_of_the_last_mart_alone_records_nothing_new(workspace):
+    path = workspace.source / "green_tripdata_2023-01.parquet"
+    write_month(path, "green", dt.date(2023, 1, 1), 300)
+    succeeded(run(workspace, "green", "2023-01", workspace.source))
+    record = f"select * from {workspace.tlc}.marts_ledger"
+    before = workspace.query(record)
+    write_month(path, "green", dt.date(2023, 1, 1), 400)
+    succeeded(run(workspace, "green", "2023-01", workspace.source, "--marts", "later"))
+    succeeded(workspace.dbt("run", "--select", "month_quality"))
+    assert workspace.query(record) == before
+    assert "without their marts: 1" in workspace.loader("status").stdout
+
+
 TABLES = ("hourly_zone_trips", "zone_pairs", "monthly_fares", "month_quality")

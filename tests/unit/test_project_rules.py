@@ -60,11 +60,3 @@ def test_names_say_the_folder(manifest):
         prefix = {"staging": "stg_tlc__", "intermediate": "int_", "trips": ""}.get(node["fqn"][1])
         assert prefix is None or name.startswith(prefix)
         assert (prefix in (None, "")) == (not name.startswith(("stg_", "int_")))
-
-
-def test_nothing_depends_on_what_is_built_from_it(manifest):
-    ours = {n["unique_id"]: parents(n, "model") for n in models(manifest).values()}
-    order = list(ours)
-    while leaves := [one for one in order if not ours[one] & set(order)]:
-        order = [one for one in order if one not in leaves]
-    assert order == []

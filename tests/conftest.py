@@ -172,13 +172,15 @@ class Workspace:
 
         Only the prefix differs, and dbt's hash of `--vars` and `--target`, on which parsing doesn't
         depend: test_dbt_build.py. dbt itself checks that a cache fits its connection and the
-        project's files, and parses again if not.
+        project's files, and parses again if not. A copy of the project gets none, and none of it
+        is kept: dbt takes a file for the one that it has read if their times are the same.
         """
         settings = self.env | env
         target, options = _target_and_options(args, settings)
         folder = settings.get("DBT_TARGET_PATH")
         is_ours = settings.get("TLC_SCHEMA_PREFIX", "") == self.prefix
         is_ours &= settings.get("PGUSER", "postgres") == "postgres"
+        is_ours &= settings["PYTHONPATH"] == str(PROJECT_DIR)  # not a copy
         if not options or not folder or not is_ours:
             yield
             return

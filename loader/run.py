@@ -242,7 +242,7 @@ class _Run:
         options = self._options
         with ExitStack() as held:
             with place.stage("download"):
-                held.enter_context(warehouse.lock(month))
+                held.enter_context(warehouse.lock(month, self._reporter))
                 state = read_state(warehouse, month)
                 if options.force:
                     state = replace(state, landed=None)

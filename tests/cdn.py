@@ -11,6 +11,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,7 +32,7 @@ class Behaviour:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     cut_after: int | None = None
-    ending: str = "close"  # of a cut body: close, reset or stall
+    ending: str = "close"  # of a cut body: close, reset, stall or trickle
     ignore_range: bool = False
     new_bytes: bytes | None = None
 
@@ -69,6 +70,11 @@ def close_early(after: int) -> Behaviour:
 def stall(after: int) -> Behaviour:
     """Send so many bytes and then nothing more, with the connection open."""
     return Behaviour(cut_after=after, ending="stall")
+
+
+def trickle(after: int) -> Behaviour:
+    """Send so many bytes, and then one at a time, without an end."""
+    return Behaviour(cut_after=after, ending="trickle")
 
 
 def html() -> Behaviour:
@@ -217,10 +223,16 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.wfile.write(body[: behaviour.cut_after])
         if behaviour.cut_after is not None:
-            self._break_off(behaviour.ending)
+            self._break_off(behaviour.ending, body[behaviour.cut_after :])
 
-    def _break_off(self, ending: str) -> None:
+    def _break_off(self, ending: str, rest: bytes) -> None:
         self.close_connection = True
+        if ending == "trickle":
+            with suppress(ConnectionError):
+                for byte in rest:
+                    self.wfile.write(bytes([byte]))
+                    if self.cdn.closing.wait(0.01):
+                        break
         if ending == "stall":
             self.cdn.closing.wait(30)
         elif ending == "reset":

@@ -64,7 +64,7 @@ def load(
         settings, warehouse, reporter = context.settings, context.warehouse, context.reporter
         reporter.if_stopped(lambda: [how_far(months, landed, "landed")])
         for one in months:
-            with warehouse.lock(one):
+            with warehouse.lock(one, reporter):
                 state = read_state(warehouse, one)
                 file = fetch_month(settings, one, state.landed, reporter, allow_empty=allow_empty)
                 landing = land_month(
@@ -394,7 +394,7 @@ def remove(
     with session(target, None) as context, ExitStack() as held:
         warehouse = context.warehouse
         for one in months:
-            held.enter_context(warehouse.lock(one))
+            held.enter_context(warehouse.lock(one, context.reporter))
         states = read_states(warehouse, months)
         # A month that has only landed isn't in the ledger, which may not even be there.
         in_ledger = [key for key, state in states.items() if state.merged or state.gone]

@@ -1,7 +1,6 @@
 """Commands that show: status, runs, report, explore, available."""
 
 import datetime as dt
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -182,8 +181,8 @@ def explore(
 ) -> None:
     """Open a window on the marts in the browser: choose a dataset, months, zones; or ask in SQL.
 
-    It listens on this machine only, with a token in its address. On Postgres its session can only
-    read; on BigQuery your credentials decide. Stop it with Ctrl-C.
+    It listens on this machine only, with a token in its address. On Postgres a query can only read;
+    on BigQuery your credentials decide. Stop it with Ctrl-C.
     """
     settings = load_settings(target)
     try:
@@ -194,12 +193,10 @@ def explore(
         ) from error
     if settings.target == "local":
         local_server.start(settings.local_dir)
-    read_only = f"{os.environ.get('PGOPTIONS', '')} -c default_transaction_read_only=on"
-    environment = {"TLC_TARGET": settings.target, "PGOPTIONS": read_only.strip()}
     notebook = PROJECT_DIR / "loader" / "report" / "explore.py"
     options = ["--host", "127.0.0.1", "--port", str(port), "--token"]
     arguments = ["run", str(notebook), *options, *(["--headless"] if headless else [])]
-    become("marimo", arguments, environment)
+    become("marimo", arguments, {"TLC_TARGET": settings.target})
 
 
 @app.command()

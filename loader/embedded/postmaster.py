@@ -68,14 +68,16 @@ def defuse_stale_locks(local_dir: Path, sockets: Path, user: pwd.struct_passwd) 
     """Make Postgres see that a killed server is gone.
 
     It takes any process with the old id for the old server: one that is dead but not reaped, as
-    in a container without an init, or another program after the container's restart.
+    in a container without an init, or after the container's restart another program, which may be
+    the server of another folder.
     """
+    data_dir = local_dir / "postgres"
     socket_lock = sockets / f"{SOCKET}.lock"
-    if _is_stale(_lines(socket_lock)):
+    if _is_stale(_lines(socket_lock), data_dir):
         socket_lock.unlink()
-    pid_file = local_dir / "postgres" / "postmaster.pid"
+    pid_file = data_dir / "postmaster.pid"
     lines = _lines(pid_file)
-    if _is_stale(lines):
+    if _is_stale(lines, data_dir):
         # All but the id must stay: from the rest Postgres finds out whether processes of the old
         # server still use its shared memory.
         defused = local_dir / "postmaster.pid"
@@ -84,5 +86,12 @@ def defuse_stale_locks(local_dir: Path, sockets: Path, user: pwd.struct_passwd) 
         defused.replace(pid_file)
 
 
-def _is_stale(lock_file: list[str]) -> bool:
-    return bool(lock_file) and "postgres" not in command_line(lock_file[0])
+def _is_stale(lock_file: list[str], data_dir: Path) -> bool:
+    if not lock_file:
+        return False
+    if "postgres" not in command_line(lock_file[0]):
+        return True
+    try:  # a server works in its data folder
+        return not Path(f"/proc/{lock_file[0]}/cwd").samefile(data_dir)
+    except OSError:  # macOS
+        return False

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from loader.calendar import SUFFIXES, Month, file_name, format_of
+from loader.calendar import SUFFIXES, Month, file_name, format_of, next_month
 from loader.datasets import Column, Dataset, get_dataset
 from loader.errors import FileRefusedError
 from loader.landing.values import CLEANERS, OddValueError, mapped, parsed
@@ -41,12 +41,14 @@ class Conformer:
         month: file month.
         path: the file; by its name it is Parquet or CSV.
         cleaned: values that the contract's `clean` changed, by column, as far as they were read.
+        pickups: pickups as far as they were read, by whether they are in the file month.
     """
 
     dataset: str
     month: dt.date
     path: Path
     cleaned: Counter[str] = field(default_factory=Counter, compare=False)
+    pickups: Counter[bool] = field(default_factory=Counter, compare=False)
 
     @cached_property
     def contract(self) -> Dataset:
@@ -165,6 +167,14 @@ class Conformer:
         lacking = {one.name for one in self.contract.file_columns} - self.mapping.keys()
         return [name for name in self.schema.names if name not in lacking]
 
+    @property
+    def suspicion(self) -> str | None:
+        """Why the file is probably another month's, once it is read; None if it isn't."""
+        outside = self.pickups[False]
+        if outside <= self.pickups[True]:
+            return None
+        return f"{outside:,} of {self.pickups.total():,} pickups are not in {self.month:%Y-%m}"
+
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read the file batch by batch; a row group may be the whole file, so never by row group.
 
@@ -176,6 +186,7 @@ class Conformer:
         """
         rows = 0
         self.cleaned.clear()
+        self.pickups.clear()
         if self._csv:
             with self._reading():
                 for batch in self._csv.batches():
@@ -251,6 +262,8 @@ class Conformer:
             values = self._clean(column, values)
         elif pa.types.is_timestamp(column.arrow_type):
             self._check_time(column, values)
+            if column.name == "pickup_datetime":
+                self._count_pickups(values)
         return values
 
     def _decoded(self, column: Column, values: pa.Array) -> pa.Array:
@@ -319,6 +332,15 @@ class Conformer:
                 raise self._refused(
                     column.name, f"a time {bound} µs from 1970, outside the years 1 to 9999"
                 )
+
+    def _count_pickups(self, times: pa.Array) -> None:
+        first, next_ = (
+            pa.scalar(dt.datetime(month.year, month.month, 1), times.type)
+            for month in (self.month, next_month(self.month))
+        )
+        is_inside = pc.and_(pc.greater_equal(times, first), pc.less(times, next_))
+        for found in pc.value_counts(is_inside.drop_null()).to_pylist():
+            self.pickups[found["values"]] += found["counts"]
 
     def _refused(self, column: str, reason: str) -> FileRefusedError:
         return FileRefusedError(f"{self._label}, column {column}: {reason}")

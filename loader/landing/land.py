@@ -74,8 +74,8 @@ def land_month(
 ) -> Landing:
     """Land a month file. Hold the month's lock.
 
-    A version with far fewer rows than the trips table holds lands too, marked as suspect: it is
-    not merged until it is accepted.
+    A version with far fewer rows than the trips table holds, or with another month's trips, lands
+    too, marked as suspect: it is not merged until it is accepted.
 
     Args:
         file: the month file; None when the source has the version that landed.
@@ -105,7 +105,7 @@ def land_month(
     from loader.landing.pipeline import load_file  # dlt, which takes its time to import
 
     landed = load_file(settings, warehouse, file, reporter, keeps_rows=keeps_rows)
-    landed = replace(landed, suspect=_suspicion(settings, landed, merged))
+    landed = replace(landed, suspect=landed.suspect or _suspicion(settings, landed, merged))
     warehouse.commit_landing(landed)
     if landed.suspect:
         reporter.say(f"{landed.month.label}  warning: {describe_suspicion(landed)}")

@@ -10,7 +10,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Protocol
 
 import dlt
@@ -107,21 +106,17 @@ def load_file(
         # Columns that the contract doesn't know are in the raw table only.
         is_logged = keeps_rows or bool(conformer.unknown)
         target = _open_target(settings, warehouse, conformer, file.rows, is_logged)
+        folder = settings.local_dir / "dlt" / "pipelines"
+        # New for each landing: a killed run leaves a package there, and a loss of power empty
+        # files. Nothing of it is needed: the month is landed again from its file.
+        shutil.rmtree(folder / PIPELINE, ignore_errors=True)
         pipeline = dlt.pipeline(
             PIPELINE,
-            pipelines_dir=str(settings.local_dir / "dlt" / "pipelines"),
+            pipelines_dir=str(folder),
             destination=target.destination,
             staging=target.staging,
             dataset_name=settings.raw_schema,
         )
-        # A package that a killed run left: the month is landed again from its file.
-        pipeline.abort_packages()
-        # Those that were killed while dlt made them, which dlt forgets: in a folder with a random
-        # name while it extracts, then in load/new.
-        working = Path(pipeline.working_dir)
-        for unfinished in [*working.glob("normalize/*/"), *working.glob("load/new/*")]:
-            if unfinished.is_dir() and unfinished.name != "extracted":
-                shutil.rmtree(unfinished)
         schema = raw_schema(conformer)
         try:
             _create_raw_tables(pipeline, schema, warehouse)
@@ -154,6 +149,7 @@ def load_file(
         landed_rows=file.rows if target.landed_rows is None else target.landed_rows,
         unknown_columns=",".join(conformer.unknown) or None,
         cleaned_values=cleaned or None,
+        suspect=conformer.suspicion,
         shared_rows=None if shared is None else ",".join(map(str, shared)),
         landed_at=dt.datetime.now(dt.UTC).replace(tzinfo=None),
         load_id=load_id,

@@ -1,13 +1,15 @@
 """The state of a month, at the source and in the warehouse."""
 
+import re
 from collections.abc import Collection
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from loader import __version__
 from loader.calendar import Month
 from loader.datasets import get_dataset
-from loader.errors import NoRightError
+from loader.errors import NoRightError, WarehouseError
 from loader.source.published import PublishedFile, redact
 from loader.warehouse.base import Warehouse
 from loader.warehouse.versions import FileVersion
@@ -154,11 +156,15 @@ def read_states(
 
     Raises:
         NoRightError: when the user may not read the records.
+        WarehouseError: when a newer version of the loader wrote them.
     """
     unreadable = suppress(NoRightError) if for_reader else nullcontext()
     landed: dict[Month, FileVersion] = {}
     with unreadable:
-        landed = {v.month: v for v in warehouse.landed_versions()}
+        versions = warehouse.landed_versions()
+        if not for_reader:
+            _require_as_new_as(versions)
+        landed = {v.month: v for v in versions}
     # The newest version of a month is the last.
     newest = {v.month: v for v in warehouse.merged_versions()}
     merged = {key: version for key, version in newest.items() if version.is_current}
@@ -179,6 +185,20 @@ def read_states(
             state = replace(state, landed=None)
         states[key] = state
     return states
+
+
+def _require_as_new_as(landed: Collection[FileVersion]) -> None:
+    """Refuse a warehouse into which a newer version of the loader has landed files."""
+    newest = max((one.loader_version for one in landed), key=_major_and_minor, default=__version__)
+    if _major_and_minor(newest) > _major_and_minor(__version__):
+        raise WarehouseError(
+            f"nyc_tlc {newest} has loaded this warehouse, and this is {__version__}: install"
+            f" {newest} or newer"
+        )
+
+
+def _major_and_minor(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)[:2]]
 
 
 def read_state(warehouse: Warehouse, month: Month) -> MonthState:

@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import re
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import requests
+from urllib3.exceptions import HTTPError
 
 from loader.calendar import SUFFIXES, file_name
 from loader.errors import FileRefusedError, LoaderError, SourceError
@@ -23,8 +25,10 @@ from loader.source.retries import TransientError, patiently
 
 #: Attempts at a transfer, which resumes where it broke off: two minutes if none makes progress.
 ATTEMPTS = 8
-#: The most that a broken connection loses.
+#: Read at most so much at once.
 CHUNK_BYTES = 64 * 1024
+#: A transfer that brings less within so many seconds is broken off, and tried again.
+LEAST_BYTES, WINDOW_SECONDS = 64 * 1024, 60.0
 
 _MAGIC = b"PAR1"
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,15})-[0-9]{1,15}/([0-9]{1,15})")
@@ -224,17 +228,27 @@ class _HttpTransfer(_Transfer):
 
     def _append(self, response: requests.Response, done: int) -> None:
         cause = None
+        before, began = done, time.monotonic()
         try:
             with self.part.path.open("ab") as out:
-                for chunk in response.iter_content(CHUNK_BYTES):
+                # What has arrived: `iter_content` waits until a whole chunk has.
+                while done <= self.file.size and (chunk := response.raw.read1(CHUNK_BYTES)):
                     out.write(chunk)
                     done += len(chunk)
                     self.progress(done)
-                    if done > self.file.size:
-                        break
-        except requests.RequestException as error:
+                    if (seconds := time.monotonic() - began) >= WINDOW_SECONDS:
+                        if done - before < LEAST_BYTES:
+                            raise self._too_slow(done - before, seconds)
+                        before, began = done, time.monotonic()
+        except HTTPError as error:
             cause = error
         self._require_whole(done, cause)
+
+    def _too_slow(self, sent: int, seconds: float) -> TransientError:
+        return TransientError(
+            f"{self.file.label}: {redact(self.file.url)} sent {sent} bytes in {seconds:.0f} s",
+            "run again later to go on from there",
+        )
 
 
 class _BucketTransfer(_Transfer):

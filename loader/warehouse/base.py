@@ -15,8 +15,11 @@ class Warehouse(Protocol):
     def close(self) -> None:
         """Close the connection; locks held by it are released."""
 
-    def lock(self, month: Month) -> AbstractContextManager[None]:
-        """Hold a month's lock, or raise a LockedError at once."""
+    def lock(self, month: Month, reporter: Reporter) -> AbstractContextManager[None]:
+        """Hold a month's lock, or raise a LockedError at once.
+
+        The first thing of a month: it also refuses a warehouse in which the month can't be written.
+        """
 
     def build_lock(self, reporter: Reporter) -> AbstractContextManager[None]:
         """Let one run at a time build here: dbt is not made for two. The next waits, saying so."""
@@ -73,6 +76,13 @@ class Warehouse(Protocol):
 
         Raises:
             NoRightError: when the user may not read it.
+        """
+
+    def ask(self, query: str, most: int) -> list[dict[str, Any]]:
+        """Run a user's SELECT; on Postgres, nothing else.
+
+        Returns:
+            Its first rows, by column.
         """
 
     def built_project(self, relations: Sequence[str]) -> str | None:

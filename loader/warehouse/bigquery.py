@@ -39,7 +39,7 @@ class BigQueryWarehouse(BigQueryConnection, Warehouse):
         through = f", through {self.bucket}" if self.bucket else ", loads go straight"
         return f"BigQuery project {self.project} in {self.location}{through}"
 
-    def lock(self, month: Month) -> AbstractContextManager[None]:
+    def lock(self, month: Month, reporter: Reporter) -> AbstractContextManager[None]:
         check_expirations(self, self._schemas)  # first of all: a month is about to be written
         return lock(self, self._raw, month.label)
 
@@ -135,6 +135,9 @@ class BigQueryWarehouse(BigQueryConnection, Warehouse):
         schemas = {"tlc": self._final, "marts": self._marts}
         names = {name: f"`{self.project}`.{schema}" for name, schema in schemas.items()}
         return self.query_if_there(query.format(**names))
+
+    def ask(self, query: str, most: int) -> list[dict[str, Any]]:
+        return self.query(query)[:most]
 
     def built_project(self, relations: Sequence[str]) -> str | None:
         rows = self.query_if_there(f"select fingerprint from {self.table(self._raw, _PROJECT)}")

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg2
@@ -21,6 +21,7 @@ from loader.errors import (
 )
 from loader.settings import Settings
 from loader.terminal.progress import Reporter
+from loader.warehouse import postgres_session
 from loader.warehouse.base import Warehouse
 from loader.warehouse.postgres_parts import Part
 from loader.warehouse.versions import LATEST_MARTS, FileVersion
@@ -47,20 +48,23 @@ class PostgresWarehouse(Warehouse):
         self._raw = settings.raw_schema
         self._final, self._marts = settings.schema, settings.marts_schema
         self._built = settings.built_schemas
+        # libpq fills in what is left open, from its variables, ~/.pgpass and services.
+        self._given: Any = {name[2:].lower(): value for name, value in (variables or {}).items()}
+        self.connection = self._connect()
+        self.lock_timeout = f"{settings.lock_seconds}s"
+        postgres_session.prepare(self.connection, self.lock_timeout)
+        self._is_fit = False
+
+    def _connect(self, **more: Any) -> psycopg2.extensions.connection:
         try:
-            # libpq fills in what is left open, from its variables, ~/.pgpass and services.
-            given: Any = {name[2:].lower(): value for name, value in (variables or {}).items()}
-            self.connection = psycopg2.connect("", application_name="nyc_tlc", **given)
+            made = psycopg2.connect("", application_name="nyc_tlc", **(self._given | more))
         except psycopg2.OperationalError as error:
             raise WarehouseError(
                 f"Postgres can't be reached: {' '.join(str(error).split())}; check the PG*"
                 " variables"
             ) from error
-        self.connection.autocommit = True
-        # A command that is stopped while it waits for a table gives its locks back.
-        self._scalar("select set_config('client_connection_check_interval', '2s', false)")
-        self.lock_timeout = f"{settings.lock_seconds}s"
-        self._scalar("select set_config('lock_timeout', %s, false)", self.lock_timeout)
+        made.autocommit = True
+        return made
 
     def close(self) -> None:
         self.connection.close()
@@ -69,22 +73,39 @@ class PostgresWarehouse(Warehouse):
         number, info = self.connection.server_version, self.connection.info
         if number < _MIN_VERSION:
             raise WarehouseError(f"Postgres {number // 10000} is too old: 15 or newer is needed")
+        self._require_fit()
         missing = self._missing_right(work)
         if missing:
             raise WarehouseError(f"{missing}; ask the database's owner, or see docs/postgres.md")
         version = f"Postgres {number // 10000}.{number % 10000}"
-        return f"{version}, {info.user}@{info.dbname}, may {work}{self._advice_on_locks()}"
+        advice = [self._advice_on_locks(), postgres_session.advice(self.connection)]
+        return "; ".join(
+            [f"{version}, {info.user}@{info.dbname}, may {work}", *filter(None, advice)]
+        )
 
-    def _advice_on_locks(self) -> str:
+    def _require_fit(self) -> None:
+        """Refuse a session that can't hold locks or write; asked once for each connection."""
+        if self._is_fit:
+            return
+        postgres_session.require_writable(self.connection)
+        # As dlt connects: a pooler may refuse options.
+        with closing(self._connect(options=f"-clock_timeout={self.lock_timeout}")) as other:
+            postgres_session.require_own_session(self.connection, other)
+        self._is_fit = True
+
+    def _advice_on_locks(self) -> str | None:
         """Return advice for a server that can't hold the locks of queries over all months."""
         locks = "current_setting('max_locks_per_transaction')::int"
         connections = "current_setting('max_connections')::int"
         if self._scalar(f"select {locks} * {connections}") >= _LOCKS:
-            return ""
-        return "; for queries over all months, set max_locks_per_transaction to 256"
+            return None
+        return "for queries over all months, set max_locks_per_transaction to 256"
 
     @contextmanager
-    def lock(self, month: Month) -> Iterator[None]:
+    def lock(self, month: Month, reporter: Reporter) -> Iterator[None]:
+        self._require_fit()
+        if advice := postgres_session.advice(self.connection):
+            reporter.say(f"{month.label}  warning: {advice}")
         key = f"nyc_tlc {self._raw} {month.label}"
         if not self._scalar("select pg_try_advisory_lock(hashtextextended(%s, 0))", key):
             raise LockedError(
@@ -100,6 +121,7 @@ class PostgresWarehouse(Warehouse):
 
     @contextmanager
     def build_lock(self, reporter: Reporter) -> Iterator[None]:
+        self._require_fit()
         key = f"nyc_tlc {self._final} build"
         is_told = False
         while not self._scalar("select pg_try_advisory_lock(hashtextextended(%s, 0))", key):
@@ -120,6 +142,19 @@ class PostgresWarehouse(Warehouse):
                 return self._rows(query.format(tlc=self._final, marts=self._marts))
             except psycopg2.errors.UndefinedTable:
                 return []
+
+    def ask(self, query: str, most: int) -> list[dict[str, Any]]:
+        self._execute("begin transaction read only")
+        try:
+            # A cursor takes one query: a second statement would end the transaction, and write.
+            self._execute("select set_config('nyc_tlc.asked', %s, true)", query)
+            self._execute(
+                "do $$ declare asked refcursor := 'asked'; begin"
+                " open asked for execute current_setting('nyc_tlc.asked'); end $$"
+            )
+            return self._rows("fetch %s from asked", most)
+        finally:
+            self._execute("rollback")
 
     def built_project(self, relations: Sequence[str]) -> str | None:
         if not self._exists(self._raw, _PROJECT):

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from loader import __version__
 from loader.embedded import local_server
 from loader.settings import PROJECT_DIR
-from tests.cdn import cdn
+from tests.cdn import cdn, close_early, status
 from tests.conftest import Workspace, clean_env, publish, succeeded
 from tests.exact import assert_same, expected, landed, stored
 
@@ -152,18 +153,42 @@ def test_a_column_of_another_type_is_refused(workspace):
     assert_same(landed(workspace, "green", "2023-02"), before)
 
 
-def test_a_load_package_that_was_killed_while_dlt_made_it_goes_with_the_next_load(workspace):
-    put(workspace, 500)
+def test_a_warehouse_of_a_newer_version_is_refused(workspace):
+    path = put(workspace, 500)
     succeeded(workspace.loader("load", *MONTH))
+    workspace.query(
+        f"update {workspace.raw}.month_files set loader_version = '{__version__}.post1'"
+    )
+    succeeded(workspace.loader("run", *MONTH))
+    rows = expected(path, "green")
+    workspace.query(f"update {workspace.raw}.month_files set loader_version = '10.4.1'")
     put(workspace, 600)
-    working = workspace.local_dir / "dlt/pipelines/nyc_tlc"
-    for folder in ("normalize/1a2b3c4d", "load/new"):
-        unfinished = working / folder / "1795635372.476843"
-        unfinished.mkdir(parents=True)
-        (unfinished / "schema.json").write_text("{")
-    succeeded(workspace.loader("load", *MONTH))
-    assert list(working.glob("load/new/*")) == []
-    assert {path.name for path in working.glob("normalize/*")} == {".version", "extracted"}
+    refused = workspace.loader("run", *MONTH)
+    assert refused.returncode == 6
+    assert "nyc_tlc 10.4.1 has loaded this warehouse, and this is" in refused.stderr
+    assert_same(stored(workspace, "green", "2023-02"), rows)
+    assert "changed" not in succeeded(workspace.loader("status")).stdout
+
+
+def test_files_that_a_loss_of_power_emptied_or_a_kill_left_are_made_anew(workspace, cdn):
+    """dlt's, dbt's and those of a download, which is the source's first answer cut short."""
+    workspace.env["TLC_SOURCE"] = cdn.url
+    publish(cdn.folder, "green", "2023-02", 500)
+    succeeded(workspace.loader("run", *MONTH, "--keep-files"))
+    path = publish(cdn.folder, "green", "2023-02", 600)
+    cdn.script(path.name, [close_early(2_000), status(404)])
+    assert workspace.loader("run", *MONTH).returncode == 4
+    unfinished = workspace.local_dir / "dlt/pipelines/nyc_tlc/load/new/1795635372.476843"
+    unfinished.mkdir(parents=True)
+    left = [one for one in workspace.local_dir.rglob("*") if one.is_file()]
+    assert {one.name for one in left} >= {
+        "state.json", "nyc_tlc.schema.json", "manifest.json", "partial_parse.msgpack",
+        f"{path.name}.part", f"{path.name}.part.etag", path.name, f"{path.name}.version",
+    }  # fmt: skip
+    for one in left:
+        os.truncate(one, 0)
+    succeeded(workspace.loader("run", *MONTH))
+    assert_same(stored(workspace, "green", "2023-02"), expected(path, "green"))
 
 
 @pytest.fixture

@@ -229,6 +229,19 @@ def test_another_process_got_the_dead_servers_id(local_dir):
         other.wait()
 
 
+def test_another_server_got_the_dead_servers_id(new_local_dir):
+    dead, other = new_local_dir(), new_local_dir()
+    for one in (dead, other):
+        local_server.start(one)
+    kill_server(dead)
+    pid_file = dead / "postgres" / "postmaster.pid"
+    pid = local_server.status(other).pid
+    pid_file.write_text("\n".join([str(pid), *pid_file.read_text().split("\n")[1:]]))
+    assert local_server.start(dead) is True
+    assert query(dead, "select 1") == query(other, "select 1") == [(1,)]
+    assert local_server.status(other).pid == pid
+
+
 def test_stop_and_status(local_dir):
     assert local_server.stop(local_dir) is False
     never = local_server.status(local_dir)

@@ -88,7 +88,7 @@ def files(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def warehouse(new_workspace, files) -> Workspace:
     workspace = new_workspace(marts=True)
-    succeeded(workspace.loader("run", "--all", "--source", files, "--allow-empty"))
+    succeeded(workspace.loader("run", "--all", "--accept", "--source", files, "--allow-empty"))
     shutil.copytree(files, workspace.source, dirs_exist_ok=True)
     for dataset, month, rows in LATER:
         publish(workspace.source, dataset, month, rows)
@@ -591,6 +591,32 @@ def test_the_explorer_joins_no_months_over_a_gap(read, rides):
     assert len({*runs[0]}) == len({*runs[1]}) == 1
     assert runs[0][0] != runs[1][0]
     assert window.days("green", "2019-01", "2019-03", [1]) == []
+
+
+WRITING = {
+    "alone": "create table public.theirs (n int)",
+    "after another": "select 1; create table public.theirs (n int)",
+    "after a setting": "set transaction_read_only = off; create table public.theirs (n int)",
+    "after the end": "rollback; create table public.theirs (n int)",
+    "by a setting in a query": "select set_config('transaction_read_only', 'off', false)",
+    "in a query": "with gone as (delete from {marts}.month_quality returning *) select * from gone",
+}
+
+
+@pytest.mark.parametrize("query", WRITING.values(), ids=WRITING)
+def test_a_question_to_the_explorer_only_reads(read, warehouse, query):
+    window = Window()
+    count = f"select count(*) as n from {warehouse.tlc}_marts.month_quality;"
+    before, _ = window.ask(count)
+    assert before[0]["n"] > 0
+    rows, problem = window.ask(query.format(marts=f"{warehouse.tlc}_marts"))
+    assert (rows, bool(problem)) == ([], True)
+    assert window.ask(count) == (before, "")
+    assert warehouse.query("select to_regclass('public.theirs')") == [(None,)]
+    rows, _ = window.ask(
+        "select n, '{}' as braces, '100 %' as percent from generate_series(1, 5001) n"
+    )
+    assert (len(rows), rows[-1]) == (5000, {"n": 5000, "braces": "{}", "percent": "100 %"})
 
 
 # ---- The analyses --------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from tests.cdn import (
     reset,
     stall,
     status,
+    trickle,
     with_headers,
 )
 
@@ -35,8 +36,6 @@ NAME = "green_tripdata_2024-05.parquet"
 STAMP = f"{NAME}.version"
 ROWS = 300
 CUT = 200_000
-#: A broken connection keeps whole chunks.
-KEPT = CUT // download.CHUNK_BYTES * download.CHUNK_BYTES
 
 
 def parquet(seed: int, rows: int = ROWS) -> bytes:
@@ -124,8 +123,24 @@ def test_broken_transfer_goes_on_where_it_stopped(cdn, downloads, monkeypatch, b
     cdn.script(NAME, [broken])
 
     assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
-    assert ranges(cdn) == [None, f"bytes={KEPT}-"]
+    assert ranges(cdn) == [None, f"bytes={CUT}-"]
     assert cdn.requests[1].headers["If-Range"] == etag(OLD)
+
+
+def test_a_transfer_that_hardly_moves_is_broken_off_and_goes_on(cdn, downloads, monkeypatch):
+    monkeypatch.setattr(download, "WINDOW_SECONDS", 0.2)
+    file = found(cdn)
+    cdn.script(NAME, [trickle(CUT)])
+
+    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
+    first, second = ranges(cdn)
+    assert first is None
+    assert CUT < int(second.removeprefix("bytes=").rstrip("-")) < CUT + 1000
+
+    cdn.script(NAME, [trickle(0)] * download.ATTEMPTS)
+    download.discard(downloads, "green", MONTH)
+    message = refusal(SourceError, file, downloads)
+    assert "bytes in 0 s; run again later to go on from there" in message
 
 
 def test_short_bodies_are_never_accepted_and_a_later_run_goes_on(cdn, downloads):
@@ -134,13 +149,13 @@ def test_short_bodies_are_never_accepted_and_a_later_run_goes_on(cdn, downloads)
 
     message = refusal(SourceError, file, downloads)
 
-    assert f"65536 bytes where it announced {len(OLD)}" in message
+    assert f"70000 bytes where it announced {len(OLD)}" in message
     assert len(cdn.requests) == download.ATTEMPTS
     assert left_in(downloads) == [f"{NAME}.part", f"{NAME}.part.etag"]
 
     cdn.requests.clear()
     assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
-    assert ranges(cdn) == ["bytes=65536-"]
+    assert ranges(cdn) == ["bytes=70000-"]
 
 
 def test_complete_partial_of_a_killed_run_is_not_downloaded_again(cdn, downloads):
@@ -190,17 +205,17 @@ def test_replaced_file_is_resumed_in_its_new_version(cdn, downloads):
     cdn.script(NAME, [close_early(CUT), republish(NEW, close_early(CUT))])
 
     assert_whole(download.fetch(file, downloads), NEW, 350, downloads)
-    assert ranges(cdn) == [None, f"bytes={KEPT}-", f"bytes={KEPT}-"]
+    assert ranges(cdn) == [None, f"bytes={CUT}-", f"bytes={CUT}-"]
     assert cdn.requests[2].headers["If-Range"] == etag(NEW)
 
 
 #: What a continued transfer meets, and the ranges that are asked for until the file is whole.
-GOES_ON = f"bytes={KEPT}-"
+GOES_ON = f"bytes={CUT}-"
 LAST = len(OLD) - 1
 SCRIPTS = {
     "broken again and again": (
         [close_early(70_000)] * 3,
-        [None, "bytes=65536-", "bytes=131072-", "bytes=196608-"],
+        [None, "bytes=70000-", "bytes=140000-", "bytes=210000-"],
     ),
     "range ignored": ([close_early(CUT), ignore_range()], [None, GOES_ON]),
     "dropped": ([drop()], [None, None]),
@@ -209,8 +224,8 @@ SCRIPTS = {
         [
             close_early(CUT),
             replace(
-                status(206, Content_Range=f"bytes {KEPT}-{LAST}/{len(OLD)}"),
-                body=OLD[KEPT:] + b"more",
+                status(206, Content_Range=f"bytes {CUT}-{LAST}/{len(OLD)}"),
+                body=OLD[CUT:] + b"more",
             ),
         ],
         [None, GOES_ON, None],
@@ -220,9 +235,9 @@ SCRIPTS = {
         for number, other in enumerate(
             [
                 with_headers(Content_Range=f"bytes 5-{LAST}/{len(OLD)}"),
-                with_headers(Content_Range=f"bytes {KEPT}-{len(OLD)}/{len(OLD) + 1}"),
+                with_headers(Content_Range=f"bytes {CUT}-{len(OLD)}/{len(OLD) + 1}"),
                 with_headers(Content_Range="nonsense"),
-                status(206, ETag='"x"', Content_Range=f"bytes {KEPT}-{LAST}/{len(OLD)}"),
+                status(206, ETag='"x"', Content_Range=f"bytes {CUT}-{LAST}/{len(OLD)}"),
             ]
         )
     },
@@ -412,15 +427,18 @@ def test_folder_that_cant_be_made_is_told(cdn, tmp_path):
 def test_interrupted_by_the_user_keeps_the_partial(cdn, downloads):
     file = found(cdn)
 
+    kept = []
+
     def interrupt(done: int) -> None:
-        if done == KEPT:
+        if done >= CUT:
+            kept.append(done)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         download.fetch(file, downloads, interrupt)
 
     assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
-    assert ranges(cdn) == [None, f"bytes={KEPT}-"]
+    assert ranges(cdn) == [None, f"bytes={kept[0]}-"]
 
 
 def test_passwords_are_never_shown(cdn, downloads):

@@ -11,7 +11,7 @@ NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", TEXT)
 
 def test_every_fault_has_a_row_with_a_test():
     rows = re.findall(r"^\| (\d+) \|.*$", TEXT, re.M)
-    assert sorted(map(int, rows)) == list(range(1, 35))
+    assert sorted(map(int, rows)) == list(range(1, len(rows) + 1))
     lines = [line for line in TEXT.splitlines() if re.match(r"\| \d+ \|", line)]
     assert all("::" in line for line in lines)
 

@@ -21,7 +21,8 @@ endif
 	fuzz audit constraints clean
 
 help:
-	@echo 'make install      create the environment in $(VENV) (WITH=bigquery: for that warehouse too)'
+	@echo 'make install      create the environment in $(VENV) (WITH=bigquery: for that warehouse too;'
+	@echo '                  HASHES=1: for all extras, each file checked against hashes.txt)'
 	@echo 'make demo         load, merge and test two generated months of green and yellow, and report'
 	@echo 'make demo-clean   stop and remove the demo'
 	@echo 'make docs         dbt docs of the demo, as one page: target/static_index.html'
@@ -42,9 +43,18 @@ comma := ,
 empty :=
 space := $(empty) $(empty)
 # A stamp file for each set of extras: pip runs again only when its inputs have changed.
-installed = $(VENV)/installed-$(or $(subst $(space),-,$(sort $(1))),base)
+installed = $(VENV)/installed-$(if $(HASHES),hashes,$(or $(subst $(space),-,$(sort $(1))),base))
 
 install: $(call installed,$(WITH))
+
+# In two steps: pip can't check the hash of a folder.
+$(VENV)/installed-hashes: pyproject.toml hashes.txt $(BIN)/python
+	@echo 'installing nyc-tlc, each file checked against hashes.txt'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps \
+		--requirement hashes.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation \
+		--editable .
+	@touch $@
 
 $(VENV)/installed-%: extras = $(subst -,$(comma),$(filter-out base,$*))
 $(VENV)/installed-%: pyproject.toml constraints.txt $(BIN)/python
@@ -121,6 +131,8 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --no-annotate 
 constraints: $(BIN)/python
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check uv
 	$(UV_COMPILE) pyproject.toml --all-extras --python-version 3.11 -o constraints.txt
+	$(UV_COMPILE) pyproject.toml --extra bigquery --extra explore --group build \
+		--python-version 3.11 --constraint constraints.txt --generate-hashes -o hashes.txt
 	$(UV_COMPILE) --group emulator --python-version 3.13 -o tests/emulator/constraints.txt
 	$(UV_COMPILE) --group pgadmin --python-version 3.11 -o tests/postgres/pgadmin_constraints.txt
 	$(UV_COMPILE) --group bench --python-version 3.11 -o benchmarks/constraints.txt

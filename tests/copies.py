@@ -36,7 +36,9 @@ def declare_new_column(copy: Path) -> None:
     path.write_text(before + NEW_COLUMN + loaders_own + after)
 
 
-def in_copy(copy: Path, *command: object, **env: str) -> subprocess.CompletedProcess[str]:
+def in_copy(
+    copy: Path, *command: object, timeout: float | None = None, **env: str
+) -> subprocess.CompletedProcess[str]:
     """Run a script or module of the copy by Python, with these variables besides."""
     return subprocess.run(
         [sys.executable, *map(str, command)],
@@ -45,4 +47,5 @@ def in_copy(copy: Path, *command: object, **env: str) -> subprocess.CompletedPro
         capture_output=True,
         text=True,
         check=False,
+        timeout=timeout,
     )

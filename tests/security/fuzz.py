@@ -6,6 +6,9 @@ hang of the Parquet reader is seen. `--first 1234 --rounds 1` replays one.
 """
 
 import argparse
+import csv
+import datetime as dt
+import gzip
 import io
 import json
 import os
@@ -24,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from loader.calendar import Month, file_name
+from loader.calendar import SUFFIXES, Month, file_name
 from loader.embedded import local_server
 from loader.errors import FileRefusedError
 from loader.landing.land import fetch_month, land_month
@@ -50,6 +53,8 @@ def expected(one: Mutant) -> tuple[dict[str, list], list[list | int]]:
     The values of the contract's columns by name; and of each column besides, in the file's order,
     what `_shown` gives.
     """
+    if one.suffix != ".parquet":
+        return _expected_of_csv(one)
     table = pq.ParquetFile(pa.BufferReader(one.content), coerce_int96_timestamp_unit="us").read()
     kinds = exact.columns_of(one.dataset)
     known = {name.lower(): exact.header(name) for name in good_table(one.dataset).column_names}
@@ -63,6 +68,35 @@ def expected(one: Mutant) -> tuple[dict[str, list], list[list | int]]:
         else:
             others.append(_shown(column))
     return values | {"_file_row": list(range(1, len(table) + 1))}, others
+
+
+def _expected_of_csv(one: Mutant) -> tuple[dict[str, list], list[list | int]]:
+    content = gzip.decompress(one.content) if one.suffix.endswith(".gz") else one.content
+    text = content.decode("utf-8-sig")
+    names, *rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
+    kinds = exact.columns_of(one.dataset)
+    known = {name.lower(): exact.header(name) for name in good_table(one.dataset).column_names}
+    values = {name: [None] * len(rows) for name in kinds}
+    others = []
+    for name, column in zip(map(str.strip, names), zip(*rows, strict=True), strict=True):
+        if raw_name := known.get(name.lower()):
+            parsed = pa.array([_parsed(field, kinds[raw_name]) for field in column])
+            cast = pa.chunked_array([parsed]).cast(kinds[raw_name])
+            values[raw_name] = exact.cleaned(raw_name, cast).to_pylist()
+        else:
+            others.append([field.replace("\0", "") or None for field in column])
+    return values | {"_file_row": list(range(1, len(rows) + 1))}, others
+
+
+def _parsed(field: str, kind: pa.DataType) -> Any:
+    if pa.types.is_string(kind):
+        return field or None
+    plain = field.strip()
+    if not plain:
+        return None
+    if pa.types.is_timestamp(kind):
+        return dt.datetime.strptime(plain, "%Y-%m-%d %H:%M:%S")
+    return float(plain)
 
 
 def _shown(column: pa.ChunkedArray) -> list[str | None] | int:
@@ -99,7 +133,9 @@ class _Landings:
     def land(self, one: Mutant) -> tuple[str, str]:
         """Land a mutant: refused, loaded or wrong; and the message, or what is wrong."""
         dataset, month = one.dataset, MONTHS[one.dataset]
-        (self.source / file_name(dataset, month)).write_bytes(one.content)
+        for suffix in SUFFIXES:
+            (self.source / file_name(dataset, month, suffix)).unlink(missing_ok=True)
+        (self.source / file_name(dataset, month, one.suffix)).write_bytes(one.content)
         before = self._state()
         try:
             state = read_state(self.warehouse, Month(dataset, month))

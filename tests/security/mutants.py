@@ -3,7 +3,9 @@
 A mutant is told by its seed and number alone: the same two always give the same bytes.
 """
 
+import csv
 import datetime as dt
+import gzip
 import io
 import random
 import struct
@@ -50,11 +52,13 @@ class Mutant:
         dataset: of whose month in `MONTHS` it is.
         kind: what was done to it, in a few words.
         content: its bytes.
+        suffix: by which it is Parquet, CSV or gzipped CSV.
     """
 
     dataset: str
     kind: str
     content: bytes
+    suffix: str = ".parquet"
 
 
 class _Dice(random.Random):
@@ -70,7 +74,15 @@ def mutant(seed: int, number: int) -> Mutant:
     rng = _Dice(f"{seed}/{number}")
     make = rng.choices(list(_KINDS), weights=list(_KINDS.values()))[0]
     kind = make.__name__.strip("_").replace("_", " ")
-    return Mutant(rng.dataset, kind, make(rng))
+    content = make(rng)
+    if not kind.startswith("csv"):
+        return Mutant(rng.dataset, kind, content)
+    if rng.random() < 0.5:
+        return Mutant(rng.dataset, kind, content, ".csv")
+    gzipped = gzip.compress(content, mtime=0)
+    if rng.random() < 0.3:
+        gzipped = _damaged(rng, gzipped)
+    return Mutant(rng.dataset, kind, gzipped, ".csv.gz")
 
 
 # ---- Good files to start from --------------------------------------------------------------------
@@ -513,6 +525,69 @@ def _written_somehow(rng: _Dice, table: pa.Table) -> bytes:
         return good_file(rng.dataset)
 
 
+# ---- CSV -----------------------------------------------------------------------------------------
+
+_ODD_FIELDS = (
+    *("", " ", "0", "-0", "1.0", "1.5", " 7 ", "1e3", "0x1F", "1_000", "NaN", "inf", "32768"),
+    *("1e400", "2147483648", "9999999999999999999", "1,5", '"', "N/A", "a\0b", "Ünïcode"),
+    *("2023-01-31 23:59:59", "2023-01-31 23:59:60", "2023-02-30 00:00:00", "0001-01-01 00:00:00"),
+    *("2023-01-01", "2023-01-31T23:59:59", "2023-01-31 23:59:59.5", "31/01/2023 23:59"),
+)  # fmt: skip
+
+
+def _csv_of(rows: list[list[str]], line_end: str = "\n") -> bytes:
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator=line_end).writerows(rows)
+    return out.getvalue().encode()
+
+
+@cache
+def _good_rows(dataset: str) -> list[list[str]]:
+    """Return a good month as fields of text, with its header."""
+    table = good_table(dataset)
+    rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
+    fields = [["" if value is None else str(value) for value in row] for row in rows]
+    return [table.column_names, *fields]
+
+
+def _damaged(rng: _Dice, content: bytes) -> bytes:
+    if rng.random() < 0.3:
+        return content[: rng.randrange(len(content))]
+    changed = bytearray(content)
+    for _ in range(rng.choice((1, 1, 8))):
+        changed[rng.randrange(len(changed))] = rng.choice((*b'0179.,"\n -', rng.randrange(256)))
+    return bytes(changed)
+
+
+def _csv_bytes(rng: _Dice) -> bytes:
+    return _damaged(rng, _csv_of(_good_rows(rng.dataset)))
+
+
+def _csv_fields(rng: _Dice) -> bytes:
+    rows = [list(row) for row in _good_rows(rng.dataset)]
+    for _ in range(rng.choice((1, 1, 3))):
+        row = rows[rng.randrange(1, len(rows))]
+        row[rng.randrange(len(row))] = rng.choice((*_ODD_FIELDS, *NASTY_TEXTS))
+    return _csv_of(rows, rng.choice(("\n", "\r\n")))
+
+
+def _csv_shape(rng: _Dice) -> bytes:
+    rows = [list(row) for row in _good_rows(rng.dataset)]
+    what, column = rng.randrange(5), rng.randrange(len(rows[0]))
+    if what == 0:
+        rows[rng.randrange(len(rows))].append("more")
+    elif what == 1:
+        del rows[rng.randrange(len(rows))][column]
+    elif what == 2:
+        rows[0][column] = rng.choice((*NASTY_NAMES, rows[0][0].upper()))
+    elif what == 3:
+        for row in rows:
+            del row[column]
+    else:
+        rows.insert(rng.randrange(1, len(rows)), [])
+    return _csv_of(rows)
+
+
 _KINDS: dict[Callable[[_Dice], bytes], int] = {
     _flipped_bits: 10,
     _flipped_bits_in_footer: 12,
@@ -530,4 +605,7 @@ _KINDS: dict[Callable[[_Dice], bytes], int] = {
     _other_values: 4,
     _broken_text: 1,
     _other_rows: 2,
+    _csv_bytes: 6,
+    _csv_fields: 12,
+    _csv_shape: 6,
 }

@@ -1,11 +1,13 @@
 """A CSV file is whole and right, or refused with its place and a reason."""
 
+import datetime as dt
 import gzip
 from pathlib import Path
 
 import pytest
 
-from loader.source import csv_file
+from loader.errors import FileRefusedError
+from loader.source import csv_file, discover, download
 from loader.source.csv_file import CsvError, CsvFile
 
 GOOD = {
@@ -73,6 +75,14 @@ def test_what_is_not_whole_or_not_of_one_shape_is_refused(tmp_path, name, conten
     path.write_bytes(content)
     with pytest.raises(CsvError, match=reason):
         read(path)
+
+
+def test_half_a_file_is_no_month_file(tmp_path):
+    path = tmp_path / "green_tripdata_2023-02.csv"
+    path.write_bytes(GOOD["plain"][:-1])
+    published = discover.require(str(tmp_path), "green", dt.date(2023, 2, 1))
+    with pytest.raises(FileRefusedError, match=r"green 2023-02.* isn't a whole CSV file: its last"):
+        download.fetch(published, tmp_path / "downloads")
 
 
 def test_a_row_is_named_by_its_place_in_the_whole_file(tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 endif
 
 .PHONY: help install demo demo-clean docs site check test test-all first-ten-minutes bench chaos \
-	fuzz audit constraints clean
+	fuzz dist audit constraints clean
 
 help:
 	@echo 'make install      create the environment in $(VENV) (WITH=bigquery: for that warehouse too;'
@@ -35,6 +35,7 @@ help:
 	@echo '                  HISTORY=1: all published months, at a thousandth of their rows'
 	@echo 'make chaos        kill loads and builds at random moments (ROUNDS=200 SEED=1), compare results'
 	@echo 'make fuzz         load malformed files (ROUNDS=5000 SEED=1): refused, or loaded right'
+	@echo 'make dist         build the package and its bill of materials (SBOM) in dist/'
 	@echo 'make audit        ask PyPI for known vulnerabilities of the installed packages'
 	@echo 'make constraints  pin the newest versions that pyproject.toml allows'
 	@echo 'make clean        stop the embedded servers; remove their data and $(VENV)'
@@ -70,7 +71,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 demo: $(call installed,$(WITH) report)
-	@$(IN_VENV) scripts/demo
+	@env -u TLC_LOCAL_DIR $(BIN)/nyc-tlc demo
 
 demo-clean: install
 	@TLC_LOCAL_DIR=.local/demo $(BIN)/nyc-tlc postgres stop
@@ -122,6 +123,11 @@ chaos: $(call installed,dev)
 fuzz: ROUNDS = 5000
 fuzz: $(call installed,dev)
 	@$(IN_VENV) python -m tests.security.fuzz --rounds $(ROUNDS) --seed $(SEED)
+
+dist: $(call installed,release)
+	rm -rf dist
+	@$(BIN)/python -m hatchling build -d dist
+	@$(BIN)/cyclonedx-py requirements hashes.txt --output-file dist/nyc_tlc.cdx.json
 
 audit: $(call installed,audit)
 	@$(BIN)/pip-audit --local --progress-spinner off

@@ -1,4 +1,4 @@
-"""Settings: environment variables, read once. `.env` at the project root is honoured."""
+"""Settings: environment variables, read once, and those of `.env` in the working folder."""
 
 import datetime as dt
 import os
@@ -13,7 +13,12 @@ from dotenv import load_dotenv
 
 from loader.errors import UsageError
 
-PROJECT_DIR = Path(__file__).resolve().parent.parent
+_PACKAGE = Path(__file__).resolve().parent
+IS_CHECKOUT = (_PACKAGE.parent / "dbt_project.yml").exists()
+#: The dbt project: the checkout, or a copy in the installed package.
+PROJECT_DIR = _PACKAGE.parent if IS_CHECKOUT else _PACKAGE / "project"
+#: Where `.env` and relative paths are: the checkout, or wherever the installed program runs.
+WORK_DIR = PROJECT_DIR if IS_CHECKOUT else Path.cwd()
 TLC_CDN = "https://d37ci6vzurychx.cloudfront.net/trip-data"
 TARGETS = ("local", "postgres", "bigquery")
 
@@ -72,7 +77,7 @@ def local_directory() -> Path:
     """Return the directory for all local data (absolute)."""
     # profiles.yml builds exactly the same path: the embedded server's socket directory is named
     # after it.
-    return PROJECT_DIR / (os.environ.get("TLC_LOCAL_DIR") or ".local")
+    return WORK_DIR / (os.environ.get("TLC_LOCAL_DIR") or ".local")
 
 
 def cores() -> int:
@@ -84,41 +89,29 @@ def cores() -> int:
     return _number("TLC_CORES", int, 1, 1_024, os.cpu_count() or 1)
 
 
-def require_checkout() -> None:
-    """Refuse to work without the dbt project, which is not part of the package.
-
-    Raises:
-        UsageError: when it is not there.
-    """
-    if not (PROJECT_DIR / "dbt_project.yml").exists():
-        raise UsageError(
-            f"no dbt project in {PROJECT_DIR}: the tables are built by the models/ of a checkout;"
-            " clone the repository and run `make install` there, or `pip install -e .`"
-        )
-
-
 def make_install(extra: str) -> str:
     """Return the command that installs an extra of the package, from any directory."""
+    if not IS_CHECKOUT:
+        return f"pip install 'nyc-tlc[{extra}]'"
     folder = "" if Path.cwd() == PROJECT_DIR else f" -C {shlex.quote(str(PROJECT_DIR))}"
     return f"make{folder} install WITH={extra}"
 
 
 def export_settings() -> None:
-    """Read `.env`, and set what dbt and dlt need to find the project; what is set already stays.
-
-    Raises:
-        UsageError: when the package was installed without the dbt project.
-    """
-    require_checkout()
-    load_dotenv(PROJECT_DIR / ".env")
+    """Read `.env`, and set what dbt and dlt need to find the project; what is set already stays."""
+    load_dotenv(WORK_DIR / ".env")
+    local = local_directory()
     # Absolute: dbt and dlt read it in another directory.
-    os.environ["TLC_LOCAL_DIR"] = str(local_directory())
-    for name, path in {
+    os.environ["TLC_LOCAL_DIR"] = str(local)
+    paths = {
         "DBT_PROJECT_DIR": PROJECT_DIR,
         "DBT_PROFILES_DIR": PROJECT_DIR,
         "DLT_PROJECT_DIR": PROJECT_DIR,
-        "DLT_DATA_DIR": local_directory() / "dlt",
-    }.items():
+        "DLT_DATA_DIR": local / "dlt",
+    }
+    if not IS_CHECKOUT:  # where dbt writes by default, an installed package isn't to be changed
+        paths |= {"DBT_TARGET_PATH": local / "target", "DBT_LOG_PATH": local / "logs"}
+    for name, path in paths.items():
         os.environ.setdefault(name, str(path))
 
 

@@ -26,7 +26,7 @@ from loader.errors import UsageError
 from loader.months.due import IN_WORDS, compare
 from loader.months.state import State, read_states
 from loader.report.numbers import newest_month, read_numbers
-from loader.settings import PROJECT_DIR, load_settings, make_install
+from loader.settings import load_settings, make_install
 from loader.source import discover
 from loader.source.published import redact
 from loader.terminal.commands import nyc_tlc
@@ -193,7 +193,7 @@ def explore(
         ) from error
     if settings.target == "local":
         local_server.start(settings.local_dir)
-    notebook = PROJECT_DIR / "loader" / "report" / "explore.py"
+    notebook = Path(__file__).parents[1] / "report" / "explore.py"
     options = ["--host", "127.0.0.1", "--port", str(port), "--token"]
     arguments = ["run", str(notebook), *options, *(["--headless"] if headless else [])]
     become("marimo", arguments, {"TLC_TARGET": settings.target})

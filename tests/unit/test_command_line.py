@@ -1,6 +1,5 @@
 """The program as a user starts it, in a process of its own: pytest's log handlers hide faults."""
 
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -63,15 +62,6 @@ def test_without_the_environment_it_says_what_to_type():
     assert process.returncode == 2
     (line,) = process.stderr.splitlines()
     assert "run `make install`, then `. .venv/bin/activate`" in line
-
-
-def test_without_a_checkout_it_says_what_to_do(tmp_path):
-    # As `pip install .` leaves it: the package alone. Its folder is the first on the path.
-    shutil.copytree(PROJECT_DIR / "loader", tmp_path / "loader")
-    process = start(sys.executable, "-m", "loader", "run", *MONTH, cwd=tmp_path)
-    assert process.returncode == 2
-    (line,) = process.stderr.splitlines()
-    assert "clone the repository and run `make install` there" in line
 
 
 @pytest.mark.slow

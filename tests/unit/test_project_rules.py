@@ -2,6 +2,7 @@
 
 import re
 
+from loader.settings import PROJECT_DIR
 from tests.unit.conftest import of_project
 
 #: Models whose rows are those of another model, or of the files, one by one: theirs is the grain.
@@ -60,3 +61,15 @@ def test_names_say_the_folder(manifest):
         prefix = {"staging": "stg_tlc__", "intermediate": "int_", "trips": ""}.get(node["fqn"][1])
         assert prefix is None or name.startswith(prefix)
         assert (prefix in (None, "")) == (not name.startswith(("stg_", "int_")))
+
+
+def test_hashes_are_of_the_pinned_versions():
+    pinned, hashed = (
+        set(re.findall(r"^([\w.-]+==[\w.+!-]+)", (PROJECT_DIR / name).read_text(), re.M))
+        for name in ("constraints.txt", "hashes.txt")
+    )
+    # What builds the package is of the group `build`, and pinned there.
+    assert {
+        one for one in hashed - pinned if not one.startswith(("editables", "hatchling"))
+    } == set()
+    assert len(hashed) > 100

@@ -48,7 +48,9 @@ def demo() -> None:
     They are in a warehouse of their own, in the folder `demo` of TLC_LOCAL_DIR, so that invented
     trips never mix with real ones.
     """
-    folder = Path(os.path.relpath(load_settings("local").local_dir / "demo"))
+    folder = load_settings("local").local_dir / "demo"
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
     source = folder / "source"
     source.mkdir(parents=True, exist_ok=True)
     # Absolute, wherever the project is.

@@ -168,10 +168,19 @@ def get_dataset(name: str) -> Dataset:
     return datasets()[name]
 
 
-@cache
 def month_files_columns() -> tuple[Column, ...]:
     """Return the columns of `month_files`, the record of what landed."""
-    (table,) = (table for table in _tables() if table["name"] == "month_files")
+    return _columns_of("month_files")
+
+
+def official_figures_columns() -> tuple[Column, ...]:
+    """Return the columns of `official_figures`, what TLC itself counted."""
+    return _columns_of("official_figures")
+
+
+@cache
+def _columns_of(name: str) -> tuple[Column, ...]:
+    (table,) = (table for table in _tables() if table["name"] == name)
     return tuple(_column(column) for column in table["columns"])
 
 

@@ -241,16 +241,44 @@ def run_operation(settings: Settings, macro: str, arguments: dict[str, Any]) -> 
     Raises:
         WarehouseError: when it fails; then nothing is changed.
     """
-    command = ["--quiet", "--no-use-colors", "run-operation", macro, "--target", settings.target]
-    dbt = Path(sysconfig.get_path("scripts")) / "dbt"
-    options = ["--args", json.dumps(arguments)]
-    if subprocess.run([dbt, *command, *options], check=False).returncode:  # noqa: S603
+    if _run_dbt(settings, "run-operation", macro, "--args", json.dumps(arguments)):
         raise WarehouseError(f"{macro} failed, and the tables are as they were: see above")
+
+
+def build_official(settings: Settings) -> None:
+    """Build what TLC itself counted, and all that it needs. Hold the build lock.
+
+    Raises:
+        WarehouseError: when it fails.
+    """
+    # Without tests: those of the trips tables need these counts, too.
+    no_tests = ("--exclude-resource-types", "test", "unit_test")
+    if _run_dbt(settings, "build", "--select", "+official_verdicts", *no_tests):
+        raise WarehouseError("TLC's own counts have landed, and dbt can't build them: see above")
+
+
+def _run_dbt(settings: Settings, command: str, *arguments: str) -> int:
+    """Run dbt in a process of its own; return its exit code."""
+    dbt = Path(sysconfig.get_path("scripts")) / "dbt"
+    options = ["--quiet", "--no-use-colors", command, "--target", settings.target]
+    return subprocess.run([dbt, *options, *arguments], check=False).returncode  # noqa: S603
 
 
 def _is_aborted(built: BuildResult) -> bool:
     """Return whether BigQuery aborted the merge because of a concurrent transaction."""
     return any(ABORTED in (node.message or "") for node in built.nodes)
+
+
+#: Tests that warn, by the beginning of their names.
+_IN_WORDS = {
+    "unusual_values": "unusual values",
+    "official_figures": "not as many trips as TLC itself counted",
+}
+
+
+def name_warning(test: str) -> str:
+    """Return what a test warns of, as people read it."""
+    return next((words for name, words in _IN_WORDS.items() if test.startswith(name)), test)
 
 
 def describe_warning(test: str, rows: dict[str, int]) -> str:
@@ -260,7 +288,7 @@ def describe_warning(test: str, rows: dict[str, int]) -> str:
         Text on one line.
     """
     found = ", ".join(f"{column} {count:,}" for column, count in rows.items())
-    return f"{'unusual values' if test.startswith('unusual_values') else test}: {found}"
+    return f"{name_warning(test)}: {found}"
 
 
 def rows_by_column(node: NodeResult) -> dict[str, int]:

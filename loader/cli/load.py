@@ -12,6 +12,7 @@ import typer
 from loader.building.runner import run_operation
 from loader.calendar import Month, month_range, name_months, parse_month
 from loader.cli.app import app, with_advice
+from loader.cli.figures import land_figures
 from loader.cli.options import (
     AllowEmptyOption,
     DatasetOption,
@@ -38,7 +39,9 @@ from loader.landing.land import fetch_month, land_month
 from loader.months.due import RunOptions, compare, followed, is_due, reason, window
 from loader.months.plan import Plan, plan_of, require_room, seconds_of
 from loader.months.state import MonthState, State, read_state, read_states
+from loader.months.verdicts import describe_unexplained, read_verdicts
 from loader.run import build_marts, run_months
+from loader.settings import TLC_CDN
 from loader.terminal.commands import nyc_tlc
 from loader.terminal.progress import how_far
 from loader.terminal.words import count, duration
@@ -266,6 +269,12 @@ def sync(
             for month in window(states, name, settings.today, first, last)
         ]
         told.states = list(compare(settings, states, months))
+        new, errors = land_figures(settings, context.warehouse, reporter, settings.source)
+        for error in errors:
+            reporter.say(f"TLC's own counts  warning: {error}; months go on without")
+        differing = read_verdicts(context.warehouse).values() if new else []
+        if any(one.is_unexplained for one in differing):
+            reporter.say(f"warning: {describe_unexplained(differing)}")
         due = [one for one in told.states if is_due(one, options)]
         if due and not states and not asked:
             plan = plan_of(due)
@@ -329,6 +338,35 @@ def _finish(told: Summary, as_json: bool) -> None:
     if errors:
         of_all = count(len(done), "month")
         raise type(errors[0])(f"{len(errors)} of {of_all} failed; run again to go on")
+
+
+@app.command("figures")
+def figures_command(
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--source", help="a report, or a folder, bucket or URL of copies; default TLC's own"
+        ),
+    ] = None,
+    target: TargetOption = None,
+) -> None:
+    """Land what TLC itself counted: every month is compared with it.
+
+    TLC's monthly report of trips a day, and NYC Open Data's trips by base. TLC revises them: each
+    version is kept, and the newest counts. `sync` does this by itself.
+    """
+    with session(target, source) as context:
+        place = source or TLC_CDN
+        new, errors = land_figures(context.settings, context.warehouse, context.reporter, place)
+        verdicts = read_verdicts(context.warehouse).values()
+    if not new and not errors:
+        print("nothing new: these figures are here already")
+    if any(one.is_unexplained for one in verdicts):
+        print(describe_unexplained(verdicts))
+    for error in errors[:-1]:
+        print(f"error: {error}", file=sys.stderr)
+    if errors:
+        raise errors[-1]
 
 
 @app.command("marts")

@@ -25,11 +25,18 @@ from loader.embedded import local_server
 from loader.errors import UsageError
 from loader.months.due import IN_WORDS, compare
 from loader.months.state import State, read_states
+from loader.months.verdicts import read_verdicts
 from loader.report.numbers import newest_month, read_numbers
 from loader.settings import load_settings, make_install
 from loader.source import discover
 from loader.source.published import redact
 from loader.terminal.commands import nyc_tlc
+
+#: What `status` tells of a month beside TLC's own count.
+_OFFICIAL = (
+    *("official_trips", "official_difference", "official_share", "official_verdict"),
+    "cause",
+)
 
 
 @app.command()
@@ -38,6 +45,7 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
     with session(target, None) as context:
         found = read_states(context.warehouse, for_reader=True).values()
         states = [state for state in found if state.here != State.ABSENT]
+        verdicts = read_verdicts(context.warehouse)
     rows: list[dict[str, Any]] = []
     for state in states:
         landed, merged = state.landed, state.merged
@@ -56,6 +64,7 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
                 "source_url": newest.source_url,
                 "sha256": newest.sha256,
                 "unknown_columns": landed.unknown_columns if landed else None,
+                **{name: getattr(verdicts.get(state.month), name, None) for name in _OFFICIAL},
             }
         )
     if as_json:
@@ -71,11 +80,13 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
                     "state": row["state"],
                     "file rows": row["file_rows"],
                     "table rows": row["table_rows"],
+                    "TLC counted": row["official_trips"],
+                    "verdict": verdict.text if (verdict := verdicts.get(one.month)) else None,
                     "merged at (UTC)": row["merged_at"],
                     "format": row["format"],
                     "source": place_of(row["source_url"]),
                 }
-                for row in rows
+                for row, one in zip(rows, states, strict=True)
             ]
         )
         without_marts = sum(state.has_marts is False for state in states)

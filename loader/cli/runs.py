@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loader.building.runner import describe_failure, describe_warning, rows_by_column
+from loader.building.runner import (
+    describe_failure,
+    describe_warning,
+    name_warning,
+    rows_by_column,
+)
 from loader.building.worker import NodeResult
 from loader.calendar import Month, parse_month
 from loader.cli.tables import Row
@@ -78,7 +83,7 @@ def row_of_record(run: MonthRun) -> Row:
         "land s": run.land_seconds,
         "build s": run.build_seconds,
         "rows/s": run.rows_per_second,
-        "notes": run.error or ("unusual values" if run.warnings else ""),
+        "notes": run.error or ", ".join(map(name_warning, run.warnings)),
     }
 
 

@@ -14,6 +14,15 @@ from loader.terminal.progress import StageMaker
 from loader.warehouse.bigquery import BigQueryWarehouse
 
 
+def open_bigquery(warehouse: BigQueryWarehouse) -> Destination[Any, Any]:
+    """Make dlt's destination, with the credentials that the warehouse has."""
+    return dlt.destinations.bigquery(
+        credentials=cast(Any, warehouse.token),  # dlt declares a narrower type than it takes
+        project_id=warehouse.project,
+        location=warehouse.location,
+    )
+
+
 class BigQueryTarget:
     """One month file on its way into a project."""
 
@@ -25,11 +34,7 @@ class BigQueryTarget:
         self._conformer = conformer
         self._rows = rows
         self.landed_rows: int | None = None
-        self.destination: Destination[Any, Any] = dlt.destinations.bigquery(
-            credentials=cast(Any, warehouse.token),  # dlt declares a narrower type than it takes
-            project_id=warehouse.project,
-            location=warehouse.location,
-        )
+        self.destination = open_bigquery(warehouse)
         self.staging: Destination[Any, Any] | None = None
         if warehouse.bucket:
             self.staging = dlt.destinations.filesystem(

@@ -8,7 +8,7 @@ import datetime as dt
 import fcntl
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -32,9 +32,10 @@ from loader.errors import (
     WarehouseError,
 )
 from loader.landing.conform import Conformer
-from loader.landing.tlc_trips import raw_schema
+from loader.landing.tlc_trips import figures_resources, raw_schema
 from loader.settings import Settings
 from loader.source.download import LocalFile
+from loader.source.figures import Vintage
 from loader.source.published import redact
 from loader.terminal.progress import Reporter, StageMaker
 from loader.warehouse.base import Warehouse
@@ -106,17 +107,7 @@ def load_file(
         # Columns that the contract doesn't know are in the raw table only.
         is_logged = keeps_rows or bool(conformer.unknown)
         target = _open_target(settings, warehouse, conformer, file.rows, is_logged)
-        folder = settings.local_dir / "dlt" / "pipelines"
-        # New for each landing: a killed run leaves a package there, and a loss of power empty
-        # files. Nothing of it is needed: the month is landed again from its file.
-        shutil.rmtree(folder / PIPELINE, ignore_errors=True)
-        pipeline = dlt.pipeline(
-            PIPELINE,
-            pipelines_dir=str(folder),
-            destination=target.destination,
-            staging=target.staging,
-            dataset_name=settings.raw_schema,
-        )
+        pipeline = _open_pipeline(settings, target.destination, target.staging)
         schema = raw_schema(conformer)
         try:
             _create_raw_tables(pipeline, schema, warehouse)
@@ -155,6 +146,62 @@ def load_file(
         load_id=load_id,
         loader_version=__version__,
     )
+
+
+def load_figures(
+    settings: Settings, warehouse: Warehouse, vintages: Sequence[Vintage], reporter: Reporter
+) -> None:
+    """Load reports of TLC's own counts, each of them as a whole.
+
+    Raises:
+        WarehouseError: when the warehouse fails.
+    """
+    with _only_one_pipeline(settings, reporter):
+        pipeline = _open_pipeline(settings, _open_destination(settings, warehouse))
+        schema = raw_schema()
+        file_format: Any = "parquet" if settings.target == "bigquery" else "insert_values"
+        try:
+            _create_raw_tables(pipeline, schema, warehouse)
+            for one in vintages:  # a load of its own: a table's load is one transaction
+                pipeline.extract(
+                    list(figures_resources([one])), schema=schema, loader_file_format=file_format
+                )
+                pipeline.normalize()
+                pipeline.load()
+        except (PipelineStepFailed, DatabaseException) as error:
+            raise _cause(error, "figures") from error
+
+
+def _open_pipeline(
+    settings: Settings,
+    destination: Destination[Any, Any],
+    staging: Destination[Any, Any] | None = None,
+) -> dlt.Pipeline:
+    """Open the pipeline, new for each landing.
+
+    A killed run leaves a package in its folder, and a loss of power empty files. Nothing of it is
+    needed: the month is landed again from its file.
+    """
+    folder = settings.local_dir / "dlt" / "pipelines"
+    shutil.rmtree(folder / PIPELINE, ignore_errors=True)
+    return dlt.pipeline(
+        PIPELINE,
+        pipelines_dir=str(folder),
+        destination=destination,
+        staging=staging,
+        dataset_name=settings.raw_schema,
+    )
+
+
+def _open_destination(settings: Settings, warehouse: Any) -> Destination[Any, Any]:
+    """Choose dlt's destination for rows that dlt itself writes."""
+    if settings.target == "bigquery":
+        from loader.landing.bigquery_load import open_bigquery
+
+        return open_bigquery(warehouse)
+    from loader.landing.postgres_copy import open_postgres
+
+    return open_postgres(warehouse)
 
 
 def _open_target(

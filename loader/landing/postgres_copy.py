@@ -37,6 +37,29 @@ CopyMonth = Callable[[str, PostgresClient], None]
 _ENCODED_ROWS = 16_384
 
 
+def open_postgres(
+    warehouse: PostgresWarehouse, copy: CopyMonth | None = None
+) -> Destination[Any, Any]:
+    """Make dlt's destination, with the connection that the warehouse has.
+
+    Args:
+        copy: copies a month file; None for rows that dlt itself inserts.
+    """
+    info = warehouse.connection.info
+    return postgres_copy(
+        copy,
+        credentials={
+            "host": "localhost",
+            "port": info.port,
+            "username": info.user,
+            "password": info.password or "none",  # dlt insists on one
+            "database": info.dbname,
+            # A socket's folder can't stand in a URL's host; libpq lets the query overrule it.
+            "query": {"host": info.host, "options": f"-clock_timeout={warehouse.lock_timeout}"},
+        },
+    )
+
+
 class PostgresTarget:
     """One month file on its way into a database."""
 
@@ -58,19 +81,7 @@ class PostgresTarget:
         self._lock = threading.Lock()
         self._stage: Stage | None = None
         self.shared_rows: list[int] | None = None
-        info = warehouse.connection.info
-        self.destination: Destination[Any, Any] = postgres_copy(
-            self._copy,
-            credentials={
-                "host": "localhost",
-                "port": info.port,
-                "username": info.user,
-                "password": info.password or "none",  # dlt insists on one
-                "database": info.dbname,
-                # A socket's folder can't stand in a URL's host; libpq lets the query overrule it.
-                "query": {"host": info.host, "options": f"-clock_timeout={warehouse.lock_timeout}"},
-            },
-        )
+        self.destination = open_postgres(warehouse, self._copy)
 
     def load(self, pipeline: dlt.Pipeline, schema: dlt.Schema, stage: StageMaker) -> str:
         """Copy the file with binary COPY: see `_Target`."""

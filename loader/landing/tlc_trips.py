@@ -3,9 +3,11 @@
 `tlc_trips` loads months into any of dlt's destinations: docs/dlt.md has an example.
 """
 
+import datetime as dt
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from tempfile import NamedTemporaryFile
 from typing import Any
 
@@ -16,10 +18,17 @@ from dlt.common.schema.utils import new_table
 from dlt.extract import DltResource
 
 from loader.calendar import parse_month
-from loader.datasets import Column, check_supported, datasets, get_dataset, month_files_columns
+from loader.datasets import (
+    Column,
+    check_supported,
+    datasets,
+    get_dataset,
+    month_files_columns,
+    official_figures_columns,
+)
 from loader.landing.conform import Conformer
-from loader.settings import load_settings
-from loader.source import discover, download
+from loader.settings import TLC_CDN, load_settings
+from loader.source import discover, download, figures
 
 #: The contract's types as dlt's column hints. Times are naive: New York wall clock.
 _HINTS: dict[str, TColumnSchema] = {
@@ -31,6 +40,10 @@ _HINTS: dict[str, TColumnSchema] = {
     "timestamp": {"data_type": "timestamp", "timezone": False},
     "date": {"data_type": "date"},
 }
+
+
+#: The raw table of TLC's own counts.
+FIGURES = "official_figures"
 
 
 @dlt.source(name="nyc_tlc")
@@ -72,15 +85,20 @@ def tlc_trips(dataset: str, months: Sequence[str], source: str | None = None) ->
     )
 
 
-def raw_schema(conformer: Conformer) -> dlt.Schema:
+def raw_schema(conformer: Conformer | None = None) -> dlt.Schema:
     """Make the dlt schema of the raw tables: the contract's, and what a file has besides.
+
+    Args:
+        conformer: of the file; None when none is loaded.
 
     Returns:
         A schema with every raw table.
     """
     schema = dlt.Schema("nyc_tlc")
-    record = [_hint(column) for column in month_files_columns()]
-    schema.update_table(new_table("month_files", write_disposition="append", columns=record))
+    records = {"month_files": month_files_columns(), FIGURES: official_figures_columns()}
+    for name, of_table in records.items():
+        columns = [_hint(column) for column in of_table]
+        schema.update_table(new_table(name, write_disposition="append", columns=columns))
     # BigQuery's partitions and clusters; Postgres' are made in postgres_copy.py.
     hints = {
         "x-bigquery-partition": {"_file_month": "DATE_TRUNC({column_name}, MONTH)"},
@@ -88,13 +106,48 @@ def raw_schema(conformer: Conformer) -> dlt.Schema:
     }
     for dataset in datasets().values():
         columns = [_hint(column) for column in dataset.columns]
-        if dataset == conformer.contract:
+        if conformer and dataset == conformer.contract:
             columns += [{"name": name, **_HINTS["text"]} for name in conformer.unknown]
         table = new_table(dataset.table, write_disposition="append", columns=columns)
         table.update(hints)  # type: ignore[typeddict-item]  # dlt's type lacks hints
         schema.update_table(table)
     # Written to storage and read back, as dlt wants a schema before it makes tables of it.
     return dlt.Schema.from_dict(dict(schema.to_dict()))
+
+
+@dlt.source(name="nyc_tlc_figures")
+def tlc_figures(source: str = TLC_CDN) -> Iterator[DltResource]:
+    """Read what TLC itself counted: a resource for each report.
+
+    Args:
+        source: a report, or the base URL, folder or bucket of copies; default TLC's own.
+    """
+    vintages = list(filter(None, map(figures.read, figures.addresses(source))))
+    return figures_resources(vintages)
+
+
+def figures_resources(vintages: Sequence[figures.Vintage]) -> Iterator[DltResource]:
+    """Make a resource for each report of TLC's own counts: both go to one table.
+
+    Yields:
+        A resource of rows, one per figure.
+    """
+    now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    for layout in figures.LAYOUTS:
+        rows = [
+            {**asdict(figure), **one.about(), "landed_at": now}
+            for one in vintages
+            if one.source == layout.source
+            for figure in one.figures
+        ]
+        columns = [_hint(c) for c in official_figures_columns() if c.name != "_dlt_load_id"]
+        yield dlt.resource(
+            [pa.Table.from_pylist(rows, _arrow_schema(official_figures_columns()))] if rows else [],
+            name=layout.source.replace(" ", "_"),
+            table_name=FIGURES,
+            columns=columns,
+            write_disposition="append",
+        )
 
 
 def file_reference(conformer: Conformer, rows: int) -> DltResource:
@@ -153,3 +206,7 @@ def _one_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 def _hint(column: Column) -> TColumnSchema:
     return {"name": column.name, **_HINTS[column.data_type]}
+
+
+def _arrow_schema(columns: Sequence[Column]) -> pa.Schema:
+    return pa.schema([(c.name, c.arrow_type) for c in columns if c.name != "_dlt_load_id"])

@@ -166,9 +166,14 @@ def describe(response: requests.Response, dataset: str, month: dt.date, url: str
         url.partition("?")[0].rpartition("/")[2],
         url,
         int(length),
-        _etag(response.headers.get("ETag", "")),
-        _http_date(response.headers.get("Last-Modified", "")),
+        *version_of(response),
     )
+
+
+def version_of(response: requests.Response) -> tuple[str | None, dt.datetime | None]:
+    """Return the ETag and the time (UTC) that an answer gives for its file, where it does."""
+    headers = response.headers
+    return _etag(headers.get("ETag", "")), _http_date(headers.get("Last-Modified", ""))
 
 
 def bad_status(response: requests.Response, url: str, label: str) -> SourceError:

@@ -1,6 +1,7 @@
 -- A full refresh would drop it, with every view on it.
 {{ config(materialized='incremental', full_refresh=false, post_hook='{{ record_marts() }}') }}
 {%- set months = months_without_marts() -%}
+{%- set days = dbt.datediff('versions.file_month', 'versions.month_end', 'day') -%}
 {%- set flags = {
     'reversal': 'is_reversal',
     'outside_month': 'is_outside_file_month',
@@ -77,6 +78,35 @@ zones as (
 
 ),
 
+pickup_hours as (
+
+    select distinct
+        dataset,
+        file_month,
+        pickup_hour
+
+    from {{ ref('hourly_zone_trips') }}
+    where {{ is_month_of(months, datasets()) }}
+
+),
+
+hours as (
+
+    select
+        dataset,
+        file_month,
+        count(*) as hours_with_trips,
+        count(distinct cast(pickup_hour as date)) as days_with_trips
+
+    from pickup_hours
+    where
+        pickup_hour >= cast(file_month as {{ type_datetime() }})
+        and pickup_hour < {{ dbt.dateadd('month', 1, 'file_month') }}
+        and not {{ is_skipped_hour('pickup_hour') }}
+    group by dataset, file_month
+
+),
+
 numbered_versions as (
 
     select
@@ -105,6 +135,13 @@ versions as (
 
 ),
 
+verdicts as (
+
+    select * from {{ ref('official_verdicts') }}
+    where {{ is_month_of(months, datasets()) }}
+
+),
+
 versioned as (
 
     select
@@ -122,7 +159,16 @@ versioned as (
         {{ dbt.datediff('versions.month_end', 'versions.published_at', 'day') }}
             as days_until_published,
         least(finished_marts.merged_at, versions.merged_at) as merged_at,
-        {{ marts_version() }} as marts_version
+        {{ marts_version() }} as marts_version,
+        verdicts.official_trips,
+        verdicts.official_difference,
+        verdicts.official_share,
+        verdicts.official_verdict,
+        -- the clock skips an hour in March
+        24 * {{ days }} - case when extract(month from counted.file_month) = 3 then 1 else 0 end
+        - coalesce(hours.hours_with_trips, 0) as hours_without_trips,
+        {{ days }} - coalesce(hours.days_with_trips, 0) as days_without_trips,
+        quiet_months.reason as quiet_reason
 
     from counted
     inner join finished_marts
@@ -134,6 +180,14 @@ versioned as (
     inner join versions
         on counted.dataset = versions.dataset
         and counted.file_month = versions.file_month
+    left join hours
+        on counted.dataset = hours.dataset
+        and counted.file_month = hours.file_month
+    left join {{ ref('quiet_months') }} as quiet_months
+        on counted.file_month = quiet_months.file_month
+    left join verdicts
+        on counted.dataset = verdicts.dataset
+        and counted.file_month = verdicts.file_month
 
 )
 

@@ -16,6 +16,7 @@ ROOTS = {
 #: Who reads a source besides its staging model, and the reason.
 READERS_OF_SOURCES = {
     ("month_files", "trips"): "a merge takes the version that landed, and records it",
+    ("official_figures", "official"): "its columns are the table's",
 }
 
 

@@ -50,12 +50,15 @@ _CONDITIONS = {
     "is_plausible_ride": lambda miles, minutes: f"{miles} > {minutes}",
     "is_out_of_range": lambda kind: "(fare_amount > 1000)",
     "has_no_place": lambda: "(pickup_location_id is null)",
+    "is_skipped_hour": lambda hour: f"({hour} is null)",
+    "load_relation": lambda relation: True,
 }
 _QUERIES = {
     "union_datasets": lambda datasets: "select * from trips_of_all",
     "measured_trips": lambda months: "select * from trips_of_all",
     "marts_record_of_earlier_version": lambda: "month_quality",
     "record_marts": lambda: "",
+    "refresh_verdicts": lambda: "",
     "kept_rows": lambda months: "",
 }
 _LISTS = {

@@ -1,0 +1,69 @@
+"""Lands what TLC itself counted, for the commands figures and sync."""
+
+from loader.building.runner import build_official
+from loader.errors import FileRefusedError, LoaderError, NotPublishedError, SourceError
+from loader.settings import Settings
+from loader.source import figures
+from loader.source.figures import Vintage
+from loader.source.published import redact
+from loader.terminal.progress import Reporter
+from loader.warehouse.base import Warehouse
+
+
+def land_figures(
+    settings: Settings, warehouse: Warehouse, reporter: Reporter, source: str
+) -> tuple[list[Vintage], list[LoaderError]]:
+    """Land the reports of TLC's own counts that aren't here yet.
+
+    Args:
+        source: as of `figures.addresses`.
+
+    Returns:
+        The reports that landed, and what kept others from it.
+
+    Raises:
+        WarehouseError: when the warehouse fails.
+    """
+    found, errors = _read_new(warehouse, reporter, source)
+    if found:
+        from loader.landing.pipeline import load_figures  # dlt, which takes its time to import
+
+        with warehouse.build_lock(reporter):
+            load_figures(settings, warehouse, found, reporter)
+            build_official(settings)
+    for one in found:
+        reporter.say(f"TLC's {one.source}  landed: to {one.vintage}, {len(one.figures):,} figures")
+    return found, errors
+
+
+def _read_new(
+    warehouse: Warehouse, reporter: Reporter, source: str
+) -> tuple[list[Vintage], list[LoaderError]]:
+    known = warehouse.read(
+        "select source, vintage, sha256, source_url, etag, landed_at from {tlc}.official_figures"
+        " group by source, vintage, sha256, source_url, etag, landed_at"
+        " order by landed_at nulls first"
+    )
+    etags = {row["source_url"]: row["etag"] for row in known}
+    newest = {(row["source"], row["vintage"]): row["sha256"] for row in known}
+    found: dict[str, Vintage] = {}
+    errors: list[LoaderError] = []
+    try:
+        addresses = figures.addresses(source)
+    except SourceError as error:
+        return [], [error]
+    for address in addresses:
+        try:
+            vintage = figures.read(address, etags.get(redact(address)))
+        except NotPublishedError as error:
+            if address in (source, *figures.ADDRESSES):
+                errors.append(error)  # else a copy of month files, without the reports
+        except (SourceError, FileRefusedError) as error:
+            errors.append(error)
+        else:
+            if vintage and newest.get((vintage.source, vintage.vintage)) != vintage.sha256:
+                found[vintage.sha256] = vintage
+            if vintage and vintage.unknown:
+                names = ", ".join(vintage.unknown)
+                reporter.say(f"TLC's {vintage.source}  warning: nobody knows {names}; left out")
+    return sorted(found.values(), key=lambda one: one.vintage), errors

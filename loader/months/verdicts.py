@@ -1,0 +1,65 @@
+"""Merged months beside what TLC itself counted."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from loader.calendar import Month, name_months
+from loader.warehouse.base import Warehouse
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A merged month beside what TLC itself counted.
+
+    Attributes:
+        month: the month.
+        official_trips: trips that TLC counted; None when it gives no figure.
+        official_difference: rows of the file less these; negative when the file lacks trips.
+        official_share: the difference as a share of what TLC counted.
+        official_verdict: agrees, file lacks, file has more, not comparable, or no figure.
+        cause: why they differ, where it is known.
+        awaits_republication: whether TLC is expected to publish the month again.
+    """
+
+    month: Month
+    official_trips: int | None
+    official_difference: int | None
+    official_share: float | None
+    official_verdict: str
+    cause: str | None
+    awaits_republication: bool
+
+    @property
+    def is_unexplained(self) -> bool:
+        """Whether the file differs from what TLC counted, and nobody knows why."""
+        return self.official_verdict in ("file lacks", "file has more") and not self.cause
+
+    @property
+    def text(self) -> str:
+        """The verdict as people read it."""
+        if self.official_verdict not in ("file lacks", "file has more"):
+            return self.official_verdict
+        return f"{self.official_verdict} {abs(self.official_share or 0):.1%}"
+
+
+def read_verdicts(warehouse: Warehouse) -> dict[Month, Verdict]:
+    """Read how the merged months stand beside what TLC counted; none in an older warehouse."""
+    rows: list[dict[str, Any]] = warehouse.read(
+        "select dataset, file_month, official_trips, official_difference, official_share,"
+        " official_verdict, cause, awaits_republication from {tlc}.official_verdicts"
+    )
+    verdicts = {}
+    for row in rows:
+        month = Month(row.pop("dataset"), row.pop("file_month"))
+        verdicts[month] = Verdict(month, **row)
+    return verdicts
+
+
+def describe_unexplained(verdicts: Iterable[Verdict]) -> str:
+    """Return a warning of the months that differ from what TLC counted, in one line."""
+    months = name_months(one.month for one in verdicts if one.is_unexplained)
+    return (
+        f"TLC counted other trips than its files have, and nobody knows why: {months};"
+        " see docs/what-the-files-lack.md"
+    )

@@ -1,0 +1,365 @@
+"""TLC's own counts: finds, reads and checks the reports that month files are compared with."""
+
+import csv
+import datetime as dt
+import hashlib
+import io
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import requests
+
+from loader.calendar import format_month, next_month
+from loader.errors import FileRefusedError, NotPublishedError, SourceError
+from loader.settings import TLC_CDN
+from loader.source import object_store
+from loader.source.http import bad_status, is_http, request, version_of
+from loader.source.published import redact
+from loader.source.retries import TransientError, patiently
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A report: how its columns are called, and whose figures it has.
+
+    Names are compared by their letters and digits in lower case: TLC pads and quotes them.
+
+    Attributes:
+        source: its name, in the warehouse.
+        names: how its files are called, as a regular expression.
+        month: the column of the month, or those of year and month.
+        licence: the column that says whose trips are counted.
+        trips: the column with their number.
+        is_daily: it is the number of trips a day, rounded.
+        datasets: the dataset that each licence's trips are in.
+    """
+
+    source: str
+    names: str
+    month: tuple[str, ...]
+    licence: str
+    trips: str
+    is_daily: bool
+    datasets: Mapping[str, str]
+
+
+LAYOUTS = (
+    Layout(
+        source="monthly report",
+        names=r"(data_reports_monthly|fhvhv_trips_per_day).*\.csv",
+        month=("Month/Year",),
+        licence="License Class",
+        trips="Trips Per Day",
+        is_daily=True,
+        datasets={
+            "Yellow": "yellow",
+            "Green": "green",
+            "FHV - High Volume": "fhvhv",
+            "FHV - Black Car": "fhv",
+            "FHV - Livery": "fhv",
+            "FHV - Lux Limo": "fhv",
+        },
+    ),
+    Layout(
+        source="base report",
+        names=r"(fhv_base_aggregate|2v9c-2k7f).*\.csv",
+        month=("Year", "Month"),
+        licence="Base License Number",
+        trips="Total Dispatched Trips",
+        is_daily=False,
+        datasets={"UBER": "fhvhv", "LYFT": "fhvhv"},
+    ),
+)
+#: Where TLC publishes them: the monthly report on its own site, the base report on NYC Open Data.
+ADDRESSES = (
+    "https://www.nyc.gov/assets/tlc/downloads/csv/data_reports_monthly.csv",
+    "https://data.cityofnewyork.us/resource/2v9c-2k7f.csv"
+    "?$select=base_license_number,year,month,total_dispatched_trips"
+    "&$where=base_license_number in('UBER','LYFT')&$order=year,month,base_license_number",
+)
+#: Where copies have them, below a web address.
+_NAMES = ("data_reports_monthly.csv", "fhv_base_aggregate.csv")
+#: NYC Open Data answers with at most so many rows at once.
+PAGE_ROWS = 50_000
+_SOCRATA = "/resource/"
+
+_MONTH_FORMATS = ("%Y-%m", "%Y-%m-%d", "%m/%Y", "%b-%y", "%b %Y")
+#: A whole number with commas or without, perhaps as a spreadsheet saved it.
+_NUMBER = re.compile(r"-?(\d{1,3}(,\d{3})+|\d+)(\.0+)?")
+_NONE = frozenset({"", "-", "NA", "N/A"})
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What TLC counted of a licence in a month.
+
+    Attributes:
+        dataset: dataset whose month file has the trips.
+        licence: whose trips: a class or a company, in the words of `LAYOUTS`.
+        month: the month's first day.
+        trips_per_day: as published; None where the report has the number of the month.
+        trips: the number of the month.
+    """
+
+    dataset: str
+    licence: str
+    month: dt.date
+    trips_per_day: int | None
+    trips: int
+
+
+@dataclass(frozen=True)
+class Vintage:
+    """A report as it was published at a time: TLC revises old figures, too.
+
+    Attributes:
+        source: which report.
+        vintage: its newest month, YYYY-MM.
+        figures: what it says.
+        unknown: licences in it that belong to no dataset here.
+        url: where it came from, without credentials.
+        etag: the server's name of the version, if it gives one.
+        last_modified: naive UTC, if known.
+        file_bytes: size.
+        sha256: of the bytes.
+    """
+
+    source: str
+    vintage: str
+    figures: tuple[Figure, ...]
+    unknown: tuple[str, ...]
+    url: str
+    etag: str | None
+    last_modified: dt.datetime | None
+    file_bytes: int
+    sha256: str
+
+    def about(self) -> dict[str, object]:
+        """Return what the warehouse records of the report beside each of its figures."""
+        return {
+            "source": self.source,
+            "vintage": self.vintage,
+            "source_url": self.url,
+            "etag": self.etag,
+            "last_modified": self.last_modified,
+            "file_bytes": self.file_bytes,
+            "sha256": self.sha256,
+        }
+
+
+def addresses(source: str) -> list[str]:
+    """List where reports may be.
+
+    Args:
+        source: TLC's own address of month files, for TLC's own addresses of the reports; or a
+            report, or the base URL, folder or bucket of copies.
+
+    Raises:
+        SourceError: when a folder or bucket can't be read.
+    """
+    if source == TLC_CDN:
+        return list(ADDRESSES)
+    if source.partition("?")[0].lower().endswith(".csv"):
+        return [source]
+    if is_http(source):
+        base, mark, query = source.partition("?")
+        return [f"{base.rstrip('/')}/{name}{mark}{query}" for name in _NAMES]
+    if object_store.is_bucket(source):
+        names = object_store.names(source)
+        return [f"{source.rstrip('/')}/{name}" for name in sorted(names) if _is_report(name)]
+    with _reading(source):
+        return [str(path) for path in sorted(_path(source).iterdir()) if _is_report(path.name)]
+
+
+def read(address: str, etag: str | None = None) -> Vintage | None:
+    """Read a report, and check it.
+
+    Args:
+        etag: of the version that is here already.
+
+    Returns:
+        The report; None when the server still has that version.
+
+    Raises:
+        NotPublishedError: when the server has none, or refuses us.
+        SourceError: when it can't be had whole.
+        FileRefusedError: when it can't be right.
+    """
+    if is_http(address):
+        return patiently(lambda: _read_http(address, etag))
+    if object_store.is_bucket(address):
+        if (found := object_store.look(address)) is None:
+            raise NotPublishedError(f"{address} is not there")
+        content = b"".join(object_store.read(address, found.size))
+        return parse(content, address, found.version, found.last_modified)
+    with _reading(address):
+        path = _path(address)
+        content = path.read_bytes()
+        modified = dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC).replace(tzinfo=None)
+    return parse(content, address, None, modified)
+
+
+def parse(
+    content: bytes,
+    address: str,
+    etag: str | None = None,
+    last_modified: dt.datetime | None = None,
+) -> Vintage:
+    """Read a report's figures.
+
+    Raises:
+        FileRefusedError: when it isn't one of the reports, a column is gone, a figure is no whole
+            number or negative, or a month has two.
+    """
+    name = redact(address).rpartition("/")[2].partition("?")[0]
+    try:
+        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig")), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FileRefusedError(f"{name}: not a CSV file: {error}") from error
+    header = [_plain(cell) for cell in rows[0]] if rows else []
+    layout, missing = min(
+        ((one, [c for c in _columns(one) if _plain(c) not in header]) for one in LAYOUTS),
+        key=lambda found: len(found[1]) / len(_columns(found[0])),
+    )
+    if len(missing) == len(_columns(layout)):
+        begins = content[:40].decode("utf-8", "replace")
+        raise FileRefusedError(f"{name}: none of TLC's reports; it begins with {begins!r}")
+    if missing:
+        raise FileRefusedError(f"{name}: column {missing[0]!r} is missing")
+    *month_at, licence_at, trips_at = (header.index(_plain(c)) for c in _columns(layout))
+    licences = {_plain(licence): licence for licence in layout.datasets}
+    found: dict[tuple[str, dt.date], Figure] = {}
+    unknown: dict[str, None] = {}
+    for number, row in enumerate(rows[1:], 2):
+        if not any(cell.strip() for cell in row):
+            continue
+        where = f"{name}: line {number}"
+        if len(row) != len(header):
+            raise FileRefusedError(f"{where}: {len(row)} columns, and the header has {len(header)}")
+        month = _month([row[place].strip() for place in month_at], where)
+        licence = licences.get(_plain(row[licence_at]))
+        if licence is None:
+            unknown[row[licence_at].strip()] = None
+            continue
+        trips = _number(row[trips_at].strip(), f"{where}, {layout.trips}")
+        if trips is None:  # not counted yet: classes come late
+            continue
+        if (licence, month) in found:
+            raise FileRefusedError(f"{where}: {licence} has {format_month(month)} twice")
+        days = (next_month(month) - month).days
+        found[licence, month] = Figure(
+            layout.datasets[licence],
+            licence,
+            month,
+            trips if layout.is_daily else None,
+            trips * days if layout.is_daily else trips,
+        )
+    if not found:
+        raise FileRefusedError(f"{name}: it has no figure of any of {', '.join(layout.datasets)}")
+    return Vintage(
+        layout.source,
+        format_month(max(month for _, month in found)),
+        tuple(found.values()),
+        tuple(unknown),
+        redact(address),
+        etag,
+        last_modified,
+        len(content),
+        hashlib.sha256(content).hexdigest(),
+    )
+
+
+def _columns(layout: Layout) -> tuple[str, ...]:
+    return *layout.month, layout.licence, layout.trips
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
+def _month(texts: list[str], where: str) -> dt.date:
+    if len(texts) > 1:  # year, month
+        texts = [f"{texts[0]}-{texts[1]}"]
+    for form in _MONTH_FORMATS:
+        try:
+            return dt.datetime.strptime(texts[0], form).date().replace(day=1)
+        except ValueError:
+            continue
+    raise FileRefusedError(f"{where}: {texts[0]!r} is not a month")
+
+
+def _number(text: str, where: str) -> int | None:
+    if text.upper() in _NONE:
+        return None
+    if not _NUMBER.fullmatch(text):
+        raise FileRefusedError(f"{where}: {text!r} is not a whole number")
+    number = int(text.partition(".")[0].replace(",", ""))
+    if number < 0:
+        raise FileRefusedError(f"{where}: {text} is negative")
+    return number
+
+
+def _read_http(address: str, etag: str | None) -> Vintage | None:
+    is_paged = _SOCRATA in address
+    content = b""
+    version: tuple[str | None, dt.datetime | None] = None, None
+    for page in range(1_000):
+        url = f"{address}&$limit={PAGE_ROWS}&$offset={page * PAGE_ROWS}" if is_paged else address
+        answer = _get(url, None if page else etag)
+        if answer is None:
+            return None
+        body = answer.content
+        if page == 0:
+            content, version = body, version_of(answer)
+        else:
+            content += body.partition(b"\n")[2]
+            version = None, None  # that of a page isn't the report's
+        if not is_paged or body.count(b"\n") <= PAGE_ROWS:
+            break
+    return parse(content, address, *version)
+
+
+def _get(url: str, etag: str | None) -> requests.Response | None:
+    """Get an answer whole; None when the server still has the version of the ETag."""
+    shown = redact(url).partition("?")[0]
+    with request("GET", url, shown, {"If-None-Match": etag} if etag else None) as response:
+        if response.status_code == 304:
+            return None
+        if response.status_code in (403, 404, 410):
+            raise NotPublishedError(str(bad_status(response, url, shown)))
+        if response.status_code != 200:
+            raise bad_status(response, url, shown)
+        try:
+            size = len(response.content)
+        except requests.RequestException as error:
+            raise TransientError(f"{shown}: the answer broke off", "run again later") from error
+        announced = response.headers.get("Content-Length", str(size))
+        if announced != str(size):
+            raise TransientError(
+                f"{shown}: {size} bytes came where {announced} were announced", "run again later"
+            )
+        return response
+
+
+def _is_report(name: str) -> bool:
+    return any(re.fullmatch(layout.names, name) for layout in LAYOUTS)
+
+
+def _path(address: str) -> Path:
+    is_url = address.lower().startswith("file:///")
+    return Path(url2pathname(urlsplit(address).path) if is_url else address)
+
+
+@contextmanager
+def _reading(address: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(
+            f"can't read {error.filename or address}: {error.strerror or error}; check --source"
+        ) from error

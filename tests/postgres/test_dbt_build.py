@@ -62,7 +62,7 @@ def test_a_run_builds_all_views_and_seeds_first_and_then_the_table_alone(workspa
     assert {"seed.taxi_zones", "test.rows_reconcile_green"} <= first
     assert second - {"operation.nyc_tlc-on-run-start-0"} == {
         "model.green_tripdata",
-        *(f"test.{name}" for name in ("rows_reconcile_green", "unusual_values_green")),
+        *(f"test.{name}_green" for name in ("rows_reconcile", "unusual_values", "official_figures")),
         "test.unique_rows_green_tripdata_unique_row_id",
     }
     assert workspace.query(f"select count(*) from {workspace.prefix}tlc_marts.app_trips") == [(0,)]
@@ -95,9 +95,10 @@ def test_a_warning_names_columns_and_the_number_of_their_rows(workspace):
             **{"pickup_datetime": 1, "rate_code_id": 4, "dropoff_location_id": 2},
             **{"trip_distance": 3, "fare_amount": 2},
         },
+        "official_figures_green": {"file lacks": 2_199 * 31 - rows},
     }
     merge = next(line for line in process.stderr.splitlines() if "  merge  " in line)
-    assert re.search(rf"  {rows} rows  .* rows/s  tests: [0-9]+ passed, 1 warned$", merge)
+    assert re.search(rf"  {rows} rows  .* rows/s  tests: [0-9]+ passed, 2 warned$", merge)
     counts = "pickup_datetime 1, rate_code_id 4, dropoff_location_id 2, trip_distance 3"
     counts += ", fare_amount 2"
     assert f"green 2023-01  warning: unusual values: {counts}\n" in process.stderr

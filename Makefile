@@ -82,6 +82,10 @@ docs: demo
 
 site: docs
 	@$(BIN)/python scripts/build_site.py .local/demo/report.html target/static_index.html
+	@TLC_LOCAL_DIR=.local/demo $(BIN)/nyc-tlc postgres psql --quiet --command "\copy (select dataset, \
+		file_month, last_modified, file_bytes, sha256, table_rows, rows_added, rows_removed, merged_at, \
+		removed_at, is_current from tlc.file_ledger order by dataset, file_month, merged_at) \
+		to site/versions.csv with (format csv, header)"
 
 test: $(call installed,dev)
 	@$(IN_VENV) scripts/test

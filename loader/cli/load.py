@@ -39,7 +39,7 @@ from loader.landing.land import fetch_month, land_month
 from loader.months.due import RunOptions, compare, followed, is_due, reason, window
 from loader.months.plan import Plan, plan_of, require_room, seconds_of
 from loader.months.state import MonthState, State, read_state, read_states
-from loader.months.verdicts import describe_unexplained, read_verdicts
+from loader.months.verdicts import describe_awaited, describe_unexplained, read_verdicts
 from loader.run import build_marts, run_months
 from loader.settings import TLC_CDN
 from loader.terminal.commands import nyc_tlc
@@ -268,13 +268,19 @@ def sync(
             for name in names
             for month in window(states, name, settings.today, first, last)
         ]
+        verdicts = read_verdicts(context.warehouse)
+        awaited = [one for one in verdicts.values() if one.awaits_republication]
+        for month, verdict in ((one.month, one) for one in awaited if one.month.dataset in names):
+            reporter.say(f"{month.label}  {describe_awaited(context.warehouse, verdict)}")
+            months += [] if month in months else [month]
         told.states = list(compare(settings, states, months))
         new, errors = land_figures(settings, context.warehouse, reporter, settings.source)
         for error in errors:
             reporter.say(f"TLC's own counts  warning: {error}; months go on without")
-        differing = read_verdicts(context.warehouse).values() if new else []
-        if any(one.is_unexplained for one in differing):
-            reporter.say(f"warning: {describe_unexplained(differing)}")
+        if new:
+            verdicts = read_verdicts(context.warehouse)
+            if any(one.is_unexplained for one in verdicts.values()):
+                reporter.say(f"warning: {describe_unexplained(verdicts.values())}")
         due = [one for one in told.states if is_due(one, options)]
         if due and not states and not asked:
             plan = plan_of(due)

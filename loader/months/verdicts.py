@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loader.calendar import Month, name_months
+from loader.datasets import get_dataset
 from loader.warehouse.base import Warehouse
 
 
@@ -54,6 +55,28 @@ def read_verdicts(warehouse: Warehouse) -> dict[Month, Verdict]:
         month = Month(row.pop("dataset"), row.pop("file_month"))
         verdicts[month] = Verdict(month, **row)
     return verdicts
+
+
+def describe_awaited(warehouse: Warehouse, verdict: Verdict) -> str:
+    """Return why TLC will probably publish a month again, by company where that is known."""
+    rows = warehouse.read(
+        "with counted as (select companies.company, trips.file_month, count(*) as trips"
+        f" from {{tlc}}.{get_dataset(verdict.month.dataset).table} as trips"
+        " inner join {tlc}.hvfhs_licenses as companies"
+        " on trips.hvfhs_license_num = companies.hvfhs_license_num"
+        f" where trips.file_month = date '{verdict.month.month}' group by 1, 2),"
+        " figures as (select *, row_number() over"
+        " (partition by licence order by vintage desc, landed_at desc nulls last) as recency"
+        " from {tlc}.official_figures"
+        f" where source = 'base report' and month = date '{verdict.month.month}')"
+        " select counted.company, counted.trips - figures.trips as difference"
+        " from counted inner join figures"
+        " on upper(counted.company) = figures.licence and figures.recency = 1"
+        " where counted.trips != figures.trips order by 1"
+    )
+    by_company = [f"{row['company']} {row['difference']:+,}" for row in rows]
+    told = ", ".join(by_company) or verdict.text
+    return f"TLC will probably publish it again: beside TLC's own count, {told}"
 
 
 def describe_unexplained(verdicts: Iterable[Verdict]) -> str:

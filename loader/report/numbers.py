@@ -57,6 +57,7 @@ class Numbers(Coverage):
         airports: trips by dataset, airport and hour of the day, as in `hours`.
         quality: shares of odd rows by dataset and month, up to the last month.
         republished: months of which several versions were merged.
+        versions: versions of the report's months, and of those that were republished.
     """
 
     totals: Rows
@@ -67,6 +68,7 @@ class Numbers(Coverage):
     airports: Rows
     quality: Rows
     republished: set[Month]
+    versions: Rows
 
     def sums(self, dataset: str, months_back: int = 0) -> dict[str, float]:
         """Add up a dataset's totals of the months that `months` lists; 0 where no row has any."""
@@ -124,6 +126,12 @@ def read_numbers(warehouse: Warehouse, first: dt.date, last: dt.date) -> Numbers
             for row in warehouse.read(query)
         ]
 
+    versions = read(
+        "select dataset, file_month, last_modified, merged_at, file_bytes, sha256, table_rows,"
+        " rows_added, rows_removed,"
+        " count(*) over (partition by dataset, file_month) - 1 as others"
+        " from {tlc}.file_ledger order by dataset, file_month, merged_at"
+    )
     sums = ", ".join(f"sum({name}) as {name}" for name in ("trips", "total_amount", *PARTS))
     # tips that were paid in cash are in no file
     tips = ", ".join(
@@ -181,11 +189,6 @@ def read_numbers(warehouse: Warehouse, first: dt.date, last: dt.date) -> Numbers
             )
             + " order by dataset, file_month"
         ),
-        republished={
-            Month(row["dataset"], row["file_month"])
-            for row in read(
-                "select dataset, file_month from {tlc}.file_ledger"
-                " group by dataset, file_month having count(*) > 1"
-            )
-        },
+        republished={Month(row["dataset"], row["file_month"]) for row in versions if row["others"]},
+        versions=[row for row in versions if row["others"] or first <= row["file_month"] <= last],
     )

@@ -62,6 +62,7 @@ def sections(
     parts += [part(numbers) for part in (_boroughs, _paid, _payments, _tips, _airports, _quality)]
     yield from filter(None, parts)
     yield _calendar(numbers)
+    yield _versions(numbers)
     said = "The last months that were loaded here, newest first. Times are UTC."
     yield Section("runs", "Runs", said, runs[0], runs[1:])
 
@@ -722,6 +723,32 @@ def _calendar(numbers: Numbers) -> Section:
             )
         ],
         draw if states else None,
+    )
+
+
+def _versions(numbers: Numbers) -> Section:
+    return Section(
+        "versions",
+        "Versions of the files",
+        sentences(
+            "the versions of these months that were merged here, and of all months that were"
+            " republished",
+            "TLC keeps only the last one",
+        ),
+        ["dataset", "month", "published", "bytes", "sha256", "rows", "added", "removed"],
+        [
+            [
+                row["dataset"],
+                format_month(row["file_month"]),
+                f"{row['last_modified']:%Y-%m-%d}" if row["last_modified"] else "",
+                whole(row["file_bytes"]),
+                row["sha256"],
+                whole(row["table_rows"]),
+                whole(row["rows_added"] or 0),
+                whole(row["rows_removed"] or 0),
+            ]
+            for row in numbers.versions
+        ],
     )
 
 

@@ -21,7 +21,11 @@ figures as (
         row_number() over (
             partition by dataset, month
             order by case source when 'monthly report' then 1 else 2 end, vintage desc
-        ) as recency
+        ) as recency,
+        row_number() over (
+            partition by dataset, month, source
+            order by vintage desc
+        ) as recency_of_source
 
     from {{ ref('official_trips') }}
 
@@ -47,6 +51,8 @@ compared as (
         + case when figures.trips_per_day is null then 0 else {{ days }} end as tolerance,
         figures.source,
         figures.vintage,
+        -- it counts each trip, so what it lacks is what the bases have to send again
+        by_base.trips as trips_by_base,
         causes.verdict as known_verdict,
         causes.up_to_share,
         causes.cause as known_cause,
@@ -57,6 +63,11 @@ compared as (
         on merged.dataset = figures.dataset
         and merged.file_month = figures.month
         and figures.recency = 1
+    left join figures as by_base
+        on merged.dataset = by_base.dataset
+        and merged.file_month = by_base.month
+        and by_base.source = 'base report'
+        and by_base.recency_of_source = 1
     left join causes
         on merged.dataset = causes.dataset
         and merged.file_month >= causes.first_month
@@ -105,7 +116,9 @@ explained as (
         official_share,
         official_verdict,
         case when is_explained then known_cause end as cause,
-        is_explained and awaits_republication as awaits_republication,
+        (is_explained and awaits_republication)
+        or coalesce(abs(table_rows - trips_by_base) > trips_by_base * 0.001, false)
+            as awaits_republication,
         source,
         vintage
 

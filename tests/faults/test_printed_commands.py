@@ -170,8 +170,9 @@ def test_the_documented_command_writes_analyses_that_run(merged):
     (command,) = re.findall(r"`nyc-tlc (dbt compile [^`]+)`", text)
     succeeded(merged.loader(*shlex.split(command)))
     written = Path(merged.env["DBT_TARGET_PATH"]) / "compiled" / "nyc_tlc" / "analyses"
-    names = {path.name for path in (PROJECT_DIR / "analyses").glob("*.sql")}
-    assert {path.name for path in written.iterdir()} == names
+    names = {path.relative_to(written) for path in written.rglob("*.sql")}
+    ours = PROJECT_DIR / "analyses"
+    assert names == {path.relative_to(ours) for path in ours.rglob("*.sql")}
     for name in names:
         merged.query((written / name).read_text())
 

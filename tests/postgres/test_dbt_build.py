@@ -62,7 +62,10 @@ def test_a_run_builds_all_views_and_seeds_first_and_then_the_table_alone(workspa
     assert {"seed.taxi_zones", "test.rows_reconcile_green"} <= first
     assert second - {"operation.nyc_tlc-on-run-start-0"} == {
         "model.green_tripdata",
-        *(f"test.{name}_green" for name in ("rows_reconcile", "unusual_values", "official_figures")),
+        *(
+            f"test.{name}_green"
+            for name in ("rows_reconcile", "unusual_values", "official_figures")
+        ),
         "test.unique_rows_green_tripdata_unique_row_id",
     }
     assert workspace.query(f"select count(*) from {workspace.prefix}tlc_marts.app_trips") == [(0,)]

@@ -1,5 +1,6 @@
 """The report: its numbers are the files', it needs nothing else, and everybody can read it."""
 
+import hashlib
 import html
 import json
 import re
@@ -92,7 +93,7 @@ def test_how_good_the_data_is(page, files):
 
 def test_every_section_has_a_sentence_and_a_table(page):
     sections = ["headline", "days", "weekdays", "zones", "map", "boroughs", "paid", "payments"]
-    sections += ["tips", "airports", "quality", "calendar"]
+    sections += ["tips", "airports", "quality", "calendar", "versions"]
     assert [name for name in page.rows if name != "runs"] == sections
     for name in sections:
         assert page.sentences[name].endswith("."), name
@@ -127,8 +128,10 @@ def test_the_file_needs_nothing_else(report):
 
 def test_a_republished_month_shows_in_the_next_report(workspace):
     source = workspace.source
+    hashes = []
     for rows in (400, 500):
-        publish(source, "green", "2023-02", rows)
+        path = publish(source, "green", "2023-02", rows)
+        hashes.append(hashlib.sha256(path.read_bytes()).hexdigest())
         command = ("run", "--dataset", "green", "--month", "2023-02", "--source", source)
         succeeded(workspace.loader(*command))
         out = workspace.local_dir / "report.html"
@@ -138,6 +141,10 @@ def test_a_republished_month_shows_in_the_next_report(workspace):
     assert page.sentences["calendar"] == (
         "1 month is merged. 1 was republished since the first load, and has a dot."
     )
+    versions = [
+        (row[4], int(row[5]), int(row[6]) - int(row[7])) for row in page.rows["versions"][1:]
+    ]
+    assert versions == [(hashes[0], 400, 400), (hashes[1], 500, 100)]
 
 
 def test_a_map_is_drawn_from_shapes(warehouse, tmp_path):

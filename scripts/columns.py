@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write what follows from the declarations in models/sources: lists of columns, and of layouts.
+"""Write what follows from declarations and seeds: lists of columns, of layouts, of odd values.
 
 The lists of models/trips and of the marts `trips` and `app_trips` get the declared types and
 descriptions. A trips table also gets the columns that it lacks, as its last ones; a mart of single
@@ -10,6 +10,7 @@ stays as it is.
 `--check` writes nothing, and fails when a file isn't as it would be written.
 """
 
+import csv
 import re
 import sys
 from collections.abc import Iterator
@@ -36,24 +37,25 @@ TABLE = re.compile(r"(?<=<!-- written by scripts/columns\.py -->\n\n)(?:\|.*\n)+
 
 def main() -> None:
     """Write the files, or check them."""
-    written = {PROJECT_DIR / "docs/data.md": (TABLE, "".join(layouts()))}
+    tables = ["".join(oddities()), "".join(layouts())]
+    written = {PROJECT_DIR / "docs/data.md": (TABLE, tables)}
     for dataset in datasets().values():
         path = PROJECT_DIR / "models/trips" / f"{dataset.table}.yml"
-        written[path] = (LIST, columns(path, declared([dataset], TYPES), {}))
+        written[path] = (LIST, [columns(path, declared([dataset], TYPES), {})])
     for path in (PROJECT_DIR / "models/marts").glob("*.yml"):
         if not LIST.search(path.read_text(encoding="utf-8")):
             continue  # unit tests
         shown = [one for one in datasets().values() if one.kind == KINDS.get(path.stem, "")]
         new = new_amounts(path) if path.stem in MARTS_OF_AMOUNTS else {}
-        written[path] = (LIST, columns(path, new, declared(shown, TYPES_OF_MARTS)))
+        written[path] = (LIST, [columns(path, new, declared(shown, TYPES_OF_MARTS))])
     stale = []
-    for path, (block, text) in written.items():
+    for path, (block, texts) in written.items():
         before = path.read_text(encoding="utf-8")
         if not block.search(before):
             sys.exit(
                 f"{path.relative_to(PROJECT_DIR)}: no list under `written by scripts/columns.py`"
             )
-        after = block.sub(lambda _, text=text: text, before)
+        after = block.sub(lambda _, left=texts: left.pop(0), before)
         if after != before:
             stale.append(str(path.relative_to(PROJECT_DIR)))
             if "--check" not in sys.argv:
@@ -114,6 +116,18 @@ def columns(path: Path, all_of: dict[str, Any], some_of: dict[str, Any]) -> str:
         entry = re.sub(r"'(\*\w+)'", r"\1", entry)
         lines.append("      - " + entry.replace("\n  ", "\n        "))
     return "".join(lines)
+
+
+def oddities() -> Iterator[str]:
+    """Write the odd values of the seed `oddities`, and how to read them."""
+    yield "| what | how often | whose | how to read it |\n|---|---|---|---|\n"
+    with (PROJECT_DIR / "seeds/oddities.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            where = "" if row["datasets"] == "all" else f"{row['datasets']}: "
+            flag = f"; `{row['flag']}`" if row["flag"] else ""
+            verdict = row["verdict"].partition(" in the")[0]
+            cells = (f"{where}{row['what']}", row["how_often"], verdict)
+            yield f"| {' | '.join(cells)} | {row['how_to_read']}{flag} |\n"
 
 
 def layouts() -> Iterator[str]:

@@ -58,6 +58,7 @@ class Numbers(Coverage):
         quality: shares of odd rows by dataset and month, up to the last month.
         republished: months of which several versions were merged.
         versions: versions of the report's months, and of those that were republished.
+        oddities: kinds of odd values that `quality` counts, with how to read them.
     """
 
     totals: Rows
@@ -69,6 +70,7 @@ class Numbers(Coverage):
     quality: Rows
     republished: set[Month]
     versions: Rows
+    oddities: Rows
 
     def sums(self, dataset: str, months_back: int = 0) -> dict[str, float]:
         """Add up a dataset's totals of the months that `months` lists; 0 where no row has any."""

@@ -60,6 +60,7 @@ def sections(
     yield _headline(numbers)
     parts = [_days(numbers), _weekdays(numbers), _zones(numbers), zone_map(numbers, shapes)]
     parts += [part(numbers) for part in (_boroughs, _paid, _payments, _tips, _airports, _quality)]
+    parts.append(_oddities(numbers))
     yield from filter(None, parts)
     yield _calendar(numbers)
     yield _versions(numbers)
@@ -648,6 +649,33 @@ def _quality(numbers: Numbers) -> Section | None:
             for row in numbers.quality
         ],
         draw,
+    )
+
+
+def _oddities(numbers: Numbers) -> Section | None:
+    """Say of the last month of each dataset how many rows are odd, and how to read them."""
+    newest = {row["dataset"]: row for row in numbers.quality if row["file_month"] >= numbers.first}
+    rows = [
+        [
+            odd["what"],
+            dataset,
+            whole(row[odd["counted_in"]] or 0),
+            odd["verdict"],
+            odd["how_to_read"].replace("`", ""),
+        ]
+        for odd in numbers.oddities
+        for dataset, row in newest.items()
+        if odd["datasets"] == "all" or dataset in odd["datasets"].split(", ")
+    ]
+    if not rows:
+        return None
+    of_what = " and ".join(f"{name} {row['file_month']:%B %Y}" for name, row in newest.items())
+    return Section(
+        "oddities",
+        "How to read what is odd",
+        sentences(f"rows of {of_what}; a row may be odd in several ways"),
+        ["what", "dataset", "rows", "whose", "how to read it"],
+        rows,
     )
 
 

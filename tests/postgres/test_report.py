@@ -89,11 +89,13 @@ def test_how_good_the_data_is(page, files):
     assert number(quality[2]) == len(trips)
     in_block = sum(trip.is_in_null_block for trip in trips)
     assert number(quality[3]) == pytest.approx(in_block / len(trips) * 100, abs=0.006)
+    odd = [row for row in page.rows["oddities"] if "flag all NULL" in row[0] and row[1] == "green"]
+    assert [row[2] for row in odd] == [f"{in_block:,}"]
 
 
 def test_every_section_has_a_sentence_and_a_table(page):
     sections = ["headline", "days", "weekdays", "zones", "map", "boroughs", "paid", "payments"]
-    sections += ["tips", "airports", "quality", "calendar", "versions"]
+    sections += ["tips", "airports", "quality", "oddities", "calendar", "versions"]
     assert [name for name in page.rows if name != "runs"] == sections
     for name in sections:
         assert page.sentences[name].endswith("."), name

@@ -367,7 +367,7 @@ def figures_command(
         verdicts = read_verdicts(context.warehouse).values()
     if not new and not errors:
         print("nothing new: these figures are here already")
-    if any(one.is_unexplained for one in verdicts):
+    if new and any(one.is_unexplained for one in verdicts):
         print(describe_unexplained(verdicts))
     for error in errors[:-1]:
         print(f"error: {error}", file=sys.stderr)

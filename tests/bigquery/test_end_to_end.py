@@ -19,6 +19,7 @@ import pytest
 from google.cloud import bigquery
 from google.oauth2.credentials import Credentials
 
+from loader.calendar import days_of
 from loader.datasets import get_dataset
 from loader.sample import schema_of
 from loader.settings import PROJECT_DIR
@@ -499,6 +500,26 @@ MARTS = {
     "month_quality": ("file_month",),
     "monthly_zone_revenue": ("file_month", "pickup_location_id"),
 }
+
+
+def test_verdicts_follow_what_tlc_counted(on_bigquery, tmp_path):
+    ((month, rows), *_) = on_bigquery.query(
+        "select file_month, table_rows from tlc.file_ledger"
+        " where dataset = 'green' and is_current order by file_month"
+    )
+    days = len(days_of(month))
+    report = tmp_path / "data_reports_monthly.csv"
+    for per_day, verdict in ((rows // days, "agrees"), (rows // days * 2 + 1, "file lacks")):
+        lines = ["Month/Year,License Class,Trips Per Day", f'{month:%Y-%m},Green,"{per_day:,}"']
+        report.write_text("\n".join([*lines, "2031-01,Green,1", ""]))
+        succeeded(on_bigquery.loader("figures", "--source", report))
+        expected = [(per_day * days, rows - per_day * days, verdict)]
+        for table in ("tlc.official_verdicts", "tlc_marts.month_quality"):
+            found = on_bigquery.query(
+                f"select official_trips, official_difference, official_verdict from {table}"
+                f" where dataset = 'green' and file_month = date '{month}'"
+            )
+            assert found == expected, table
 
 
 def test_google_accepts_every_statement(on_bigquery, rig, new_database):

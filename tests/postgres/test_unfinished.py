@@ -172,7 +172,7 @@ def test_one_more_month_builds_what_is_of_a_month_alone(warehouse):
     assert kinds == {"model", "test", "operation"}
     tests = [name for name in built if name.startswith("test.")]
     assert {name.split(".")[2].split("_green")[0] for name in tests} == {
-        *("rows_reconcile", "unusual_values", "unique_rows"),
+        *("rows_reconcile", "unusual_values", "unique_rows", "official_figures"),
         *(f"marts_reconcile_{name}" for name in ("hourly_zone_trips", "zone_pairs")),
         *(f"marts_reconcile_{name}" for name in ("monthly_fares", "month_quality")),
     }

@@ -2,7 +2,7 @@
 
 from loader.building.runner import build_official
 from loader.errors import FileRefusedError, LoaderError, NotPublishedError, SourceError
-from loader.settings import Settings
+from loader.settings import TLC_CDN, Settings
 from loader.source import figures
 from loader.source.figures import Vintage
 from loader.source.published import redact
@@ -48,6 +48,7 @@ def _read_new(
     newest = {(row["source"], row["vintage"]): row["sha256"] for row in known}
     found: dict[str, Vintage] = {}
     errors: list[LoaderError] = []
+    absent: list[LoaderError] = []
     try:
         addresses = figures.addresses(source)
     except SourceError as error:
@@ -56,8 +57,7 @@ def _read_new(
         try:
             vintage = figures.read(address, etags.get(redact(address)))
         except NotPublishedError as error:
-            if address in (source, *figures.ADDRESSES):
-                errors.append(error)  # else a copy of month files, without the reports
+            absent.append(error)
         except (SourceError, FileRefusedError) as error:
             errors.append(error)
         else:
@@ -66,4 +66,9 @@ def _read_new(
             if vintage and vintage.unknown:
                 names = ", ".join(vintage.unknown)
                 reporter.say(f"TLC's {vintage.source}  warning: nobody knows {names}; left out")
+    # A copy need not have all reports.
+    if source == TLC_CDN or len(absent) == len(addresses):
+        errors += absent
+    if not addresses:
+        errors.append(NotPublishedError(f"no report of TLC's own counts is in {redact(source)}"))
     return sorted(found.values(), key=lambda one: one.vintage), errors

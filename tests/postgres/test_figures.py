@@ -208,3 +208,10 @@ def test_a_month_that_the_bases_count_otherwise_is_looked_at_however_old(workspa
     lyft, uber = licences.count("HV0005") - 5_049_211, licences.count("HV0003") - 15_356_455
     told = f"beside TLC's own count, Lyft {lyft:+,}, Uber {uber:+,}\n"
     assert f"fhvhv 2025-01  TLC will probably publish it again: {told}" in process.stderr
+
+
+def test_a_place_without_reports_is_told(workspace):
+    publish(workspace.source, "green", "2023-01", 10)
+    process = workspace.loader("figures", "--source", workspace.source)
+    assert process.returncode == 3
+    assert process.stderr == f"error: no report of TLC's own counts is in {workspace.source}\n"

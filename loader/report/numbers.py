@@ -193,4 +193,5 @@ def read_numbers(warehouse: Warehouse, first: dt.date, last: dt.date) -> Numbers
         ),
         republished={Month(row["dataset"], row["file_month"]) for row in versions if row["others"]},
         versions=[row for row in versions if row["others"] or first <= row["file_month"] <= last],
+        oddities=read("select * from {tlc}.oddities where counted_in is not null order by oddity"),
     )

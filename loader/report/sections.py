@@ -659,13 +659,14 @@ def _oddities(numbers: Numbers) -> Section | None:
         [
             odd["what"],
             dataset,
-            whole(row[odd["counted_in"]] or 0),
+            whole(row[odd["counted_in"]]),
             odd["verdict"],
             odd["how_to_read"].replace("`", ""),
         ]
         for odd in numbers.oddities
         for dataset, row in newest.items()
         if odd["datasets"] == "all" or dataset in odd["datasets"].split(", ")
+        if row[odd["counted_in"]]
     ]
     if not rows:
         return None
@@ -673,7 +674,7 @@ def _oddities(numbers: Numbers) -> Section | None:
     return Section(
         "oddities",
         "How to read what is odd",
-        sentences(f"rows of {of_what}; a row may be odd in several ways"),
+        sentences(f"rows of {of_what}", "a row may be odd in several ways"),
         ["what", "dataset", "rows", "whose", "how to read it"],
         rows,
     )

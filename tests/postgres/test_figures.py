@@ -153,7 +153,7 @@ def figure(workspace, vintage: str, month: str) -> int:
 
 
 BAD = {
-    "out of reach": [drop()] * 3,
+    "out of reach": [drop()] * 6,
     "fails": [status(500)] * 6,
     "blocked": None,
     "a web page": [Behaviour(200, body=b"<!DOCTYPE html>")],

@@ -142,7 +142,7 @@ def build_marts(
         interrupts.at_stop(dbt.stop),
     ):
         for batch in _batches(versions):
-            with warehouse.build_lock(reporter):
+            with dbt.turn(warehouse, [version.month for version in batch], reporter):
                 dbt.build(warehouse, batch, reporter, merge=False)
             for version in batch:
                 yield version
@@ -328,7 +328,7 @@ class _Run:
             and get_dataset(landed.dataset).kind is not None
         )
         marts_now = self._options.marts and not waits
-        with warehouse.build_lock(self._reporter):
+        with self._dbt.turn(warehouse, [landed.month], self._reporter, marts=marts_now):
             warnings = self._dbt.build(warehouse, [landed], self._reporter, marts=marts_now)
             merged = _reconcile(warehouse, landed, is_counted=True)
         self._discard_download(landed.month)
@@ -347,7 +347,7 @@ class _Run:
             try:
                 with (
                     closing(connect_warehouse(self._settings)) as warehouse,
-                    warehouse.build_lock(self._reporter),
+                    self._dbt.turn(warehouse, months, self._reporter),
                 ):
                     self._dbt.build(warehouse, batch, self._reporter, merge=False)
                     billed = warehouse.bytes_billed(self._dbt.invocation_id)

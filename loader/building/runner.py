@@ -9,8 +9,8 @@ import subprocess
 import sys
 import sysconfig
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, suppress
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_
 
 from loader.building import worker
 from loader.building.worker import BuildResult, NodeResult, Project, Request
-from loader.calendar import name_months
+from loader.calendar import Month, name_months
 from loader.datasets import get_dataset
 from loader.errors import (
     ABORTED,
@@ -112,6 +112,18 @@ class DbtRunner:
             self._process = None
         self._lock.close()
 
+    def turn(
+        self,
+        warehouse: Warehouse,
+        months: Collection[Month],
+        reporter: Reporter,
+        *,
+        marts: bool = True,
+    ) -> AbstractContextManager[None]:
+        """Hold the build lock for a build of months: of them alone, if all else is there."""
+        self._look_for_all(warehouse, marts)
+        return warehouse.build_lock(reporter, months if self.is_complete else ())
+
     def build(
         self,
         warehouse: Warehouse,
@@ -124,7 +136,7 @@ class DbtRunner:
         """Merge and test landed months, and build their rows in the marts.
 
         Views and seeds are built only when the project has changed since this warehouse was last
-        built. Hold the build lock.
+        built. Hold the months' `turn`.
 
         Args:
             versions: landed or merged versions of months of one dataset.
@@ -163,16 +175,11 @@ class DbtRunner:
     def _build(
         self, warehouse: Warehouse, versions: Sequence[FileVersion], merge: bool, marts: bool
     ) -> BuildResult:
-        project = self._read_project()
+        project = self._look_for_all(warehouse, marts)
         if project is None:
             return BuildResult(False, [], ["its process ended, see dbt_worker.log"])
         if not project.fingerprint:
             return BuildResult(False, [], project.errors)
-        if not self.is_complete:
-            relations = [one for one in project.relations if marts or one not in project.marts]
-            recorded = warehouse.built_project(relations)
-            is_without_marts = not marts and recorded == project.fingerprint_without_marts
-            self.is_complete = is_without_marts or recorded == project.fingerprint
         dataset, months = versions[0].dataset, [one.month.text for one in versions]
         table, is_all = get_dataset(dataset).table, not self.is_complete
         answer = self._ask(Request(dataset, months, table, merge, marts, is_all))
@@ -190,6 +197,16 @@ class DbtRunner:
             kept = results_file.with_name(f"run_results_{dataset}_{months[0]}{of_marts}.json")
             shutil.copy(results_file, kept)
         return BuildResult(success, [NodeResult(*node) for node in nodes], errors)
+
+    def _look_for_all(self, warehouse: Warehouse, marts: bool) -> Project | None:
+        """Find out whether the warehouse has all that is not of a month."""
+        project = self._read_project()
+        if project and project.fingerprint and not self.is_complete:
+            relations = [one for one in project.relations if marts or one not in project.marts]
+            recorded = warehouse.built_project(relations)
+            is_without_marts = not marts and recorded == project.fingerprint_without_marts
+            self.is_complete = is_without_marts or recorded == project.fingerprint
+        return project
 
     def _read_project(self) -> Project | None:
         """Return the process's description of the project; None when the process has ended."""

@@ -110,7 +110,7 @@ def load_file(
         pipeline = _open_pipeline(settings, target.destination, target.staging)
         schema = raw_schema(conformer)
         try:
-            _create_raw_tables(pipeline, schema, warehouse)
+            _create_raw_tables(pipeline, schema, warehouse, conformer.contract.table)
             warehouse.discard_unfinished(month)
             load_id = create_load_id()
             if file.rows:  # dlt makes no load package without rows
@@ -221,8 +221,16 @@ def _open_target(
     return PostgresTarget(warehouse, conformer, rows, is_logged)
 
 
-def _create_raw_tables(pipeline: dlt.Pipeline, schema: dlt.Schema, warehouse: Warehouse) -> None:
-    """Create the raw tables and columns that are missing."""
+def _create_raw_tables(
+    pipeline: dlt.Pipeline, schema: dlt.Schema, warehouse: Warehouse, landed: str
+) -> None:
+    """Create the raw tables, and those columns that are missing where a file is recorded."""
+    recorded = (landed, "month_files")
+    wanted = {
+        name: schema.tables[name]["columns"] if name in recorded else () for name in schema.tables
+    }
+    if warehouse.has_raw_columns(wanted):
+        return
     with warehouse.schema_lock(), pipeline.destination_client() as client:
         client.schema = schema
         client.initialize_storage()

@@ -1,6 +1,6 @@
 """What the loader asks of a warehouse: locks, records, and the rows of a landed version."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -21,11 +21,28 @@ class Warehouse(Protocol):
         The first thing of a month: it also refuses a warehouse in which the month can't be written.
         """
 
-    def build_lock(self, reporter: Reporter) -> AbstractContextManager[None]:
-        """Let one run at a time build here: dbt is not made for two. The next waits, saying so."""
+    def build_lock(
+        self, reporter: Reporter, months: Collection[Month] = ()
+    ) -> AbstractContextManager[None]:
+        """Let one run at a time build here: dbt is not made for two. The next waits, saying so.
+
+        Args:
+            months: all that is built, where builds of other file months don't disturb it; none
+                for anything else.
+        """
 
     def schema_lock(self) -> AbstractContextManager[None]:
         """Let one landing at a time create the raw tables: two would both find them missing."""
+
+    def has_raw_columns(self, columns: Mapping[str, Collection[str]]) -> bool:
+        """Return whether the raw schema has tables and some of their columns, for free.
+
+        Args:
+            columns: by table; none for a table whose columns don't matter.
+
+        Returns:
+            False also where it costs as much to find out as to create what is missing.
+        """
 
     def discard_unfinished(self, month: Month) -> None:
         """Drop the rows of landings that were never committed."""

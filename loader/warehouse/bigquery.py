@@ -1,21 +1,24 @@
 """The warehouse in BigQuery."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from google.api_core.exceptions import NotFound
 
 from loader.calendar import Month, next_month
 from loader.datasets import get_dataset
-from loader.errors import ReconciliationError
+from loader.errors import ReconciliationError, WarehouseError
 from loader.settings import Settings
 from loader.terminal.progress import Reporter
 from loader.warehouse.base import Warehouse
 from loader.warehouse.bigquery_connection import BigQueryConnection, translate_google_errors
-from loader.warehouse.bigquery_datasets import check_expirations, check_locations
+from loader.warehouse.bigquery_datasets import check_bucket, check_dataset, check_expirations
 from loader.warehouse.bigquery_locks import lock, turn
-from loader.warehouse.versions import LATEST_MARTS, FileVersion
+from loader.warehouse.versions import FileVersion
 
 #: The table that records which project dbt has built.
 _PROJECT = "_project"
@@ -33,28 +36,52 @@ class BigQueryWarehouse(BigQueryConnection, Warehouse):
 
     def check(self, work: str) -> str:
         # Google reports rights only by refusing, and a project without billing refuses only DML.
-        self.query("create temp table probe (n int64); insert into probe (n) values (1)")
-        check_locations(self, self._raw)
-        check_expirations(self, self._schemas)
+        dml = "create temp table probe (n int64); insert into probe (n) values (1)"
+        looks: list[Callable[[], object]] = [lambda: self.query(dml)]
+        looks += [partial(check_dataset, self, schema) for schema in self._schemas]
+        looks.append(partial(check_bucket, self))
+        missing: dict[str, None] = {}
+        for look in looks:
+            try:
+                look()
+            except WarehouseError as error:
+                missing[str(error).removeprefix("BigQuery: ")] = None
+        if missing:
+            raise WarehouseError(f"BigQuery: {'; '.join(missing)}")
         through = f", through {self.bucket}" if self.bucket else ", loads go straight"
         return f"BigQuery project {self.project} in {self.location}{through}"
 
     def lock(self, month: Month, reporter: Reporter) -> AbstractContextManager[None]:
         check_expirations(self, self._schemas)  # first of all: a month is about to be written
+        self.labels = {"dataset": month.dataset, "month": month.text}
         return lock(self, self._raw, month.label)
 
-    def build_lock(self, reporter: Reporter) -> AbstractContextManager[None]:
-        # BigQuery aborts one of two merges, for both write the ledger; and dbt drops a seed before
-        # it loads it again.
+    def build_lock(
+        self, reporter: Reporter, months: Collection[Month] = ()
+    ) -> AbstractContextManager[None]:
+        # Months are built side by side, but for those of one file month: the datasets share its
+        # partition of the marts. A build of all is alone: dbt drops a seed before it loads it.
+        texts = [month.text for month in months]
         return turn(
             self,
             self._raw,
-            "build",
+            " ".join(["build", *texts]),
+            f"build|build .*({'|'.join(texts)}).*" if texts else "build.*",
             lambda: reporter.say("waiting for another run's dbt build in this warehouse to end"),
         )
 
     def schema_lock(self) -> AbstractContextManager[None]:
         return turn(self, self._raw, "schema")
+
+    def has_raw_columns(self, columns: Mapping[str, Collection[str]]) -> bool:
+        with translate_google_errors(), suppress(NotFound):
+            tables = {one.table_id: one for one in self.client.list_tables(self._raw)}
+            return tables.keys() >= columns.keys() and all(
+                {field.name for field in self.client.get_table(tables[name]).schema} >= set(wanted)
+                for name, wanted in columns.items()
+                if wanted
+            )
+        return False
 
     def discard_unfinished(self, month: Month) -> None:
         self.query(
@@ -140,7 +167,7 @@ class BigQueryWarehouse(BigQueryConnection, Warehouse):
         return self.query(query)[:most]
 
     def built_project(self, relations: Sequence[str]) -> str | None:
-        rows = self.query_if_there(f"select fingerprint from {self.table(self._raw, _PROJECT)}")
+        rows = self.rows_if_there(self._raw, _PROJECT)
         missing = set(relations)
         with translate_google_errors():
             for schema in {name.partition(".")[0] for name in relations} if rows else ():
@@ -157,20 +184,24 @@ class BigQueryWarehouse(BigQueryConnection, Warehouse):
         )
 
     def landed_versions(self) -> list[FileVersion]:
-        return self._versions("*", self._raw, "month_files", "landed_at")
+        return self._versions(self._raw, "month_files", "landed_at")
 
     def merged_versions(self) -> list[FileVersion]:
-        ledger = self._final, "file_ledger", "merged_at"
-        marts_version = LATEST_MARTS.format(tlc=f"`{self.project}`.{self._final}")
-        with_marts = self._versions(f"*, ({marts_version}) as marts_version", *ledger)
-        # a warehouse of an earlier version has no ledger of marts
-        return with_marts or self._versions("*", *ledger)
+        built = self.rows_if_there(self._final, "marts_ledger")
+        latest: dict[tuple[Any, ...], int] = {}
+        for row in built or ():
+            key = row["dataset"], row["file_month"], row["merged_at"]
+            latest[key] = max(latest.get(key, 0), row["marts_version"] or 0)
+        return [
+            # a warehouse of an earlier version has no ledger of marts
+            replace(version, marts_version=None if built is None else latest.get(key, 0))
+            for version in self._versions(self._final, "file_ledger", "merged_at")
+            for key in [(version.dataset, version.file_month, version.merged_at)]
+        ]
 
-    def _versions(self, columns: str, schema: str, table: str, time: str) -> list[FileVersion]:
-        rows = self.query_if_there(
-            f"select {columns} from {self.table(schema, table)} as version"
-            f" order by dataset, file_month, {time}"
-        )
+    def _versions(self, schema: str, table: str, time: str) -> list[FileVersion]:
+        rows = self.rows_if_there(schema, table) or []
+        rows.sort(key=itemgetter("dataset", "file_month", time))
         return [FileVersion.of_row(row) for row in rows]
 
     def has_raw_rows(self, month: Month) -> bool:

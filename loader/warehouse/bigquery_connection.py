@@ -25,11 +25,17 @@ warnings.filterwarnings("ignore", message="Cannot create BigQuery Storage client
 #: BigQuery aborts one of two transactions that change a table.
 _ABORTED_ATTEMPTS = 8
 _ABORTED_MAX_SECONDS = 30
-_NO_BILLING = (
-    "BigQuery: billing is off for this project, and without it INSERT and UPDATE are refused, which"
-    " every command needs: enable it at https://console.cloud.google.com/billing; what is free"
-    " stays free. Datasets of the sandbox expire: see docs/bigquery.md"
-)
+#: What Google's messages mean to somebody who begins.
+_SIGNS = {
+    "illing has not been enabled": (
+        "BigQuery: billing is off for this project, and without it INSERT and UPDATE are refused,"
+        " which every command needs: enable it at https://console.cloud.google.com/billing; what is"
+        " free stays free. Datasets of the sandbox expire: see docs/bigquery.md"
+    ),
+    "API has not been used in project": (
+        "BigQuery: its API is off for this project: gcloud services enable bigquery.googleapis.com"
+    ),
+}
 _PARAMETER_TYPES = {
     "smallint": "INT64",
     "integer": "INT64",
@@ -64,6 +70,7 @@ class BigQueryConnection:
         self._opened_at = dt.datetime.now(dt.UTC)
         self._bytes_billed = 0
         self._max_bytes = settings.max_bytes_billed
+        self.labels: dict[str, str] = {}  #: of each query, for the bill
         token = os.environ.get("BIGQUERY_ACCESS_TOKEN")
         self.token = Credentials(token=token, quota_project_id=self.project) if token else None
         try:
@@ -114,10 +121,22 @@ class BigQueryConnection:
                 return []
             raise
 
+    def rows_if_there(self, schema: str, name: str) -> list[dict[str, Any]] | None:
+        """Read a whole table of records, without a job and free; None when it isn't there yet."""
+        with translate_google_errors():
+            try:
+                return [
+                    _named(row) for row in self.client.list_rows(f"{self.project}.{schema}.{name}")
+                ]
+            except NotFound:
+                return None
+
     def query(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         """Run a statement or script with named parameters; return its last rows."""
         config = bigquery.QueryJobConfig(
+            labels=self.labels,
             maximum_bytes_billed=self._max_bytes,
+            script_options=bigquery.ScriptOptions(statement_byte_budget=self._max_bytes),
             query_parameters=[
                 bigquery.ScalarQueryParameter(name, _parameter_type(name, value), value)
                 for name, value in parameters.items()
@@ -132,7 +151,12 @@ class BigQueryConnection:
         with translate_google_errors():
             job, rows = retrying(lambda: self._run(query, config))
             self._bytes_billed += job.total_bytes_billed or 0
-            return [{name: _naive(value) for name, value in row.items()} for row in rows]
+            return [_named(row) for row in rows]
+
+    def dry_run(self, statement: str) -> None:
+        """Have BigQuery refuse a statement, without running it, when it would."""
+        with translate_google_errors():
+            self.client.query(statement, job_config=bigquery.QueryJobConfig(dry_run=True))
 
     def _run(self, query: str, config: bigquery.QueryJobConfig) -> tuple[Any, Any]:
         job = self.client.query(query, job_config=config)
@@ -145,10 +169,29 @@ def translate_google_errors() -> Iterator[None]:
     try:
         yield
     except (GoogleAPIError, GoogleAuthError) as error:
-        if "illing has not been enabled" in str(error):
-            raise WarehouseError(_NO_BILLING) from error
-        kind = NoRightError if isinstance(error, Forbidden) else WarehouseError
-        raise kind(f"BigQuery: {' '.join(str(error).split())}") from error
+        for sign, meaning in _SIGNS.items():
+            if sign in str(error):
+                raise WarehouseError(meaning) from error
+        said = " ".join(str(error).split())
+        if isinstance(error, Forbidden) and (denied := said.partition("Access Denied: ")[2]):
+            raise NoRightError(f"BigQuery: {denied.rstrip('.')}; {_mend(denied)}") from error
+        raise WarehouseError(f"BigQuery: {said}") from error
+
+
+def _mend(denied: str) -> str:
+    """Return who can allow what Google has denied, and how."""
+    grants = "gcloud projects add-iam-policy-binding {} --member=user:YOU --role=roles/bigquery.{}"
+    place = re.search(r"(?:Dataset|Table|View) ([\w.-]+):(\w+)", denied)
+    project = re.search(r"[Pp]roject ([\w.:-]*\w)", denied)
+    if place:
+        command = (
+            f"grant `roles/bigquery.dataEditor` on schema `{place[1]}.{place[2]}` to 'user:YOU'"
+            " (dataViewer, to read only), in BigQuery"
+        )
+    else:
+        role = "jobUser" if "jobs.create" in denied else "user"
+        command = grants.format(project[1] if project else "PROJECT", role)
+    return f"an owner of the project can allow it: {command}"
 
 
 def _parameter_type(name: str, value: Any) -> str:
@@ -159,6 +202,9 @@ def _parameter_type(name: str, value: Any) -> str:
     return "DATE" if isinstance(value, dt.date) else "STRING"
 
 
-def _naive(value: Any) -> Any:
-    """Remove the zone of a time: the loader's own times are naive UTC."""
-    return value.replace(tzinfo=None) if isinstance(value, dt.datetime) else value
+def _named(row: Any) -> dict[str, Any]:
+    """Return a row's values by name, times without a zone: the loader's own are naive UTC."""
+    return {
+        name: value.replace(tzinfo=None) if isinstance(value, dt.datetime) else value
+        for name, value in row.items()
+    }

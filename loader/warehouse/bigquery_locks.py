@@ -27,25 +27,34 @@ def turn(
     connection: BigQueryConnection,
     schema: str,
     name: str,
+    excludes: str | None = None,
     on_wait: Callable[[], None] = lambda: None,
 ) -> Iterator[None]:
-    """Hold a lock by its name, waiting for others to give it back."""
+    """Hold a lock by its name, waiting for others to give it back: see `lock`."""
     retrying = Retrying(
         retry=retry_if_exception_type(LockedError),
         wait=wait_random(*_TURN_SECONDS),
         after=lambda state: on_wait() if state.attempt_number == 1 else None,
     )
     with ExitStack() as held:
-        retrying(lambda: held.enter_context(lock(connection, schema, name)))
+        retrying(lambda: held.enter_context(lock(connection, schema, name, excludes)))
         yield
 
 
 @contextmanager
-def lock(connection: BigQueryConnection, schema: str, name: str) -> Iterator[None]:
+def lock(
+    connection: BigQueryConnection, schema: str, name: str, excludes: str | None = None
+) -> Iterator[None]:
     """Hold a lock by its name, or fail at once.
 
     BigQuery has no locks: a row of `_locks` is taken by a conditional UPDATE, of which the
     service lets one at a time through. It is a lease, which is renewed while it is held.
+
+    Args:
+        excludes: pattern of the names that nobody may hold meanwhile; None for this name alone.
+
+    Raises:
+        LockedError: when somebody holds one of them.
     """
     dataset = f"{connection.project}.{schema}"
     with translate_google_errors():
@@ -68,21 +77,17 @@ def lock(connection: BigQueryConnection, schema: str, name: str) -> Iterator[Non
         set token = @token, holder = @holder, expires_at = {lease}
         where name = @name and not exists (
             select 1 from {locks} as live
-            where live.name = @name and live.expires_at > current_timestamp()
+            where regexp_contains(live.name, @excludes) and live.expires_at > current_timestamp()
         );
         select distinct token, holder, expires_at from {locks}
-        where name = @name and expires_at > current_timestamp();
+        where regexp_contains(name, @excludes) and expires_at > current_timestamp();
         """,
         name=name,
         token=token,
         holder=holder,
+        excludes=f"^({excludes or name})$",
     )
-    if [row["token"] for row in rows] != [token]:
-        other = f"{rows[0]['holder']}, until {rows[0]['expires_at']:%H:%M} UTC" if rows else "?"
-        raise LockedError(
-            f"{name}: another run is working on it ({other});"
-            " wait for it to end, or choose another month"
-        )
+    mine = "where name = @name and token = @token"
 
     def give_back() -> None:
         connection.query(
@@ -91,7 +96,15 @@ def lock(connection: BigQueryConnection, schema: str, name: str) -> Iterator[Non
             token=token,
         )
 
-    mine = "where name = @name and token = @token"
+    others = [row for row in rows if row["token"] != token]
+    if others or not rows:
+        if len(others) < len(rows):  # both were taken at once
+            give_back()
+        other = f"{others[0]['holder']}, until {others[0]['expires_at']:%H:%M} UTC" if rows else "?"
+        raise LockedError(
+            f"{name}: another run is working on it ({other});"
+            " wait for it to end, or choose another month"
+        )
 
     def renew() -> None:
         with suppress(WarehouseError):  # the next renewal is before the lease ends, too

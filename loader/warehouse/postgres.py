@@ -1,7 +1,7 @@
 """The warehouse in Postgres."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -120,7 +120,7 @@ class PostgresWarehouse(Warehouse):
                 self._scalar("select pg_advisory_unlock(hashtextextended(%s, 0))", key)
 
     @contextmanager
-    def build_lock(self, reporter: Reporter) -> Iterator[None]:
+    def build_lock(self, reporter: Reporter, months: Collection[Month] = ()) -> Iterator[None]:
         self._require_fit()
         key = f"nyc_tlc {self._final} build"
         is_told = False
@@ -183,6 +183,9 @@ class PostgresWarehouse(Warehouse):
 
     def bytes_billed(self, invocation_id: str | None) -> None:
         """Return None: a server bills no bytes."""
+
+    def has_raw_columns(self, columns: Mapping[str, Collection[str]]) -> bool:
+        return False
 
     def discard_unfinished(self, month: Month) -> None:
         for part in self._parts(month, attached=False):

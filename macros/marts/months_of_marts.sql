@@ -13,8 +13,8 @@
 
 
 {#- Mapping of datasets to those requested months whose marts count their last merge, or don't; without a
-    request, to the newest twelve of each dataset. -#}
-{% macro months_of_marts(has_marts) %}
+    request, to the newest twelve of each dataset. Of those without rows alone, if asked. -#}
+{% macro months_of_marts(has_marts, is_empty=false) %}
     {%- set ledger, built = ref('file_ledger'), ref('marts_ledger') -%}
     {%- if not execute or load_relation(built) is none -%}{{ return({}) }}{%- endif -%}
     {%- set requested = requested_months() -%}
@@ -23,7 +23,8 @@
     {%- set query -%}
         select
             dataset,
-            file_month
+            file_month,
+            table_rows
 
         from {{ ledger }} as ledger
         where
@@ -46,7 +47,7 @@
     {%- endset -%}
 
     {%- set found = {} -%}
-    {%- for row in run_query(query).rows -%}
+    {%- for row in ask_once(query).rows if not (is_empty and row['table_rows']) -%}
         {%- set months = found.setdefault(row['dataset'], []) -%}
         {#- A build of all that is missing stays small: `nyc-tlc marts` builds month by month. -#}
         {%- if requested or months | length < 12 -%}

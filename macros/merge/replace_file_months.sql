@@ -21,9 +21,7 @@
         {%- do merge_file_month(table, dataset, version, sql) -%}
     {%- endfor -%}
 
-    {%- call statement('main') -%}
-        select count(*) from {{ ref('file_ledger') }} where dataset = '{{ dataset }}' and is_current
-    {%- endcall -%}
+    {%- call noop_statement('main', 'MERGED ' ~ versions | length) -%}{%- endcall -%}
     {%- do apply_grants(table, config.get('grants'), should_revoke=should_revoke(existing, full_refresh_mode=false)) -%}
     {%- do persist_docs(table, model) -%}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
@@ -127,7 +125,8 @@
 {#- One script with one transaction: an error in it, or the end of the job, leaves the month as it was.
     The rows are computed where they are needed, and the raw rows are all that a first version reads:
     BigQuery bills bytes read, and computing is free. Every statement on the table names the month's
-    partition. No variable has the name of a column: BigQuery would take the column. -#}
+    partition, and as a whole: then a DELETE reads nothing. No variable has the name of a column: BigQuery
+    would take the column. -#}
 {% macro bigquery__merge_file_month(table, dataset, version, model_sql) %}
     {%- set month = version.file_month -%}
     {%- set rows_sql -%}
@@ -139,11 +138,12 @@
         where file_month = date '{{ month }}'
     {%- endset -%}
     {%- set new_rows_sql = numbered_rows(dataset, model.columns, rows_sql) -%}
+    {%- set is_month = whole_month('file_month', month) -%}
     {%- set script -%}
-        declare built_row_count, former_row_count, unchanged_row_count int64 default 0;
+        declare built_row_count, former_row_count, unchanged_row_count, stored_row_count int64 default 0;
 
         begin transaction;
-        set former_row_count = (select count(*) from {{ table }} where file_month = date '{{ month }}');
+        set former_row_count = (select count(*) from {{ table }} where {{ is_month }});
         if former_row_count > 0 then
             set unchanged_row_count = (
                 select count(*)
@@ -151,12 +151,12 @@
                 inner join {{ table }} as old_version
                     on new_version.unique_row_id = old_version.unique_row_id
                 where
-                    old_version.file_month = date '{{ month }}'
+                    {{ whole_month('old_version.file_month', month) }}
                     {%- for column in model.columns if column != 'file_row' %}
                     and new_version.{{ adapter.quote(column) }} is not distinct from old_version.{{ adapter.quote(column) }}
                     {%- endfor %}
             );
-            delete from {{ table }} where file_month = date '{{ month }}';
+            delete from {{ table }} where {{ is_month }};
         end if;
 
         insert into {{ table }} ({{ model.columns | join(', ') }})
@@ -166,6 +166,15 @@
             raise using message = format(
                 '{{ dataset }} {{ month[:7] }}: {{ version.landed_rows }} rows landed, %d built; nothing was changed',
                 built_row_count
+            );
+        end if;
+        -- What is stored, not what was sent: a partition that has expired takes rows and keeps none.
+        set stored_row_count = (select count(*) from {{ table }} where {{ is_month }});
+        if stored_row_count != built_row_count then
+            raise using message = format(
+                '{{ dataset }} {{ month[:7] }}: %d rows built, %d stored; nothing was changed: the partitions of {{ table | replace("`", "") }} expire; nyc-tlc doctor says how to mend it',
+                built_row_count,
+                stored_row_count
             );
         end if;
         {{ record_merge_sql(dataset, version, 'built_row_count', 'former_row_count', 'unchanged_row_count') }};
@@ -230,11 +239,14 @@
             invocation_id = '{{ invocation_id }}'
         where {{ is_this_month }} and is_current
     {%- else -%}
+        {%- set replace_former_sql -%}
         update {{ ledger }} set is_current = false where {{ is_this_month }} and is_current;
         delete from {{ ledger }}
         where {{ is_this_month }} and sha256 in (
             select sha256 from {{ month_files }} where load_id = '{{ version.load_id }}'
         );
+        {%- endset -%}
+        {{ if_in_ledger(ledger, is_this_month, replace_former_sql) }}
         insert into {{ ledger }} (
             dataset, file_month, file_name, source_url, etag, last_modified, file_bytes, sha256,
             file_rows, landed_rows, table_rows, rows_added, rows_removed, rows_unchanged,
@@ -249,6 +261,29 @@
         where {{ is_this_month }} and load_id = '{{ version.load_id }}'
     {%- endif -%}
 {% endmacro %}
+
+
+{#- BigQuery aborts a transaction that updates or deletes rows of a table beside another that does, and
+    lets any number insert: so months that are merged for the first time only insert. -#}
+{% macro if_in_ledger(ledger, is_this_month, sql) -%}
+    {{ return(adapter.dispatch('if_in_ledger', 'nyc_tlc')(ledger, is_this_month, sql)) }}
+{%- endmacro %}
+
+{% macro default__if_in_ledger(ledger, is_this_month, sql) -%}
+    {{ sql }}
+{%- endmacro %}
+
+{% macro bigquery__if_in_ledger(ledger, is_this_month, sql) -%}
+        if exists (select 1 from {{ ledger }} where {{ is_this_month }}) then
+        {{ sql }}
+        end if;
+{%- endmacro %}
+
+
+{#- SQL that is true in a month's partition, all of it: BigQuery takes a date for a part of its month. -#}
+{% macro whole_month(column, month) -%}
+    {{ column }} >= date '{{ month }}' and {{ column }} < date_add(date '{{ month }}', interval 1 month)
+{%- endmacro %}
 
 
 {% macro utc_now() -%}

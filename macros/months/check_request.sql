@@ -3,7 +3,7 @@
     {#- Hooks run for every command; only these change or test months. -#}
     {%- if execute and flags.WHICH not in ('build', 'run', 'test') -%}{{ return('') }}{%- endif -%}
 
-    {%- set landed = landed_versions() -%}
+    {%- set landed = landed_versions(datasets) -%}
     {%- if not execute -%}{{ return('') }}{%- endif -%}
     {%- for version in landed if version.suspect -%}
         {%- set month = version.file_month[:7] -%}

@@ -1,12 +1,12 @@
-{#- List of the newest landed version of each requested file month, as mappings with dataset, file_month
+{#- List of the newest landed version of each requested file month of datasets, as mappings with dataset, file_month
     (text), file_name, source_url, load_id, landed_rows, suspect (why it isn't merged until it is
     accepted, else none), names_repeated_rows (the loader has listed the rows that may share their
     key), has_raw_rows (its rows are still in the raw table) and is_merged (the trips table holds it).
     Empty while dbt parses. -#}
-{% macro landed_versions() %}
+{% macro landed_versions(datasets) %}
     {%- set ledger, month_files = ref('file_ledger'), source('tlc_raw', 'month_files') -%}
     {#- dbt parses without a connection. -#}
-    {%- if not execute -%}{{ return([]) }}{%- endif -%}
+    {%- if not execute or not datasets -%}{{ return([]) }}{%- endif -%}
 
     {%- if load_relation(month_files) is none -%}
         {{ exceptions.raise_compiler_error(
@@ -37,7 +37,7 @@
 
             from {{ month_files }}
             where
-                dataset in ('{{ requested_datasets() | join("', '") }}')
+                dataset in ('{{ datasets | join("', '") }}')
                 {%- if months %}
                 and file_month in (date '{{ months | join("', date '") }}')
                 {%- endif %}
@@ -71,7 +71,7 @@
     {%- endset -%}
 
     {%- set versions = [] -%}
-    {%- for row in run_query(query).rows -%}
+    {%- for row in ask_once(query).rows -%}
         {#- The value is put into statements, and the user who loads may have fewer rights than the one who builds. -#}
         {%- if not modules.re.fullmatch('[0-9]+[.][0-9]+', row['load_id']) -%}
             {{ exceptions.raise_compiler_error(month_files ~ ": load_id is not one of dlt's; land the month again") }}
@@ -98,7 +98,8 @@
     one, and never one whose raw rows are gone: a full refresh that would need it is refused. -#}
 {% macro versions_to_merge(dataset) %}
     {%- set months, chosen = requested_months(), [] -%}
-    {%- for version in landed_versions() if version.dataset == dataset and not version.suspect -%}
+    {%- set asked = [dataset] | select('in', requested_datasets()) | list -%}
+    {%- for version in landed_versions(asked) if not version.suspect -%}
         {%- if months -%}
             {#- A month requested by name is built again even if it is merged. -#}
             {%- set is_chosen = version.has_raw_rows -%}

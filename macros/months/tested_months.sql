@@ -18,7 +18,7 @@
         {%- endif %}
         order by file_month
     {%- endset -%}
-    {{ return(run_query(query).columns[0].values() | map('string') | list) }}
+    {{ return(ask_once(query).columns[0].values() | map('string') | list) }}
 {% endmacro %}
 
 

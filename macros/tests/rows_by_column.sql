@@ -70,17 +70,18 @@ select * from validation_errors
     {%- if should_store_failures() or not config.get('meta', {}).get('is_by_column') -%}
         {{ return(dbt.materialization_test_default()) }}
     {%- endif -%}
-    {%- set counts = {} -%}
-    {%- for row in run_query(sql).rows -%}
-        {%- set column = row['column_name'] -%}
-        {%- do counts.update({column: counts.get(column, 0) + row['row_count'] | int}) -%}
-    {%- endfor -%}
-    {%- set total = counts.values() | sum -%}
+    {%- set total, counts = config.get('fail_calc'), {} -%}
     {%- set result = run_query(
         "select " ~ total ~ " as failures, " ~ total ~ " " ~ config.get('warn_if') ~ " as should_warn, "
-        ~ total ~ " " ~ config.get('error_if') ~ " as should_error"
+        ~ total ~ " " ~ config.get('error_if') ~ " as should_error, "
+        ~ dbt.listagg("column_name || ' ' || cast(row_count as " ~ dbt.type_string() ~ ")")
+        ~ " as counted from (" ~ sql ~ ") as validation_errors"
     ) -%}
-    {%- call noop_statement('main', tojson(counts), res=result) -%}{{ sql }}{%- endcall -%}
+    {%- for counted in (result.rows[0]['counted'] or '').split(',') if counted -%}
+        {%- set column, rows = counted.split(' ') -%}
+        {%- do counts.update({column: counts.get(column, 0) + rows | int}) -%}
+    {%- endfor -%}
+    {%- call noop_statement('main', tojson(counts), res=result.exclude(['counted'])) -%}{{ sql }}{%- endcall -%}
     {%- if counts -%}
         {%- set said = [] -%}
         {%- for column, rows in counts.items() -%}{%- do said.append(column ~ ' ' ~ rows) -%}{%- endfor -%}

@@ -9,9 +9,11 @@ import math
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,11 +21,12 @@ import pytest
 from google.cloud import bigquery
 from google.oauth2.credentials import Credentials
 
-from loader.calendar import days_of
+from loader.calendar import Month, days_of, parse_month
 from loader.datasets import get_dataset
 from loader.sample import schema_of
-from loader.settings import PROJECT_DIR
+from loader.settings import PROJECT_DIR, load_settings
 from loader.source.object_store import open_filesystem
+from loader.warehouse.bigquery import BigQueryWarehouse
 from tests.conftest import (
     ALL_TESTS,
     DATA_DIR,
@@ -34,10 +37,14 @@ from tests.conftest import (
     publish,
     succeeded,
 )
+from tests.emulator.roles import GRANTS
 from tests.postgres.test_end_to_end import ranges
 
 MONTHS = {"green": ["2023-02", "2025-01"], "yellow": ["2019-02", "2020-04"]}
 EDGES = ("green", "2026-06")
+#: Callers, by their tokens: see tests/emulator/roles.py.
+OWNER, LEAST = "emulator", "least"
+OUR_DATASETS = ("tlc_raw", "tlc_staging", "tlc", "tlc_marts")
 
 
 class BigQueryWorkspace(Workspace):
@@ -46,7 +53,7 @@ class BigQueryWorkspace(Workspace):
     def client(self) -> bigquery.Client:
         return bigquery.Client(
             project=self.env["GOOGLE_CLOUD_PROJECT"],
-            credentials=Credentials(token=self.env["BIGQUERY_ACCESS_TOKEN"]),
+            credentials=Credentials(token=OWNER),
             client_options={"api_endpoint": self.env["BIGQUERY_EMULATOR_HOST"]},
         )
 
@@ -57,11 +64,10 @@ class BigQueryWorkspace(Workspace):
 def workspace_on(rig, local_dir: Path, **variables: str) -> BigQueryWorkspace:
     """Make a workspace on the emulators, with the folder for all that its commands keep."""
     env = clean_env(
-        **rig.env,
+        **rig.env | variables,
         TLC_LOCAL_DIR=str(local_dir),
         DBT_TARGET_PATH=str(local_dir / "dbt"),
         DBT_LOG_PATH=str(local_dir / "logs"),
-        **variables,
     )
     return BigQueryWorkspace(env, local_dir, "")
 
@@ -124,9 +130,15 @@ def land(workspace: Workspace, source: Path, dataset: str) -> None:
 
 @pytest.fixture(scope="module")
 def on_bigquery(rig, source, tmp_path_factory) -> BigQueryWorkspace:
-    """All months on BigQuery: green over the bucket, yellow straight; merged in one build."""
+    """All months on BigQuery: green over the bucket, yellow straight; merged in one build.
+
+    By a user with the least roles, in datasets that somebody else has made.
+    """
     local_dir = tmp_path_factory.mktemp("bigquery")
-    workspace = workspace_on(rig, local_dir, **NO_TESTS)
+    workspace = workspace_on(rig, local_dir, BIGQUERY_ACCESS_TOKEN=LEAST, **NO_TESTS)
+    with closing(workspace.client()) as owner:
+        for name in OUR_DATASETS:
+            owner.create_dataset(name)
     land(workspace, source, "green")
     land(BigQueryWorkspace(workspace.env | {"TLC_BUCKET": ""}, local_dir, ""), source, "yellow")
     succeeded(workspace.dbt("build"))
@@ -225,8 +237,13 @@ def test_every_statement_on_the_trips_names_the_months_partition(on_bigquery):
     scripts = re.findall(r"declare built_row_count.*?commit transaction;", log, re.DOTALL)
     assert scripts
     statements = [s for script in scripts for s in script.split(";") if "_tripdata`" in s]
+    day = r"date '\d{4}-\d\d-01'"
+    whole = (
+        rf"file_month >= ({day}) and (old_version\.)?file_month < date_add\(\1, interval 1 month\)"
+    )
     for statement in statements:
-        assert re.search(r"file_month = date '\d{4}-\d\d-01'", statement), statement
+        is_insert = statement.lstrip().startswith("insert")  # it reads raw rows
+        assert re.search(f"file_month = {day}" if is_insert else whole, statement), statement
 
 
 def test_run_replaces_a_republished_month_alone_and_then_has_nothing_to_do(
@@ -247,7 +264,8 @@ def test_run_replaces_a_republished_month_alone_and_then_has_nothing_to_do(
     )
     before = on_bigquery.query(content)
     options = ("--dataset", "green", "--month", month, "--source", tmp_path, "--json")
-    (done,) = json.loads(succeeded(on_bigquery.loader("run", *options, **DATA_TESTS)).stdout)
+    who = {"BIGQUERY_ACCESS_TOKEN": OWNER}  # to list jobs is not among the least rights
+    (done,) = json.loads(succeeded(on_bigquery.loader("run", *options, **DATA_TESTS, **who)).stdout)
     assert (done["rows_added"], done["rows_removed"]) == (0, 0)
     # The emulator bills each job 10 MB: more than the loader's own, dbt's are in it.
     assert done["bytes_billed"] > 30 * 10 * 2**20
@@ -262,6 +280,36 @@ def test_run_replaces_a_republished_month_alone_and_then_has_nothing_to_do(
     assert on_bigquery.query(raw) == [(0,)]
     (again,) = json.loads(succeeded(on_bigquery.loader("run", *options)).stdout)
     assert again["changed"] is False
+
+
+def test_a_month_is_a_third_of_the_jobs_that_it_was_one_after_the_other(rig, on_bigquery, source):
+    """By the jobs of the loader, which follow each other, and those of dbt's nodes.
+
+    It was 69, all in a row, when the profile had one thread. BigQuery takes a second or two a job.
+    """
+    file = rig.jobs / "jobs.jsonl"
+    before = len(file.read_text().splitlines())
+    month = ("--dataset", "yellow", "--month", "2020-04", "--source", source, "--force")
+    succeeded(on_bigquery.loader("run", *month, **DATA_TESTS))
+    jobs = [json.loads(line) for line in file.read_text().splitlines()[before:]]
+    nodes = Counter(
+        node[1] if (node := re.search(r'"node_id": "([^"]+)"', job.get("sql", ""))) else ""
+        for job in jobs
+    )
+    manifest = json.loads((on_bigquery.local_dir / "dbt" / "manifest.json").read_text())
+    parents, of_tests = manifest["parent_map"], Counter[str]()
+    for name, node in manifest["nodes"].items():
+        if (tested := node.get("attached_node")) is not None:
+            of_tests[tested] = max(of_tests[tested], nodes[name])
+
+    def chain(node: str) -> int:
+        """Count a model's jobs, and those of the longest way to it: dbt waits for tests, too."""
+        return nodes[node] + max((chain(one) + of_tests[one] for one in parents[node]), default=0)
+
+    last = "model.nyc_tlc.month_quality"
+    assert nodes[last]
+    assert len(jobs) <= 31
+    assert nodes[""] + chain(last) + of_tests[last] <= 69 / 3
 
 
 def test_freshness_looks_at_each_datasets_months(on_bigquery):
@@ -337,6 +385,43 @@ def test_builds_take_turns(on_bigquery, waiting_run):
     assert waiting_run.returncode == 0
 
 
+class Waits(Exception):
+    """Raised in the place of waiting."""
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted", "waits"),
+    [
+        (["2020-04"], ["2020-05"], False),
+        (["2020-04", "2020-05"], ["2020-03", "2020-06"], False),
+        (["2020-04"], ["2020-04"], True),  # of another dataset: they share the marts' partition
+        (["2020-04", "2020-05"], ["2020-05"], True),
+        ([], ["2020-05"], True),  # a build of everything
+        (["2020-04"], [], True),
+    ],
+)
+def test_builds_wait_for_those_of_their_months_alone(on_bigquery, monkeypatch, held, wanted, waits):
+    for name in ("TLC_TARGET", "GOOGLE_CLOUD_PROJECT", "BIGQUERY_LOCATION", "TLC_LOCAL_DIR"):
+        monkeypatch.setenv(name, on_bigquery.env[name])
+    for name in ("BIGQUERY_ACCESS_TOKEN", "BIGQUERY_EMULATOR_HOST"):
+        monkeypatch.setenv(name, on_bigquery.env[name])
+
+    def turn(texts: list[str], dataset: str) -> AbstractContextManager[None]:
+        def say(_: str) -> None:
+            raise Waits
+
+        warehouse = BigQueryWarehouse(load_settings())
+        months = [Month(dataset, parse_month(text)) for text in texts]
+        return warehouse.build_lock(SimpleNamespace(say=say), months)
+
+    with turn(held, "yellow"):
+        expected = pytest.raises(Waits) if waits else nullcontext()
+        with expected, turn(wanted, "green"):
+            pass
+    with turn(wanted, "green"):
+        pass
+
+
 def test_a_mirror_in_a_bucket_is_a_source(on_bigquery, source):
     month = ("--dataset", "yellow", "--month", "2020-04")
     succeeded(on_bigquery.loader("mirror", *month, "--source", source, "gs://tlc/mirror"))
@@ -358,11 +443,57 @@ def test_what_is_missing_is_said_in_one_line(on_bigquery):
 def test_a_project_without_billing_is_told_how_to_go_on(on_bigquery, source, command):
     month = ("--dataset", "yellow", "--month", "2020-04") if command == "run" else ()
     options = (*month, "--source", source)
-    process = on_bigquery.loader(command, *options, GOOGLE_CLOUD_PROJECT="sandbox")
+    project = {"GOOGLE_CLOUD_PROJECT": "sandbox", "BIGQUERY_ACCESS_TOKEN": OWNER}
+    process = on_bigquery.loader(command, *options, **project)
     assert process.returncode == 6
     told = process.stdout + process.stderr
     assert "billing is off for this project" in told
     assert "403" not in told
+
+
+@pytest.mark.parametrize("command", ["doctor", "run", "status"])
+@pytest.mark.parametrize(
+    ("who", "can_allow_it"),
+    [
+        ("analyst", "grant `roles/bigquery.dataEditor` on schema `local.tlc"),
+        ("nobody", "gcloud projects add-iam-policy-binding local"),
+    ],
+)
+def test_another_member_of_the_project_is_told_who_can_allow_it(
+    on_bigquery, source, command, who, can_allow_it
+):
+    month = ("--dataset", "yellow", "--month", "2020-04") if command == "run" else ()
+    options = ("--source", source) if command != "status" else ()
+    process = on_bigquery.loader(command, *month, *options, BIGQUERY_ACCESS_TOKEN=who)
+    assert process.returncode == 6
+    told = process.stdout + process.stderr
+    if who == "analyst" or command == "doctor":  # who reads metadata of a dataset needs no job
+        assert can_allow_it in told
+    assert "an owner of the project can allow it: " in told
+    assert "403" not in told
+
+
+def test_doctor_names_each_missing_piece_with_what_mends_it(on_bigquery, source):
+    """In a project of the sandbox, by a user who may run queries, with a bucket that isn't made."""
+    new = {"GOOGLE_CLOUD_PROJECT": "sandbox", "TLC_BUCKET": "gs://none", "BIGQUERY_LOCATION": "EU"}
+    process = on_bigquery.loader("doctor", "--source", source, **new, BIGQUERY_ACCESS_TOKEN=LEAST)
+    assert process.returncode == 6
+    for piece in (
+        "enable it at https://console.cloud.google.com/billing",
+        "add-iam-policy-binding sandbox --member=user:YOU --role=roles/bigquery.user",
+        "gcloud storage buckets create gs://none --location=EU",
+    ):
+        assert piece in process.stdout + process.stderr
+    process = on_bigquery.loader("doctor", "--source", source)
+    assert process.returncode == 0, process.stderr
+
+
+def test_the_least_roles_are_those_of_the_docs():
+    page = (PROJECT_DIR / "docs" / "bigquery.md").read_text()
+    granted = [role for name in (LEAST, "first") for roles in GRANTS[name] for role in roles]
+    # who makes a dataset owns it
+    documented = re.findall(r"`(roles/bigquery\.\w+)`", page)
+    assert {*granted} - {"roles/bigquery.dataOwner"} == {*documented}
 
 
 @pytest.mark.parametrize("option", ["partition", "table"])
@@ -387,6 +518,41 @@ def test_datasets_that_expire_are_refused_before_anything_is_written(
             assert f".{schema}` set options (default_partition_expiration_days = null" in told
     finally:
         expire_after(None)
+
+
+@pytest.mark.parametrize("command", ["doctor", "run", "dbt build"])
+def test_an_expiration_that_appears_between_two_runs_loses_no_month(on_bigquery, source, command):
+    """Rows of old months vanish when they are written: the emulator does the same."""
+    month = ("--dataset", "yellow", "--month", "2019-02", "--source", source, "--force")
+    content = "select count(*), max(unique_row_id) from tlc.yellow_tripdata"
+    ledger = "select sha256, merged_at, is_current from tlc.file_ledger order by 1, 2"
+    before = on_bigquery.query(content), on_bigquery.query(ledger)
+
+    def expire_after(milliseconds: int | None) -> None:
+        with closing(on_bigquery.client()) as client:
+            table = client.get_table("tlc.yellow_tripdata")
+            expiration = None if milliseconds is None else str(milliseconds)
+            table._properties["timePartitioning"]["expirationMs"] = expiration
+            client.update_table(table, ["time_partitioning"])
+
+    expire_after(60 * 24 * 3_600_000)
+    try:
+        if command == "dbt build":  # the loader's first step is not there to look
+            variables = json.dumps({"dataset": "yellow", "month": "2019-02"})
+            process = on_bigquery.dbt("build", "--select", "yellow_tripdata", "--vars", variables)
+            told = "3000 rows built, 0 stored; nothing was changed" if not DATA_DIR else " 0 stored"
+        else:
+            options = month if command == "run" else ("--source", source)
+            process = on_bigquery.loader(command, *options)
+            told = (
+                "alter table `local.tlc.yellow_tripdata` set options"
+                " (partition_expiration_days = null)"
+            )
+        assert process.returncode
+        assert told in process.stdout + process.stderr
+    finally:
+        expire_after(None)
+    assert (on_bigquery.query(content), on_bigquery.query(ledger)) == before
 
 
 @pytest.mark.parametrize("has_rows", [True, False])

@@ -12,11 +12,13 @@ import threading
 from pathlib import Path
 
 from local_bigquery import cli, errors
-from local_bigquery.catalog import datasets, tables
+from local_bigquery.catalog import metadata, names
 from local_bigquery.engine import database
 from local_bigquery.jobs import query, runner
+from local_bigquery.models import Table
 from local_bigquery.sql import script
 from pyarrow import parquet
+from rights import refuse_without_rights
 from sqlglot import exp
 
 #: Loads of more rows are recorded in part: nobody runs them again.
@@ -84,24 +86,34 @@ def keep_tables_in_memory() -> None:
     database.projects = lambda: sorted(database._attached)
 
 
-def refuse_to_create_what_exists() -> None:
-    """Refuse to create a dataset that has tables, as to a user who may not create datasets.
+def expire_partitions() -> None:
+    """Keep no rows in partitions that have expired by their table's own setting."""
+    statement, load = query._statement, runner.HANDLERS["load"]
 
-    The service looks at that right before it looks whether the dataset exists.
-    """
-    create = datasets.create
-
-    def create_if_new(project_id, body):
-        dataset_id = body.datasetReference.datasetId
-        if datasets.exists(project_id, dataset_id) and tables.list_(project_id, dataset_id):
-            raise errors.BigQueryError(
-                "accessDenied",
-                f"Access Denied: Project {project_id}: User does not have"
-                f" bigquery.datasets.create permission in project {project_id}.",
+    def expire(cur, *names):
+        stored = metadata.load(Table, *names)
+        partitions = stored and stored.timePartitioning
+        if partitions and partitions.expirationMs:
+            cur.execute(
+                f"delete from {database.quote(*names)}"
+                f" where epoch_ms({partitions.field}::timestamp) + {partitions.expirationMs}"
+                f" < {metadata.now()}"
             )
-        return create(project_id, body)
 
-    datasets.create = create_if_new
+    def execute_and_expire(cur, tree, context, *args, **kwargs):
+        done = statement(cur, tree, context, *args, **kwargs)
+        if isinstance(tree, exp.Insert | exp.Merge):
+            table = tree.find(exp.Table)
+            expire(cur, *names.reference(table, context.project_id, context.dataset_id))
+        return done
+
+    def load_and_expire(cur, config, upload):
+        done, table = load(cur, config, upload), config.destinationTable
+        expire(cur, table.projectId, table.datasetId, table.tableId)
+        return done
+
+    query._statement = execute_and_expire
+    runner.HANDLERS["load"] = load_and_expire
 
 
 def refuse_dml_without_billing() -> None:
@@ -130,8 +142,9 @@ def record_jobs(folder: Path) -> None:
     """Write each job to `jobs.jsonl`, for tests that ask Google's own engine (tests/googlesql).
 
     A query is written as text with its parameters, and the error that it ended with; a load as the
-    table, and the file of its content after the load. A job is written when it ends, with its
-    number among those that started: another may have read what its first statement made.
+    table, and the file of its content after the load. A job is written when it
+    ends, with its number among all starts and ends of jobs, and with that of its end: another may
+    have read what its first statement made.
     """
     folder.mkdir()
     jobs, lock = (folder / "jobs.jsonl").open("a"), threading.Lock()
@@ -139,7 +152,7 @@ def record_jobs(folder: Path) -> None:
 
     def record(**job):
         with lock:
-            print(json.dumps(job), file=jobs, flush=True)
+            print(json.dumps(job | {"ended": next(numbers)}), file=jobs, flush=True)
 
     def execute_recorded(cur, project_id, job_id, config, *args, **kwargs):
         number, error = next(numbers), None
@@ -179,7 +192,8 @@ if __name__ == "__main__":
     keep_tables_in_memory()
     report_ctas_target()
     set_from_struct()
-    refuse_to_create_what_exists()
+    refuse_without_rights()
+    expire_partitions()
     refuse_dml_without_billing()
     bill_queries()
     record_jobs(Path(sys.argv[1]))

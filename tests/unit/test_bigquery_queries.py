@@ -36,7 +36,7 @@ def warehouse(client: FakeClient, monkeypatch) -> BigQueryWarehouse:
     monkeypatch.setattr(bigquery_connection, "_ABORTED_MAX_SECONDS", 0)
     made = object.__new__(BigQueryWarehouse)
     made.client = client
-    made._max_bytes, made._bytes_billed = 10**9, 0
+    made._max_bytes, made._bytes_billed, made.labels = 10**9, 0, {}
     return made
 
 

@@ -29,6 +29,11 @@ def test_the_trial_loads_compares_reports_and_cleans_up(rig, tmp_path):
     assert "- run: exit 0, merged, 199 rows, 1 added, 2 removed, 198 unchanged" in said
     assert "- 200 rows, each column and each id: as in the file" in said
     assert "- 199 rows, each column and each id: as in the file" in said
-    assert "computed 839 MB" in said
+    assert "computed 629 MB" in said
+    assert "- doctor, by your account: exit 0: " in said
+    assert "- of 2 rows in an expired partition: 0 in the transaction, 0 after" in said
+    assert "- doctor with a table that expires: exit 6" in said
+    assert "- insert beside insert: committed, committed" in said
+    assert "bytes: delete from `PROJECT.tlc.green_tripdata` where file_month >= " in said
     assert "- all is deleted" in said
     assert "| query | SCRIPT |" in said

@@ -1,8 +1,8 @@
 """What BigQuery bills for a statement, on demand, by its documented rules.
 
 A query is billed the columns that it reads, in the partitions that it names; UPDATE and DELETE also
-the partitions that they change; a DELETE of whole partitions, outside a transaction, nothing. A
-table counts as 10 MB at least. Loads, DDL, and queries that can return no row are free.
+the partitions that they change; a DELETE of whole partitions nothing. A table counts as 10 MB at
+least. Loads, DDL, and queries that can return no row are free.
 """
 
 import datetime as dt
@@ -21,14 +21,18 @@ Sizes = dict[tuple[str, dt.date | None], int]
 _PARTITION_COLUMNS = {"_file_row": "_file_month", "file_row": "file_month"}
 #: By which dbt asks for the columns of a model.
 _NO_ROW = re.compile(r"\blimit 0$|\bwhere false and current_timestamp\(\)", re.IGNORECASE)
-_WHOLE_PARTITION = re.compile(r"where _file_month >= @month and _file_month < @next_month$")
+_WHOLE_PARTITION = re.compile(
+    r"where _file_month >= @month and _file_month < @next_month$"
+    r"|where file_month >= (date '\d{4}-\d\d-01')"
+    r" and file_month < date_add\(\1, interval 1 month\)$"
+)
 
 
 def bytes_read(database: Database, kind: str, text: str) -> Sizes:
-    """Return what a statement (query, insert, update or delete) reads that will be executed."""
+    """Return what a statement (query, insert, update, delete, or a mart's) reads."""
     if kind == "query" and _NO_ROW.search(text):
         return {}
-    if kind == "delete" and _WHOLE_PARTITION.search(text) and not database.in_transaction:
+    if kind == "delete" and _WHOLE_PARTITION.search(text):
         return {}
     columns: dict[str, set[str]] = defaultdict(set)
     for node in nodes(database.resolved_to_tables(text)):

@@ -186,12 +186,16 @@ class Database:
         match kind:
             case "query" | "insert" | "update" | "delete":
                 pass
+            case "merge" if not self.executes:
+                self.before_each(self, "query", text)
             case "merge":
                 # The engine executes no MERGE: dbt's into the ledger finds no row to merge.
                 rows = _text(node.table_expression, script)
                 if self.executes and self._query(f"select 1 from {rows}"):
                     raise NotImplementedError(text)
             case "create_table" | "create_table_as_select" | "create_view":
+                if kind == "create_table_as_select":
+                    self.before_each(self, "query", text)
                 self._create(kind, resolved, _query_of(node, script))
                 if is_temporary:
                     self._temporary |= set(resolved.parent.parent.name_path)
@@ -271,11 +275,6 @@ class Database:
         return self._engine.query(sql, names)
 
     # ---- Names ---------------------------------------------------------------------------------
-
-    @property
-    def in_transaction(self) -> bool:
-        """Whether a transaction is open."""
-        return self._before is not None
 
     def resolved_to_tables(self, text: str) -> Message:
         """Analyze a statement with its views written out, and only the columns that it needs."""

@@ -129,13 +129,16 @@ class BigQueryWarehouse(BigQueryConnection, Warehouse):
     def _record(self, landed: FileVersion, before: str) -> None:
         """Write the record of a version; it replaces a record of the same bytes."""
         month_files = self.table(self._raw, "month_files")
+        is_same = "dataset = @dataset and file_month = @file_month and sha256 = @sha256"
         values = landed.month_files_row()
+        # A transaction that only inserts is not aborted because of another.
         self.query(
             f"""
             begin transaction;
             {before}
-            delete from {month_files}
-            where dataset = @dataset and file_month = @file_month and sha256 = @sha256;
+            if exists (select 1 from {month_files} where {is_same}) then
+                delete from {month_files} where {is_same};
+            end if;
             insert into {month_files} ({", ".join(values)})
             values ({", ".join(f"@{name}" for name in values)});
             commit transaction;

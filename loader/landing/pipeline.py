@@ -32,7 +32,7 @@ from loader.errors import (
     WarehouseError,
 )
 from loader.landing.conform import Conformer
-from loader.landing.tlc_trips import figures_resources, raw_schema
+from loader.landing.tlc_trips import FIGURES, figures_resources, raw_schema
 from loader.settings import Settings
 from loader.source.download import LocalFile
 from loader.source.figures import Vintage
@@ -161,7 +161,7 @@ def load_figures(
         schema = raw_schema()
         file_format: Any = "parquet" if settings.target == "bigquery" else "insert_values"
         try:
-            _create_raw_tables(pipeline, schema, warehouse)
+            _create_raw_tables(pipeline, schema, warehouse, FIGURES)
             for one in vintages:  # a load of its own: a table's load is one transaction
                 pipeline.extract(
                     list(figures_resources([one])), schema=schema, loader_file_format=file_format

@@ -201,7 +201,7 @@ def read(address: str, etag: str | None = None) -> Vintage | None:
         path = _path(address)
         content = path.read_bytes()
         modified = dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC).replace(tzinfo=None)
-    return parse(content, address, None, modified)
+    return parse(content, str(path), None, modified)
 
 
 def parse(
@@ -352,7 +352,7 @@ def _is_report(name: str) -> bool:
 
 def _path(address: str) -> Path:
     is_url = address.lower().startswith("file:///")
-    return Path(url2pathname(urlsplit(address).path) if is_url else address)
+    return Path(url2pathname(urlsplit(address).path) if is_url else address).absolute()
 
 
 @contextmanager

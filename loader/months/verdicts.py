@@ -33,7 +33,7 @@ class Verdict:
 
     @property
     def is_unexplained(self) -> bool:
-        """Whether the file differs from what TLC counted, and nobody knows why."""
+        """Whether the file differs from what TLC counted, and no cause is known."""
         return self.official_verdict in ("file lacks", "file has more") and not self.cause
 
     @property
@@ -83,6 +83,6 @@ def describe_unexplained(verdicts: Iterable[Verdict]) -> str:
     """Return a warning of the months that differ from what TLC counted, in one line."""
     months = name_months(one.month for one in verdicts if one.is_unexplained)
     return (
-        f"TLC counted other trips than its files have, and nobody knows why: {months};"
+        f"TLC counted other trips than its files have, without a known cause: {months};"
         " see docs/what-the-files-lack.md"
     )

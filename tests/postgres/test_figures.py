@@ -126,7 +126,7 @@ def test_a_verdict_follows_the_figures(workspace):
     newer = {"_2023_01": 100, "_2023_02": 90, "_2031_01": 1}  # rounded, too few, and newest of all
     report(workspace.source, **newer)
     process = succeeded(workspace.loader(*options))
-    assert "nobody knows why: green 2023-02;" in process.stderr
+    assert "without a known cause: green 2023-02;" in process.stderr
     expected = {"2023-01": (3_100, 0, "agrees"), "2023-02": (2_520, 580, "file has more")}
     assert verdicts(workspace) == {("green", month): told for month, told in expected.items()}
     quality = workspace.query(

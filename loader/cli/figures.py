@@ -20,17 +20,17 @@ def land_figures(
 
     Returns:
         The reports that landed, and what kept others from it.
-
-    Raises:
-        WarehouseError: when the warehouse fails.
     """
     found, errors = _read_new(warehouse, reporter, source)
     if found:
         from loader.landing.pipeline import load_figures  # dlt, which takes its time to import
 
-        with warehouse.build_lock(reporter):
-            load_figures(settings, warehouse, found, reporter)
-            build_official(settings)
+        try:
+            with warehouse.build_lock(reporter):
+                load_figures(settings, warehouse, found, reporter)
+                build_official(settings)
+        except LoaderError as error:
+            return [], [*errors, error]
     for one in found:
         reporter.say(f"TLC's {one.source}  landed: to {one.vintage}, {len(one.figures):,} figures")
     return found, errors

@@ -261,6 +261,11 @@ def sync(
     options = RunOptions(force=force, marts=marts is WhenMarts.now)
     with summarizing(summary) as told, session(target, source) as context:
         settings, reporter = context.settings, context.reporter
+
+        def note(text: str) -> None:
+            reporter.say(text)
+            told.notes.append(text)
+
         states = read_states(context.warehouse)
         names = [asked] if asked else followed(states)
         months = [
@@ -268,21 +273,21 @@ def sync(
             for name in names
             for month in window(states, name, settings.today, first, last)
         ]
-        verdicts = read_verdicts(context.warehouse)
-        awaited = [one for one in verdicts.values() if one.awaits_republication]
-        for month, verdict in ((one.month, one) for one in awaited if one.month.dataset in names):
-            reporter.say(f"{month.label}  {describe_awaited(context.warehouse, verdict)}")
-            months += [] if month in months else [month]
+        awaited = [v for v in read_verdicts(context.warehouse).values() if v.awaits_republication]
+        for verdict in awaited:
+            month = verdict.month
+            if month.dataset in names:
+                note(f"{month.label}  {describe_awaited(context.warehouse, verdict)}")
+                months += [] if month in months else [month]
         told.states = list(compare(settings, states, months))
         new, errors = land_figures(settings, context.warehouse, reporter, settings.source)
         for error in errors:
             # a copy of the month files need not have the reports
             if settings.source == TLC_CDN or not isinstance(error, NotPublishedError):
-                reporter.say(f"TLC's own counts  warning: {error}; months go on without")
-        if new:
-            verdicts = read_verdicts(context.warehouse)
-            if any(one.is_unexplained for one in verdicts.values()):
-                reporter.say(f"warning: {describe_unexplained(verdicts.values())}")
+                note(f"TLC's own counts  warning: {error}; months go on without")
+        verdicts = read_verdicts(context.warehouse).values() if new else ()
+        if any(one.is_unexplained for one in verdicts):
+            note(f"warning: {describe_unexplained(verdicts)}")
         due = [one for one in told.states if is_due(one, options)]
         if due and not states and not asked:
             plan = plan_of(due)

@@ -25,11 +25,13 @@ class Summary:
     Attributes:
         states: months that were looked at.
         done: months that were run.
+        notes: what it found besides, a sentence each.
         started: when the command began, by the monotonic clock.
     """
 
     states: Sequence[MonthState] = ()
     done: list[MonthRun] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
     def total(self) -> str:
@@ -87,11 +89,12 @@ def _append(path: Path, text: str) -> None:
 def _table(summary: Summary) -> str:
     lines = {one.month: _skipped(one) for one in summary.states}
     lines |= {one.month: _run(one) for one in summary.done}
+    notes = "".join(f"{harmless(note)}\n\n" for note in summary.notes)
     if not lines:
-        return ""
+        return notes
     table = markdown([lines[month] for month in sorted(lines, key=lambda month: month[::-1])])
     total = f"{summary.total()}\n\n" if len(summary.done) > 1 else ""
-    return f"{table}\n{total}{_report_of(summary)}"
+    return f"{table}\n{total}{notes}{_report_of(summary)}"
 
 
 def _report_of(summary: Summary) -> str:

@@ -1,4 +1,4 @@
-"""Commands beside a load: mirror, doctor, dbt, dlt."""
+"""Commands beside a load: mirror, doctor, unlock, dbt, dlt."""
 
 from itertools import pairwise
 from typing import Annotated, Any
@@ -17,10 +17,12 @@ from loader.cli.options import (
     ToOption,
     months_of,
     reporting,
+    session,
     settings_of,
 )
+from loader.cli.tables import print_table
 from loader.embedded import local_server
-from loader.errors import LoaderError
+from loader.errors import LoaderError, UsageError
 from loader.settings import export_settings, load_settings
 from loader.source.mirror import mirror_months
 from loader.terminal import interrupts
@@ -80,6 +82,40 @@ def doctor(
                 print(f"FAIL  {name}: {error}")
     if failed:
         raise typer.Exit(failed.exit_code)
+
+
+@app.command()
+def unlock(
+    name: Annotated[
+        str | None, typer.Argument(help="the lock to free, such as 'yellow 2019-01'")
+    ] = None,
+    target: TargetOption = None,
+) -> None:
+    """Show the locks that runs hold on BigQuery; free that of a run that was killed elsewhere.
+
+    A run that was killed on this machine is recognised, and its locks are taken over. Those of
+    others end by themselves after ten minutes. On Postgres a lock ends with its session.
+    """
+    with session(target, None) as context:
+        held = {row["name"]: row for row in context.warehouse.held_locks()}
+        if name is None:
+            rows = [
+                {
+                    "lock": one["name"],
+                    "held by": one["holder"],
+                    "until (UTC)": one["expires_at"].replace(tzinfo=None),
+                }
+                for one in held.values()
+            ]
+            print_table(rows) if rows else print("no run holds a lock")
+            return
+        if name not in held:
+            raise UsageError(f"no run holds {name!r}: nyc-tlc unlock shows those that are held")
+        context.warehouse.free_lock(name)
+    print(
+        f"freed: {name}, which {held[name]['holder']} held. If that run still goes on, stop it:"
+        " another one may now work on the same month"
+    )
 
 
 #: For commands that pass everything on, --help too.

@@ -31,6 +31,12 @@ class Warehouse(Protocol):
                 for anything else.
         """
 
+    def held_locks(self) -> list[dict[str, Any]]:
+        """List the locks that outlive a killed run: name, holder, expires_at (UTC)."""
+
+    def free_lock(self, name: str) -> None:
+        """End a lock of `held_locks`, whoever holds it."""
+
     def schema_lock(self) -> AbstractContextManager[None]:
         """Let one landing at a time create the raw tables: two would both find them missing."""
 

@@ -17,7 +17,7 @@ from loader.terminal.progress import Reporter
 from loader.warehouse.base import Warehouse
 from loader.warehouse.bigquery_connection import BigQueryConnection, translate_google_errors
 from loader.warehouse.bigquery_datasets import check_bucket, check_dataset, check_expirations
-from loader.warehouse.bigquery_locks import lock, turn
+from loader.warehouse.bigquery_locks import free, held_locks, lock, turn
 from loader.warehouse.versions import FileVersion
 
 #: The table that records which project dbt has built.
@@ -69,6 +69,12 @@ class BigQueryWarehouse(BigQueryConnection, Warehouse):
             f"build|build .*({'|'.join(texts)}).*" if texts else "build.*",
             lambda: reporter.say("waiting for another run's dbt build in this warehouse to end"),
         )
+
+    def held_locks(self) -> list[dict[str, Any]]:
+        return held_locks(self, self._raw)
+
+    def free_lock(self, name: str) -> None:
+        free(self, self._raw, name)
 
     def schema_lock(self) -> AbstractContextManager[None]:
         return turn(self, self._raw, "schema")

@@ -7,6 +7,8 @@ import datetime as dt
 import json
 import math
 import re
+import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -339,6 +341,42 @@ def test_another_runs_lock_is_respected(on_bigquery, source):
     assert "another run is working on it (a test" in process.stderr
     on_bigquery.query("update tlc_raw._locks set expires_at = null where holder = 'a test'")
     assert on_bigquery.loader("load", *options).returncode == 0
+
+
+def test_the_lock_of_a_run_that_was_killed_here_is_taken_over(on_bigquery, source):
+    options = ("--dataset", "yellow", "--month", "2020-04", "--source", source)
+    killed = """
+import os, signal
+from contextlib import ExitStack
+from rich.console import Console
+from loader.calendar import Month, parse_month
+from loader.settings import load_settings
+from loader.terminal.progress import Reporter
+from loader.warehouse.connect import connect_warehouse
+month = Month("yellow", parse_month("2020-04"))
+lock = connect_warehouse(load_settings()).lock(month, Reporter(Console()))
+ExitStack().enter_context(lock)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert on_bigquery.python(killed).returncode == -signal.SIGKILL
+    shown = succeeded(on_bigquery.loader("unlock")).stdout
+    assert f"yellow 2020-04  {socket.gethostname()}, pid " in shown
+    succeeded(on_bigquery.loader("load", *options))
+    assert succeeded(on_bigquery.loader("unlock")).stdout == "no run holds a lock\n"
+
+
+def test_a_lock_of_another_machine_is_shown_and_freed(on_bigquery, source):
+    on_bigquery.query(
+        "update tlc_raw._locks set token = 'boot/pid:[1]/1/1/x', holder = 'elsewhere, pid 1',"
+        " expires_at = timestamp_add(current_timestamp(), interval 1 hour)"
+        " where name = 'yellow 2020-04'"
+    )
+    options = ("--dataset", "yellow", "--month", "2020-04", "--source", source)
+    assert on_bigquery.loader("load", *options).returncode == 8
+    assert on_bigquery.loader("unlock", "yellow 2020-05").returncode == 2
+    freed = succeeded(on_bigquery.loader("unlock", "yellow 2020-04")).stdout
+    assert freed.startswith("freed: yellow 2020-04, which elsewhere, pid 1 held. If that run still")
+    succeeded(on_bigquery.loader("load", *options))
 
 
 @pytest.fixture

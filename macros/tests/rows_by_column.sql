@@ -78,7 +78,7 @@ select * from validation_errors
         ~ " as counted from (" ~ sql ~ ") as validation_errors"
     ) -%}
     {%- for counted in (result.rows[0]['counted'] or '').split(',') if counted -%}
-        {%- set column, rows = counted.split(' ') -%}
+        {%- set column, _, rows = counted.rpartition(' ') -%}
         {%- do counts.update({column: counts.get(column, 0) + rows | int}) -%}
     {%- endfor -%}
     {%- call noop_statement('main', tojson(counts), res=result.exclude(['counted'])) -%}{{ sql }}{%- endcall -%}

@@ -122,7 +122,7 @@ $(PEERS)/installed: benchmarks/constraints.txt $(BIN)/python
 ROUNDS ?= 200
 SEED ?= 1
 chaos: $(call installed,dev)
-	@$(IN_VENV) python -m tests.chaos --rounds $(ROUNDS) --seed $(SEED)
+	@$(IN_VENV) python -m tests.chaos --rounds $(ROUNDS) --seed $(SEED) $(if $(POWER),--power)
 
 fuzz: ROUNDS = 5000
 fuzz: $(call installed,dev)
@@ -145,6 +145,7 @@ constraints: $(BIN)/python
 		--python-version 3.11 --constraint constraints.txt --generate-hashes -o hashes.txt
 	$(UV_COMPILE) --group emulator --python-version 3.13 -o tests/emulator/constraints.txt
 	$(UV_COMPILE) --group pgadmin --python-version 3.11 -o tests/postgres/pgadmin_constraints.txt
+	$(UV_COMPILE) --group pgserver --python-version 3.11 -o tests/postgres/pgserver_constraints.txt
 	$(UV_COMPILE) --group bench --python-version 3.11 -o benchmarks/constraints.txt
 
 clean:

@@ -29,7 +29,7 @@
     {%- set dependents = drop_if_unused(partition) -%}
     {%- if dependents -%}
         {{ exceptions.raise_compiler_error(
-            dataset_of(table) ~ " " ~ month[:7] ~ ": these depend on the month's partition, which a build replaces: "
+            dataset_of(table) ~ " " ~ month[:7] ~ ": these depend on the month's partition, which is replaced: "
             ~ dependents ~ "; nothing was changed. Define them on " ~ table.schema ~ '.' ~ table.identifier
             ~ ", with: where file_month = date '" ~ month ~ "'"
         ) }}

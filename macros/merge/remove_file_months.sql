@@ -2,10 +2,12 @@
     the ledger, in one transaction. -#}
 {% macro remove_file_months(dataset, months) %}
     {%- set table, ledger = ref(dataset ~ '_tripdata'), ref('file_ledger') -%}
-    {%- call statement('upgrade_ledger') -%}
-        -- a ledger of an earlier version
-        alter table {{ ledger }} add column if not exists removed_at {{ type_datetime() }}
-    {%- endcall -%}
+    {#- A ledger of an earlier version. -#}
+    {%- if 'removed_at' not in adapter.get_columns_in_relation(ledger) | map(attribute='name') -%}
+        {%- call statement('upgrade_ledger') -%}
+            alter table {{ ledger }} add column if not exists removed_at {{ type_datetime() }}
+        {%- endcall -%}
+    {%- endif -%}
     {%- set dates = [] -%}
     {%- for month in months -%}{%- do dates.append(month ~ '-01') -%}{%- endfor -%}
     {%- set is_removed = "dataset = '" ~ dataset ~ "' and file_month in (date '" ~ dates | join("', date '") ~ "')" -%}
@@ -25,11 +27,38 @@
 {% endmacro %}
 
 {% macro default__remove_trips(table, months, records_sql) %}
-    {%- call statement('begin') -%}begin; {{ limit_lock_waits() }}{%- endcall -%}
+    {%- call statement('remove') -%}
+        begin;
+        {{ limit_lock_waits() }};
+        -- not by dropping the partitions: a snapshot from before would find them empty
+        delete from {{ table }} where file_month in (date '{{ months | join("', date '") }}');
+        {{ records_sql }}
+    {%- endcall -%}
+    {%- set xid = transaction_id() -%}
+    {%- call statement('commit') -%}commit{%- endcall -%}
     {%- for month in months -%}
-        {%- do drop_partition(table, partition_of(table, month), month) -%}
+        {%- do free_space(partition_of(table, month), xid) -%}
     {%- endfor -%}
-    {%- call statement('records') -%}{{ records_sql }} commit{%- endcall -%}
+{% endmacro %}
+
+{#- Gives the space of an empty partition back now, if nothing is in the way, and no snapshot from
+    before the transaction sees its former rows. Else Postgres' vacuum does later, but for the index. -#}
+{% macro free_space(partition, xid) %}
+    {%- call statement('free_space') -%}
+        do $$
+        begin
+            perform set_config('lock_timeout', '1s', true);
+            lock table {{ partition }} in access exclusive mode;
+            if
+                not exists (select from {{ partition }})
+                and not exists {{ older_snapshots(xid) }}
+            then
+                truncate {{ partition }};
+            end if;
+        exception when others then null;
+        end
+        $$
+    {%- endcall -%}
 {% endmacro %}
 
 {% macro bigquery__remove_trips(table, months, records_sql) %}

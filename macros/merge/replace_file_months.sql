@@ -1,6 +1,6 @@
 {#- The relation that the months were merged into. Each version to merge is built beside the table,
-    compared with the previous version, swapped in for the old partition, and recorded in the ledger,
-    all in one transaction. -#}
+    becomes the month's partition or changes the rows of the one that is there, and is recorded in the
+    ledger, all in one transaction. -#}
 {% macro replace_file_months() %}
     {%- set table = this.incorporate(type='table') -%}
     {%- set existing = load_cached_relation(this) -%}
@@ -90,10 +90,12 @@
         from ({{ model_sql }}) as model
         where file_month = date '{{ month }}'
     {%- endset -%}
+    {#- Asked of the server: dbt's cache is from before the build. -#}
+    {%- set is_first = run_query("select to_regclass('" ~ partition ~ "')").rows[0][0] is none -%}
     {#- The month is built beside the table, in the same transaction as all that follows: nothing
         of it is left when the transaction ends early. -#}
     {%- call statement('build') -%}
-        create table {{ built }} as
+        create {{ 'unlogged' if not is_first }} table {{ built }} as
         {{ rows_sql if version.names_repeated_rows else numbered_rows(dataset, stored_columns(types), rows_sql) }}
     {%- endcall -%}
     {%- set rows = load_result('build').response.rows_affected -%}
@@ -106,13 +108,13 @@
     {%- if version.names_repeated_rows -%}
         {%- do number_repeated_keys(built, dataset, version) -%}
     {%- endif -%}
-    {%- do index_ids(built) -%}
-    {%- do create_indexes(built) -%}
-    {%- set unchanged, before = compare_versions(built, partition) -%}
-
-    {%- do check_month(built, month, model.columns) -%}
-    {%- do drop_partition(table, partition, month) -%}
-    {%- do attach_partition(table, partition, built, month) -%}
+    {%- if is_first -%}
+        {%- do index_ids(built) -%}
+        {%- do create_indexes(built) -%}
+        {%- do check_month(built, month, model.columns) -%}
+        {%- do attach_partition(table, partition, built, month) -%}
+    {%- endif -%}
+    {%- set before, unchanged = (0, 0) if is_first else update_partition(partition, built, rows) -%}
     {%- call statement('record') -%}
         {{ record_merge_sql(dataset, version, rows, before, unchanged) }}
     {%- endcall -%}
@@ -192,36 +194,6 @@
         dataset ~ " " ~ month[:7] ~ ": " ~ rows ~ " rows, " ~ (rows - unchanged) ~ " added, "
         ~ (before - unchanged) ~ " removed, " ~ unchanged ~ " unchanged", info=true
     ) -%}
-{% endmacro %}
-
-
-{#- Pair of numbers: the rows that are unchanged in the new version of a month, and the rows of the
-    previous version; (0, 0) when there was none. A row is unchanged when its id and all of its values
-    are; its position in the file doesn't matter. -#}
-{% macro compare_versions(built, partition) %}
-    {#- Asked of the server: dbt's cache is from before the build. -#}
-    {%- if run_query("select to_regclass('" ~ partition ~ "')").rows[0][0] is none -%}
-        {{ return((0, 0)) }}
-    {%- endif -%}
-    {%- set before = adapter.get_columns_in_relation(partition) | map(attribute='name') | list -%}
-    {#- The position in the file is not part of a row; a new column is not a change of the old rows. -#}
-    {%- set columns = [] -%}
-    {%- for column in model.columns if column in before and column != 'file_row' -%}
-        {%- do columns.append(adapter.quote(column)) -%}
-    {%- endfor -%}
-    {%- set query -%}
-        select
-            (
-                select count(*)
-                from {{ built }} as new_version
-                inner join {{ partition }} as old_version using (unique_row_id)
-                where (new_version.{{ columns | join(', new_version.') }})
-                    is not distinct from (old_version.{{ columns | join(', old_version.') }})
-            ) as unchanged,
-            (select count(*) from {{ partition }}) as before
-    {%- endset -%}
-    {%- set row = run_query(query).rows[0] -%}
-    {{ return((row[0] | int, row[1] | int)) }}
 {% endmacro %}
 
 

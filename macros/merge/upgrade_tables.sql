@@ -1,6 +1,7 @@
-{#- `nyc-tlc upgrade`: gives trips tables of earlier versions today's shape. A table is converted in one
-    transaction: its months are copied beside it, and take their places at the end, when readers wait for
-    a moment. The table itself stays, and with it grants, indexes, triggers and comments. -#}
+{#- `nyc-tlc upgrade`: gives trips tables of earlier versions today's shape. The months of a table are
+    copied beside it, in a transaction of their own, so that every later snapshot sees the copies. They
+    take their places in another one, when readers wait for a moment. The table itself stays, and with
+    it grants, indexes, triggers and comments. -#}
 {% macro upgrade_tables(dry_run=false) %}
     {%- set upgraded = [] -%}
     {%- for node in graph.nodes.values() | sort(attribute='name')
@@ -38,7 +39,8 @@
 {% endmacro %}
 
 
-{#- List of a table's partitions, oldest first, as mappings with name, file_month and bytes. -#}
+{#- List of a table's partitions, oldest first, as mappings with partition, built (what an upgrade makes of
+    it), file_month and bytes. -#}
 {% macro months_of_table(table) %}
     {%- set months = [] -%}
     {%- set query -%}
@@ -51,7 +53,12 @@
         order by 2
     {%- endset -%}
     {%- for row in run_query(query).rows -%}
-        {%- do months.append({'name': row['name'], 'file_month': row['file_month'], 'bytes': row['bytes'] | int}) -%}
+        {%- do months.append({
+            'partition': table.incorporate(path={'identifier': row['name']}, type='table'),
+            'built': table.incorporate(path={'identifier': row['name'] ~ '__upgraded'}, type='table'),
+            'file_month': row['file_month'],
+            'bytes': row['bytes'] | int,
+        }) -%}
     {%- endfor -%}
     {{ return(months) }}
 {% endmacro %}
@@ -65,32 +72,43 @@
     {%- call statement('begin') -%}
         begin;
         {{ limit_lock_waits() }};
-        -- who changes the table waits, readers don't
-        lock table {{ table }} in share mode
-    {%- endcall -%}
-    {%- for month in months -%}
-        {%- set partition = table.incorporate(path={'identifier': month.name}, type='table') -%}
-        {%- set built = table.incorporate(path={'identifier': month.name ~ '__new'}, type='table') -%}
-        {%- call statement('copy') -%}
-            create table {{ built }} as
-            select {{ stored_values(types) }}
-            from {{ partition }}
-        {%- endcall -%}
-        {%- do index_ids(built) -%}
-        {%- do check_month(built, month.file_month, columns) -%}
-        {%- do print(dataset_of(table) ~ ' ' ~ month.file_month[:7] ~ ': copied') -%}
-    {%- endfor -%}
-
-    {%- set views = views_on(table) -%}
-    {%- call statement('release') -%}
-        {%- for view in views %}
-        {{ view.empty_sql }};
+        -- the session of an upgrade that is killed ends soon
+        set client_connection_check_interval = '2s';
+        -- merges of these months wait until this one ends
+        {%- for month in months %}
+        select pg_advisory_lock(hashtextextended('{{ month.partition }}', 0));
+        -- of an upgrade that was stopped
+        drop table if exists {{ month.built }}{{ ';' if not loop.last }}
         {%- endfor %}
     {%- endcall -%}
     {%- for month in months -%}
-        {%- do drop_partition(
-            table, table.incorporate(path={'identifier': month.name}, type='table'), month.file_month
-        ) -%}
+        {%- call statement('copy') -%}
+            create table {{ month.built }} as
+            select {{ stored_values(types) }}
+            from {{ month.partition }}
+        {%- endcall -%}
+        {%- do index_ids(month.built) -%}
+        {%- do check_month(month.built, month.file_month, columns) -%}
+        {%- do print(dataset_of(table) ~ ' ' ~ month.file_month[:7] ~ ': copied') -%}
+    {%- endfor -%}
+    {%- set xid = transaction_id() -%}
+    {%- call statement('commit_copies') -%}commit{%- endcall -%}
+    {%- do wait_for_older_snapshots(xid) -%}
+
+    {%- call statement('begin') -%}
+        begin;
+        {{ limit_lock_waits() }};
+        lock table {{ table }} in access exclusive mode
+    {%- endcall -%}
+    {%- if months_of_table(table) | map(attribute='file_month') | list != months | map(attribute='file_month') | list -%}
+        {{ exceptions.raise_compiler_error(dataset_of(table) ~ ": other months came or went meanwhile; nothing was changed, run it again") }}
+    {%- endif -%}
+    {%- set views = views_on(table) -%}
+    {%- for view in views -%}
+        {%- call statement('release') -%}{{ view.empty_sql }}{%- endcall -%}
+    {%- endfor -%}
+    {%- for month in months -%}
+        {%- do drop_partition(table, month.partition, month.file_month) -%}
     {%- endfor -%}
     {%- call statement('narrow') -%}
         alter table {{ table }}
@@ -99,15 +117,11 @@
         {%- endfor %}
     {%- endcall -%}
     {%- for month in months -%}
-        {%- set partition = table.incorporate(path={'identifier': month.name}, type='table') -%}
-        {%- set built = table.incorporate(path={'identifier': month.name ~ '__new'}, type='table') -%}
-        {%- do attach_partition(table, partition, built, month.file_month) -%}
+        {%- do attach_partition(table, month.partition, month.built, month.file_month) -%}
     {%- endfor -%}
-    {%- call statement('restore') -%}
-        {%- for view in views %}
-        {{ view.view_sql }};
-        {%- endfor %}
-    {%- endcall -%}
+    {%- for view in views -%}
+        {%- call statement('restore') -%}{{ view.view_sql }}{%- endcall -%}
+    {%- endfor -%}
     {%- call statement('commit') -%}commit{%- endcall -%}
 {% endmacro %}
 

@@ -140,15 +140,32 @@ def test_runs_in_one_folder_take_turns(workspace):
         assert_same(stored(workspace, *key), expected(file_of(workspace, *key), key[0]))
 
 
-def test_a_reader_that_doesnt_end_makes_the_run_give_up(workspace):
+def test_a_reader_that_doesnt_end_is_not_waited_for(workspace):
     path = publish(workspace.source, "green", "2023-01", 2_000)
     machine, *_ = machines(workspace, 1)
     assert together([(machine, run("green", "2023-01"))])[0].code == 0
-    before = expected(path, "green")
     reader = workspace.connect()
     reader.autocommit = False
     with reader.cursor() as cursor:
         cursor.execute(f"select count(*) from {workspace.tlc}.green_tripdata")
+    path = publish(workspace.source, "green", "2023-01", 1_900)
+    publish(workspace.source, "green", "2023-02", 100)
+    months = (*run("green", "2023-01"), "--to", "2023-02")
+    machine.env["TLC_LOCK_SECONDS"] = "1"
+    assert together([(machine, months)])[0].code == 0
+    assert_same(stored(workspace, "green", "2023-01"), expected(path, "green"))
+    reader.close()
+
+
+def test_who_changes_the_table_makes_the_run_give_up(workspace):
+    path = publish(workspace.source, "green", "2023-01", 2_000)
+    machine, *_ = machines(workspace, 1)
+    assert together([(machine, run("green", "2023-01"))])[0].code == 0
+    before = expected(path, "green")
+    writer = workspace.connect()
+    writer.autocommit = False
+    with writer.cursor() as cursor:
+        cursor.execute(f"update {workspace.tlc}.green_tripdata set tip_amount = 1")
     path = publish(workspace.source, "green", "2023-01", 1_900)
 
     machine.env["TLC_LOCK_SECONDS"] = "1"
@@ -156,7 +173,7 @@ def test_a_reader_that_doesnt_end_makes_the_run_give_up(workspace):
     assert outcome.code == 8, outcome.said
     assert "green 2023-01: a query or an open transaction of somebody else" in outcome.said
     assert_same(stored(workspace, "green", "2023-01"), before)
-    reader.close()
+    writer.close()
     assert together([(machine, run("green", "2023-01"))])[0].code == 0
     assert_same(stored(workspace, "green", "2023-01"), expected(path, "green"))
 

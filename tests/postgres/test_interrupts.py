@@ -190,8 +190,8 @@ def test_in_a_build(workspace, running):
     before = stored(workspace, "green", "2023-01")
     path = put(workspace.source, "2023-01")
 
-    # A merge can't swap its partition in.
-    with locked(workspace, f"{workspace.tlc}.green_tripdata", "share") as somebody_waits:
+    # A merge can't change the partition's rows.
+    with locked(workspace, f"{workspace.tlc}.green_tripdata_2023_01", "share") as somebody_waits:
         for number in (signal.SIGINT, signal.SIGTERM):
             run = running(*command)
             somebody_waits()

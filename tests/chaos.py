@@ -2,8 +2,10 @@
 
 `make chaos ROUNDS=200 SEED=1`. A round starts from the same stocked (or blank) warehouse, publishes
 month files, starts a plain command, disturbs it, runs the same command again with no step by hand,
-and compares everything with the files. Rounds have the seeds SEED, SEED + 1, …: `ROUNDS=1` with a
-round's seed replays it, up to the moment, which is the machine's.
+and compares everything with the files. Meanwhile readers and backups may see a month as it was
+before or is afterwards, and nothing else. Rounds have the seeds SEED, SEED + 1, …: `ROUNDS=1` with
+a round's seed replays it, up to the moment, which is the machine's. With POWER=1 the fault is a
+loss of power (Linux, root, xfsprogs).
 """
 
 import argparse
@@ -16,10 +18,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,11 +34,12 @@ import pytest
 
 from loader.calendar import file_name, parse_month
 from loader.embedded import local_server
+from loader.embedded.wheel import program_path
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from tests.cdn import Cdn, stall
 from tests.conftest import DATA_TESTS, Workspace, clean_env
-from tests.exact import assert_same, expected, landed, stored
+from tests.exact import assert_same, expected, expected_of_csv, landed, stored
 
 #: Of each dataset, the columns that a republished month has other values in.
 CHANGED = {
@@ -45,7 +49,8 @@ CHANGED = {
     "fhvhv": ("tips", "base_passenger_fare"),
 }
 DATASETS = tuple(CHANGED)
-STOCKED, NEW = ("2023-01", "2023-02"), "2023-03"
+#: The frozen CSV copies have these months, too.
+STOCKED, NEW = ("2021-01", "2021-02"), "2021-03"
 ROWS = 1_500
 Key = tuple[str, str]
 
@@ -59,26 +64,32 @@ for dataset in {DATASETS}:
         warehouse.drop_raw(Month(dataset, parse_month(month)))
 """
 
+#: In this order, but that the first three are built side by side.
+MARTS = ("monthly_fares", "hourly_zone_trips", "zone_pairs", "month_quality")
+
 #: What a command passes on its way, in order; a phase is named after the last thing that was seen.
 MILESTONES = (
     *("starting", "connected", "downloading", "normalizing", "loading", "copying", "copied"),
-    *("landed", "dbt connected", "merging", "swapping", "merged", "raw dropped"),
+    *("landed", "dbt connected", "merging", "changing", "merged", *MARTS, "raw dropped"),
 )
 OF_COMMAND = {
     "load": MILESTONES[1:8],
     "run": MILESTONES[1:],
-    "build": MILESTONES[7:12],
+    "build": MILESTONES[7:-1],
 }
+#: What is killed: the command, the dbt that it has started, or both.
 KILLS = {
-    "SIGKILL": (signal.SIGKILL, False),
-    "SIGTERM": (signal.SIGTERM, False),
-    "SIGKILL of the session": (signal.SIGKILL, True),
-    "SIGTERM of the session": (signal.SIGTERM, True),
-    "SIGINT of the session": (signal.SIGINT, True),
+    "SIGKILL": (signal.SIGKILL, "command"),
+    "SIGTERM": (signal.SIGTERM, "command"),
+    "SIGKILL of dbt": (signal.SIGKILL, "dbt"),
+    "SIGKILL of the session": (signal.SIGKILL, "session"),
+    "SIGTERM of the session": (signal.SIGTERM, "session"),
+    "SIGINT of the session": (signal.SIGINT, "session"),
 }
 ON_SERVER = ("server stopped at once", "server killed", "sessions terminated")
 ON_FILES = ("killed, dlt's folder wiped", "dlt's folder wiped")
 FAULTS = (*KILLS, *ON_SERVER, *ON_FILES)
+POWER = "power lost"
 
 
 @dataclass(frozen=True)
@@ -92,6 +103,7 @@ class Plan:
         dataset: of the month files that are published.
         months: asked for by the command.
         over_http: from a web server, or from a folder.
+        csv: the month files are gzipped CSV.
         disturbances: faults, each with the milestone or the share of the usual duration at which
             it strikes.
     """
@@ -103,9 +115,15 @@ class Plan:
     months: tuple[str, ...]
     over_http: bool
     disturbances: tuple[tuple[str, str | float], ...]
+    csv: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """What the names of the month files end in."""
+        return ".csv.gz" if self.csv else ".parquet"
 
     @classmethod
-    def of_seed(cls, seed: int) -> "Plan":
+    def of_seed(cls, seed: int, faults: tuple[str, ...] = FAULTS) -> "Plan":
         """Make a plan of a seed."""
         dice = random.Random(seed)
         command = dice.choices(("load", "run", "build"), (5, 3, 2))[0]
@@ -114,16 +132,20 @@ class Plan:
         def disturbance() -> tuple[str, str | float]:
             milestones = [m for m in OF_COMMAND[command] if over_http or m != "downloading"]
             when = dice.choice(milestones) if dice.random() < 0.6 else dice.random()
-            return dice.choice(FAULTS), when
+            return dice.choice(faults), when
 
+        blank, dataset = dice.random() < 0.15, dice.choice(DATASETS)
+        months = dice.choice([(STOCKED[1],), (STOCKED[1],), (NEW,), (STOCKED[1], NEW)])
         return cls(
             seed=seed,
             command=command,
-            blank=dice.random() < 0.15,
-            dataset=dice.choice(DATASETS),
-            months=dice.choice([(STOCKED[1],), (STOCKED[1],), (NEW,), (STOCKED[1], NEW)]),
+            blank=blank,
+            dataset=dataset,
+            months=months,
             over_http=over_http,
             disturbances=tuple(disturbance() for _ in range(dice.choice((1, 1, 1, 2)))),
+            # TLC's CDN has no CSV, and there was none of fhvhv.
+            csv=dataset != "fhvhv" and months == (NEW,) and not over_http,
         )
 
     def __str__(self) -> str:
@@ -131,16 +153,63 @@ class Plan:
             f"{fault} at {when if isinstance(when, str) else f'{when:.0%}'}"
             for fault, when in self.disturbances
         )
-        source = "http" if self.over_http else "folder"
+        source = "http" if self.over_http else "CSV" if self.csv else "folder"
         start = "blank" if self.blank else "stocked"
         months = "+".join(self.months)
         return f"{self.command} {self.dataset} {months} from {source} into {start}: {faults}"
 
 
+class Disk:
+    """A file system in a file of XFS, whose copy by reference is what a loss of power leaves.
+
+    It lacks what the system had not written yet; a disk with a cache of its own would lose more.
+    """
+
+    def __init__(self, folder: Path, mounted: Path) -> None:
+        self.xfs, self.mounted = folder / "xfs", mounted
+        self.image, self.left = self.xfs / "disk.img", self.xfs / "left.img"
+        self.xfs.mkdir()
+        mounted.mkdir()
+        self._make(folder / "xfs.img", "8G", "mkfs.xfs", "-q", "-m", "reflink=1")
+        self._run("mount", "-o", "loop", folder / "xfs.img", self.xfs)
+        self._make(self.image, "3G", "mkfs.ext4", "-q")
+        self._mount()
+
+    def copy(self) -> None:
+        """Keep what would be left now."""
+        self._run("cp", "--reflink=always", self.image, self.left)
+
+    def lose(self) -> None:
+        """Go on with what was left; whoever used the disk has been killed."""
+        unmount = ["umount", str(self.mounted)]
+        wait_until(
+            lambda: not subprocess.run(unmount, capture_output=True, check=False).returncode,
+            "the disk is in use",
+        )
+        self.left.replace(self.image)
+        self._mount()
+
+    def close(self) -> None:
+        """Unmount it."""
+        for folder in (self.mounted, self.xfs):
+            self._run("umount", folder)
+
+    def _make(self, image: Path, size: str, *command: str) -> None:
+        self._run("truncate", "-s", size, image)
+        self._run(*command, image)
+
+    def _mount(self) -> None:
+        self._run("mount", "-o", "loop", self.image, self.mounted)
+
+    @staticmethod
+    def _run(*command: object) -> None:
+        subprocess.run(list(map(str, command)), check=True)
+
+
 class Rig:
     """A warehouse on a server of its own, which each round finds as the first one did."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, loses_power: bool = False) -> None:
         # Short and not below anybody's folder, which a server of another user may not enter.
         self.folder = Path(tempfile.mkdtemp(prefix="nyc_tlc-chaos-"))
         self.local_dir = self.folder / "local"
@@ -148,6 +217,7 @@ class Rig:
         self.source = self.folder / "source"
         self.originals.mkdir()
         self.source.mkdir()
+        self.disk = Disk(self.folder, self.local_dir) if loses_power else None
         env = clean_env(
             TLC_TARGET="local",
             TLC_LOCAL_DIR=str(self.local_dir),
@@ -162,7 +232,7 @@ class Rig:
     def stock(self) -> None:
         """Make the two states that rounds start from."""
         local_server.start(self.local_dir)
-        self._admin("create database blank template nyc_taxi")
+        self.admin("create database blank template nyc_taxi")
         for dataset in DATASETS:
             for month in STOCKED:
                 path = self.originals / file_name(dataset, parse_month(month))
@@ -172,7 +242,7 @@ class Rig:
             self._must(self.workspace.loader(*command, "--source", self.originals))
         self._must(self.workspace.dbt("build"))
         self._must(self.workspace.python(DROP_RAW))  # as `run` does, without a build a month
-        self._admin("create database stocked template nyc_taxi")
+        self.admin("create database stocked template nyc_taxi")
         shutil.copytree(self.local_dir / "dlt", self.folder / "dlt")
 
     def note_seconds(self, plan: Plan, seconds: float) -> None:
@@ -183,8 +253,8 @@ class Rig:
     def reset(self, *, blank: bool) -> None:
         """Put the warehouse back to where rounds start."""
         local_server.start(self.local_dir)
-        self._admin("drop database nyc_taxi with (force)")
-        self._admin(f"create database nyc_taxi template {'blank' if blank else 'stocked'}")
+        self.admin("drop database nyc_taxi with (force)")
+        self.admin(f"create database nyc_taxi template {'blank' if blank else 'stocked'}")
         shutil.rmtree(self.local_dir / "dlt", ignore_errors=True)
         shutil.rmtree(self.local_dir / "downloads", ignore_errors=True)
         shutil.rmtree(self.source)
@@ -195,6 +265,8 @@ class Rig:
     def close(self) -> None:
         """Stop the server and remove everything."""
         local_server.stop(self.local_dir)
+        if self.disk:
+            self.disk.close()
         shutil.rmtree(local_server.socket_dir(self.local_dir), ignore_errors=True)
         # After an error, a command may still write there.
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -215,7 +287,8 @@ class Rig:
             return False
         return True
 
-    def _admin(self, statement: str) -> None:
+    def admin(self, statement: str) -> None:
+        """Run a statement outside the warehouse's database."""
         there = replace(self.workspace, env=self.workspace.env | {"PGDATABASE": "postgres"})
         there.query(statement)
 
@@ -226,9 +299,9 @@ class Rig:
 
 
 @contextmanager
-def stocked_rig() -> Iterator[Rig]:
+def stocked_rig(*, loses_power: bool = False) -> Iterator[Rig]:
     """Give a rig that is ready for rounds."""
-    rig = Rig()
+    rig = Rig(loses_power=loses_power)
     try:
         rig.stock()
         yield rig
@@ -269,9 +342,10 @@ class Watch:
         self.dlt = rig.local_dir / "dlt" / "pipelines" / "nyc_tlc"
         self.downloads = rig.local_dir / "downloads"
         self.table = f"{plan.dataset}_tripdata_{plan.months[-1].replace('-', '_')}"
+        self.of_month = {"dataset": plan.dataset, "month": f"{plan.months[-1]}-01"}
+        self.of_month["sha256"] = sha256(files_of(rig, plan)[plan.dataset, plan.months[-1]])
         self.connection: Any = None
         self.passed = 0
-        self.partition = self._ask()["partition"]
 
     def look(self) -> str:
         """Return the last milestone that was passed."""
@@ -286,8 +360,9 @@ class Watch:
             "landed": seen["attached"],
             "dbt connected": seen["builds"],
             "merging": seen["merges"],
-            "swapping": seen["swaps"],
-            "merged": seen["partition"] not in (None, self.partition),
+            "changing": seen["changes"],
+            "merged": seen["merged"],
+            **{mart: seen[mart] for mart in MARTS},
             "raw dropped": self.passed >= MILESTONES.index("merged") and not seen["attached"],
         }
         numbers = [MILESTONES.index(name) for name, is_so in found.items() if is_so]
@@ -300,10 +375,9 @@ class Watch:
             self.connection.close()
 
     def _ask(self) -> dict[str, Any]:
-        names = ("partition", "loaders", "builds", "copies", "loose", "attached", "merges", "swaps")
+        names = ("loaders", "builds", "copies", "loose", "attached", "merges", "changes")
         query = """
             select
-                (select oid from pg_class where relname = %(table)s and relispartition),
                 (select count(*) from pg_stat_activity where application_name = 'nyc_tlc'),
                 (select count(*) from pg_stat_activity where application_name = 'dbt'),
                 (select count(*) from pg_stat_progress_copy),
@@ -312,20 +386,36 @@ class Watch:
                 (select count(*) from pg_class where relname like %(parts)s
                     and relkind = 'r' and relispartition),
                 (select count(*) from pg_stat_activity where application_name = 'dbt'
-                    and query like '%%create table%%__new%%as%%'),
+                    and query like '%%create%%table%%__new%%as%%'),
                 (select count(*) from pg_stat_activity where application_name = 'dbt'
-                    and query like '%%attach partition%%')
+                    and (query like '%%attach partition%%' or query like '%%__new_changes%%'))
         """
         parts = self.table.replace("_", r"\_") + r"\_\_%"
         try:
             if self.connection is None:
                 self.connection = self.rig.workspace.connect()
             with self.connection.cursor() as cursor:
-                cursor.execute(query, {"table": self.table, "parts": parts})
-                return dict(zip(names, cursor.fetchone(), strict=True))
+                cursor.execute(query, {"parts": parts})
+                seen = dict(zip(names, cursor.fetchone(), strict=True))
+                return seen | self._merged(cursor)
         except psycopg2.Error:  # the server is down
             self.connection = None
-            return dict.fromkeys(names)
+            return dict.fromkeys((*names, "merged", *MARTS))
+
+    def _merged(self, cursor: Any) -> dict[str, bool]:
+        """Tell whether the new version is merged, and which marts count it."""
+        ledger = """select merged_at from tlc.file_ledger where is_current
+            and dataset = %(dataset)s and file_month = %(month)s and sha256 = %(sha256)s"""
+        found = {}
+        for name in ("merged", *MARTS):
+            mart = f"""select 1 from tlc_marts.{name} where merged_at = ({ledger})
+                and dataset = %(dataset)s and file_month = %(month)s limit 1"""
+            try:
+                cursor.execute(ledger if name == "merged" else mart, self.of_month)
+                found[name] = cursor.rowcount > 0
+            except psycopg2.errors.UndefinedTable:
+                found[name] = False
+        return found
 
 
 class Command:
@@ -360,20 +450,108 @@ class Command:
                 found.append(int(pid))
         return found
 
-    def signal_all(self, number: int) -> None:
-        """Send a signal to the command and to dbt."""
-        for pid in self.survivors():
+    def signal(self, number: int, whom: str) -> None:
+        """Send a signal to the command, to the dbt that it has started, or to the whole session."""
+        own = self.process.pid
+        session = self.survivors()
+        dbt = [pid for pid in session if pid != own] or [own]
+        for pid in {"command": [own], "dbt": dbt, "session": session}[whom]:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+
+class Witnesses:
+    """Readers and backups beside a command: in READ COMMITTED, in REPEATABLE READ, by pg_dump.
+
+    Each notes which version of a month the ledger names, and all trips of the month. They must be
+    those of before or those of afterwards.
+    """
+
+    def __init__(self, rig: Rig, plan: Plan) -> None:
+        self.rig, self.plan = rig, plan
+        self.dice = random.Random(plan.seed)
+        self.seen: set[tuple] = set()
+        self.ends = threading.Event()
+        kinds = (self._read_committed, self._read_in_one_snapshot, self._back_up)
+        self.threads = [threading.Thread(target=self._repeat, args=(kind,)) for kind in kinds]
+
+    def __enter__(self) -> "Witnesses":
+        self.before = self._look(self.rig.workspace)
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ends.set()
+        for thread in self.threads:
+            thread.join()
+
+    def contradictions(self) -> list[str]:
+        """List what was seen and was neither before nor is now."""
+        allowed = self.before | self._look(self.rig.workspace)
+        return [f"{seen[0]} had {seen[1:]}" for seen in self.seen if seen[1:] not in allowed]
+
+    def _repeat(self, witness: Callable[[], set[tuple]]) -> None:
+        while not self.ends.is_set():
+            with suppress(psycopg2.Error):  # the server is down
+                self.seen |= {(witness.__name__.strip("_"), *seen) for seen in witness()}
+            self.ends.wait(0.1)
+
+    def _read_committed(self) -> set[tuple]:
+        return self._look(self.rig.workspace)
+
+    def _read_in_one_snapshot(self) -> set[tuple]:
+        return self._look(self.rig.workspace, wait=self.dice.random())
+
+    def _back_up(self) -> set[tuple]:
+        workspace, dump = self.rig.workspace, self.rig.folder / "dump"
+        options = ("--exclude-schema=tlc_staging", "--exclude-table=tlc_raw.*_tripdata*")
+        backup = [program_path("pg_dump"), "-Fc", f"--file={dump}", *options]
+        if subprocess.run(backup, env=workspace.env, capture_output=True, check=False).returncode:
+            return set()
+        copy = replace(workspace, env=workspace.env | {"PGDATABASE": "restored"})
+        self.rig.admin("drop database if exists restored with (force)")
+        self.rig.admin("create database restored template template0")
+        restore = [program_path("pg_restore"), "--exit-on-error", "--dbname=restored", str(dump)]
+        if subprocess.run(restore, env=copy.env, capture_output=True, check=False).returncode:
+            return {("can't be restored",)} if self.rig.server_is_up() else set()
+        return self._look(copy)
+
+    def _look(self, workspace: Workspace, wait: float = 0) -> set[tuple]:
+        """See each month in one statement; with a wait, in a transaction that began before it."""
+        found = set()
+        with closing(workspace.connect()) as connection, connection.cursor() as cursor:
+            for month in self.plan.months:
+                if wait:
+                    cursor.execute("begin isolation level repeatable read")
+                    cursor.execute("select 1")
+                    self.ends.wait(wait)
+                try:
+                    cursor.execute(
+                        f"""select
+                            (select sha256 from tlc.file_ledger where is_current
+                                and dataset = %(dataset)s and file_month = %(month)s),
+                            (select count(*) || md5(string_agg(trips::text, '' order by file_row))
+                                from tlc.{self.plan.dataset}_tripdata as trips
+                                where file_month = %(month)s)""",
+                        {"dataset": self.plan.dataset, "month": f"{month}-01"},
+                    )
+                    found.add((month, *cursor.fetchone()))
+                except psycopg2.errors.UndefinedTable:  # nothing was merged yet
+                    found.add((month, None, None))
+                if wait:
+                    cursor.execute("rollback")
+        return found
 
 
 def play(rig: Rig, plan: Plan) -> tuple[list[str], list[str]]:
     """Play a round; return the phases in which it was disturbed, and what is wrong afterwards."""
     rig.reset(blank=plan.blank)
     dice = random.Random(-plan.seed)
-    for month in plan.months:
-        publish(rig.source / file_name(plan.dataset, parse_month(month)), plan.dataset, month, dice)
+    for (_, month), path in files_of(rig, plan).items():
+        publish(path, plan.dataset, month, dice)
     cdn = Cdn(rig.source)
+    witnesses, watching = Witnesses(rig, plan), ExitStack()
     try:
         env = rig.workspace.env | {"TLC_SOURCE": cdn.url if plan.over_http else str(rig.source)}
         request = ["--dataset", plan.dataset, "--month", plan.months[0], "--to", plan.months[-1]]
@@ -388,6 +566,7 @@ def play(rig: Rig, plan: Plan) -> tuple[list[str], list[str]]:
         untouched = others(rig, plan)
         started = []
         phases = []
+        watching.enter_context(witnesses)
         for fault, when in plan.disturbances:
             if when == "downloading":
                 name = file_name(plan.dataset, parse_month(plan.months[0]))
@@ -403,13 +582,15 @@ def play(rig: Rig, plan: Plan) -> tuple[list[str], list[str]]:
         problems = [f"exit {code}: {started[-1].said()}"] if code else []
         for command in started:
             wait_until(lambda command=command: not command.survivors(), "a process of ours is left")
-        problems += check(rig, plan)
+        watching.close()
+        problems += witnesses.contradictions() + check(rig, plan)
         if others(rig, plan) != untouched:
             problems.append("partitions of other months were touched")
         return phases, problems
     except (TimeoutError, subprocess.TimeoutExpired) as error:
         return [], [str(error)]
     finally:
+        watching.close()
         cdn.close()
 
 
@@ -426,7 +607,7 @@ def disturb(rig: Rig, plan: Plan, command: Command, fault: str, when: str | floa
             else:
                 due = time.monotonic() - began >= deadline
             # A server that is down after the strike before can't be struck: not yet.
-            if due and (fault not in ON_SERVER or rig.server_is_up()):
+            if due and (fault not in (*ON_SERVER, POWER) or rig.server_is_up()):
                 strike(rig, command, fault)
                 return phase
             time.sleep(0.001)
@@ -439,8 +620,13 @@ def strike(rig: Rig, command: Command, fault: str) -> None:
     """Do what is to disturb a command, and wait until that has come about."""
     process = command.process
     if fault in KILLS:
-        number, whole_session = KILLS[fault]
-        (command.signal_all if whole_session else process.send_signal)(number)
+        command.signal(*KILLS[fault])
+    elif fault == POWER:
+        rig.disk.copy()
+        pid = rig.server_pid()
+        command.signal(signal.SIGKILL, "session")
+        os.kill(pid, signal.SIGKILL)
+        rig.disk.lose()
     elif fault == "server stopped at once":
         os.kill(rig.server_pid(), signal.SIGQUIT)
     elif fault == "server killed":
@@ -452,7 +638,7 @@ def strike(rig: Rig, command: Command, fault: str) -> None:
         )
     else:
         if fault == "killed, dlt's folder wiped":
-            command.signal_all(signal.SIGKILL)
+            command.signal(signal.SIGKILL, "session")
             process.wait()
         shutil.rmtree(rig.local_dir / "dlt", ignore_errors=True)
     process.wait(timeout=300)
@@ -482,19 +668,17 @@ def others(rig: Rig, plan: Plan) -> dict[str, tuple]:
 
 def check(rig: Rig, plan: Plan) -> list[str]:
     """List what is not as it should be after a round."""
-    asked = {
-        (plan.dataset, month): rig.source / file_name(plan.dataset, parse_month(month))
-        for month in plan.months
-    }
+    asked = files_of(rig, plan)
     merged: dict[Key, Path] = {}
     if not plan.blank:
         merged = {(path.name.split("_")[0], path.stem[-7:]): path for path in rig.files()}
-    before = {key: pq.read_metadata(path).num_rows for key, path in merged.items()}
+    before = {key: wanted(path, key[0]).num_rows for key, path in merged.items()}
     if plan.command != "load":
         merged |= asked
     raw = asked if plan.command != "run" else {}
     return [
         *check_rows(rig.workspace, merged, raw),
+        *check_marts(rig.workspace, merged),
         *check_records(rig.workspace, merged, raw, before if plan.command != "load" else {}, asked),
         *check_leftovers(
             rig.workspace, raw, [path.name for path in raw.values()] if plan.over_http else []
@@ -508,7 +692,7 @@ def check_rows(workspace: Workspace, merged: dict[Key, Path], raw: dict[Key, Pat
     for reader, files in ((stored, merged), (landed, raw)):
         for key, path in files.items():
             try:
-                assert_same(reader(workspace, *key), expected(path, key[0]))
+                assert_same(reader(workspace, *key), wanted(path, key[0]))
             except (AssertionError, pytest.fail.Exception, psycopg2.Error) as error:
                 problems.append(f"{reader.__name__} {' '.join(key)}: {error}")
     for dataset in {dataset for dataset, _ in merged}:
@@ -524,6 +708,45 @@ def check_rows(workspace: Workspace, merged: dict[Key, Path], raw: dict[Key, Pat
     return problems
 
 
+def check_marts(workspace: Workspace, merged: dict[Key, Path]) -> list[str]:
+    """Compare what the marts count with the files."""
+    marts = f"{workspace.tlc}_marts"
+    problems = []
+    for (dataset, month), path in merged.items():
+        rows = wanted(path, dataset)
+        zones = [rows[f"{end}_location_id"].to_pylist() for end in ("pickup", "dropoff")]
+        hours = [
+            t and t.replace(minute=0, second=0, microsecond=0)
+            for t in rows["pickup_datetime"].to_pylist()
+        ]
+        for mart, columns, groups in (
+            (
+                "hourly_zone_trips",
+                "pickup_hour, pickup_location_id",
+                Counter(zip(hours, zones[0], strict=True)),
+            ),
+            (
+                "zone_pairs",
+                "pickup_location_id, dropoff_location_id",
+                Counter(zip(*zones, strict=True)),
+            ),
+            ("monthly_fares", "1, 1", {(1, 1): len(rows)}),
+        ):
+            found = workspace.query(
+                f"select {columns}, sum(trips + reversals)::int from {marts}.{mart}"
+                " where dataset = %s and file_month = %s group by 1, 2",
+                *(dataset, f"{month}-01"),
+            )
+            if {tuple(group): count for *group, count in found} != groups:
+                problems.append(f"{mart} of {dataset} {month} doesn't count the file's trips")
+        if workspace.query(
+            f"select all_rows from {marts}.month_quality where dataset = %s and file_month = %s",
+            *(dataset, f"{month}-01"),
+        ) != [(len(rows),)]:
+            problems.append(f"month_quality of {dataset} {month} doesn't count the file's trips")
+    return problems
+
+
 def check_records(
     workspace: Workspace,
     merged: dict[Key, Path],
@@ -535,7 +758,7 @@ def check_records(
     problems = []
     for key, path in merged.items():
         of_month = (key[0], f"{key[1]}-01")
-        rows, digest = pq.read_metadata(path).num_rows, sha256(path)
+        rows, digest = wanted(path, key[0]).num_rows, sha256(path)
         entries = workspace.query(
             "select sha256, file_rows, landed_rows, table_rows, rows_added + rows_unchanged,"
             " rows_removed + rows_unchanged"
@@ -554,7 +777,7 @@ def check_records(
             " order by landed_at desc limit 1",
             *of_month,
         )
-        if newest != [(sha256(path), pq.read_metadata(path).num_rows, key in raw)]:
+        if newest != [(sha256(path), wanted(path, key[0]).num_rows, key in raw)]:
             problems.append(f"month_files of {' '.join(key)}: {newest}")
     return problems
 
@@ -596,6 +819,19 @@ def check_leftovers(workspace: Workspace, raw: dict[Key, Path], kept: list[str])
     return problems
 
 
+def files_of(rig: Rig, plan: Plan) -> dict[Key, Path]:
+    """Name the month files of a round."""
+    return {
+        (plan.dataset, month): rig.source / file_name(plan.dataset, parse_month(month), plan.suffix)
+        for month in plan.months
+    }
+
+
+def wanted(path: Path, dataset: str) -> pa.Table:
+    """Read a month file as the table should have it."""
+    return (expected_of_csv if path.suffix == ".gz" else expected)(path, dataset)
+
+
 def sha256(path: Path) -> str:
     """Return the sha256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -606,15 +842,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--power", action="store_true")
     options = parser.parse_args()
     # In the background of a shell it is ignored, and would be by the commands too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     struck: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     wrong = 0
-    with stocked_rig() as rig:
+    possible = (POWER,) if options.power else FAULTS
+    with stocked_rig(loses_power=options.power) as rig:
         for seed in range(options.seed, options.seed + options.rounds):
-            plan, began = Plan.of_seed(seed), time.monotonic()
+            plan, began = Plan.of_seed(seed, possible), time.monotonic()
             phases, problems = play(rig, plan)
             struck.update(f"{plan.command}: {phase}" for phase in phases)
             faults.update(fault for fault, _ in plan.disturbances)
@@ -630,7 +868,7 @@ def main() -> int:
             name = f"{command}: {phase}"
             print(f"  {name:<24}{struck[name]:>4}  {'#' * struck[name]}")
     print("\nby")
-    for fault in FAULTS:
+    for fault in possible:
         print(f"  {fault:<28}{faults[fault]:>4}")
     print(f"\n{options.rounds} rounds, {options.rounds - wrong} exact, {wrong} wrong")
     return 1 if wrong else 0

@@ -54,5 +54,12 @@
         set local enable_nestloop = off;
         drop table {{ changes }}, {{ built }}
     {%- endcall -%}
+    {#- Two rows of the new version with one id would have become one. -#}
+    {%- set stored = run_query("select count(*) from " ~ partition).rows[0][0] | int -%}
+    {%- if stored != rows -%}
+        {{ exceptions.raise_compiler_error(
+            partition ~ ": " ~ rows ~ " rows built, " ~ stored ~ " stored; nothing was changed: run again with --force"
+        ) }}
+    {%- endif -%}
     {{ return((rows - new + gone, rows - new - changed)) }}
 {% endmacro %}

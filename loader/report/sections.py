@@ -771,7 +771,7 @@ def _versions(numbers: Numbers) -> Section:
                 format_month(row["file_month"]),
                 f"{row['last_modified']:%Y-%m-%d}" if row["last_modified"] else "",
                 whole(row["file_bytes"]),
-                row["sha256"],
+                row["sha256"][:12],
                 whole(row["table_rows"]),
                 whole(row["rows_added"] or 0),
                 whole(row["rows_removed"] or 0),

@@ -34,6 +34,7 @@ help:
 	@echo 'make bench        compare with the replaced flow and the limit: ROWS=7700000 MONTHS=24, any size'
 	@echo '                  HISTORY=1: all published months, at a thousandth of their rows'
 	@echo 'make chaos        kill loads and builds at random moments (ROUNDS=200 SEED=1), compare results'
+	@echo '                  POWER=1: lose power instead (Linux, root, xfsprogs)'
 	@echo 'make fuzz         load malformed files (ROUNDS=5000 SEED=1): refused, or loaded right'
 	@echo 'make dist         build the package and its bill of materials (SBOM) in dist/'
 	@echo 'make audit        ask PyPI for known vulnerabilities of the installed packages'

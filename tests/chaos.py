@@ -683,6 +683,8 @@ def check(rig: Rig, plan: Plan) -> list[str]:
         *check_leftovers(
             rig.workspace, raw, [path.name for path in raw.values()] if plan.over_http else []
         ),
+        # What dlt had removed may be there again after a loss of power, until the next landing.
+        *([] if rig.disk else check_dlt(rig.workspace)),
     ]
 
 
@@ -809,6 +811,12 @@ def check_leftovers(workspace: Workspace, raw: dict[Key, Path], kept: list[str])
     files = sorted(path.name for path in (workspace.local_dir / "downloads").glob("*"))
     if files != sorted(name for n in kept for name in (n, f"{n}.version")):
         problems.append(f"downloads: {files}")
+    return problems
+
+
+def check_dlt(workspace: Workspace) -> list[str]:
+    """Look for what dlt has begun and not finished."""
+    problems = []
     working = workspace.local_dir / "dlt" / "pipelines" / "nyc_tlc"
     for pattern in ("load/new/*", "load/normalized/*", "normalize/extracted/*"):
         # Packages: a file here is what dlt was writing when it was killed, to be renamed.

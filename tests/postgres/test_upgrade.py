@@ -1,4 +1,4 @@
-"""A warehouse that version 0.1.0 made goes on with this one: nothing is loaded again or lost."""
+"""A warehouse of an earlier version goes on with this one: nothing is loaded again or lost."""
 
 import subprocess
 import sys
@@ -12,19 +12,19 @@ from tests.exact import assert_same, expected, stored
 
 pytestmark = pytest.mark.slow
 
-#: The last commit of version 0.1.0.
-VERSION_BEFORE = "ee89a65"
+#: The last commits of version 0.1.0, and of those whose codes took four bytes.
+VERSIONS_BEFORE = ("ee89a65", "3fd1978")
 MONTHS = ("2023-01", "2023-02")
 
 
-@pytest.fixture(scope="module")
-def version_before(tmp_path_factory) -> Path:
+@pytest.fixture(scope="module", params=VERSIONS_BEFORE)
+def version_before(request, tmp_path_factory) -> Path:
     """The project as it was, from the repository's own history."""
     packed = subprocess.run(
-        ["git", "archive", VERSION_BEFORE], cwd=PROJECT_DIR, capture_output=True, check=False
+        ["git", "archive", request.param], cwd=PROJECT_DIR, capture_output=True, check=False
     )
     if packed.returncode:
-        pytest.skip("the checkout has no history to take version 0.1.0 from")
+        pytest.skip("the checkout has no history to take earlier versions from")
     folder = tmp_path_factory.mktemp("before")
     # tarfile's own filter is not in the first versions of Python 3.11.
     subprocess.run(["tar", "-x", "-C", folder], input=packed.stdout, check=True)
@@ -40,7 +40,7 @@ def ids(workspace: Workspace) -> list[tuple]:
 
 @pytest.fixture
 def made_before(workspace, version_before) -> tuple[str, ...]:
-    """Two months of green in a warehouse of version 0.1.0; gives the options that loaded them."""
+    """Two months of green in a warehouse of that version; gives the options that loaded them."""
     for month in MONTHS:
         publish(workspace.source, "green", month, 3_000)
     options = ("--dataset", "green", "--month", MONTHS[0], "--to", MONTHS[1])
@@ -57,9 +57,6 @@ def made_before(workspace, version_before) -> tuple[str, ...]:
 
 
 def test_a_warehouse_of_the_version_before_goes_on(workspace, made_before):
-    assert workspace.query(f"select distinct loader_version from {workspace.tlc}.file_ledger") == [
-        ("0.1.0",)
-    ]
     wanted = ids(workspace)
     assert len(wanted) == 6_000
     workspace.query(

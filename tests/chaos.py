@@ -261,6 +261,8 @@ class Rig:
         shutil.copytree(self.originals, self.source)
         if not blank:
             shutil.copytree(self.folder / "dlt", self.local_dir / "dlt")
+        if self.disk:
+            subprocess.run(["sync", "--file-system", str(self.local_dir)], check=True)
 
     def close(self) -> None:
         """Stop the server and remove everything."""

@@ -12,7 +12,8 @@
         select
         from pg_stat_activity
         where
-            backend_type in ('client backend', 'walsender')
+            -- a user without rights on a session sees its snapshot, and not its type
+            coalesce(backend_type, 'client backend') in ('client backend', 'walsender')
             and pid != pg_backend_pid()
             and coalesce(datname, current_database()) = current_database()
             and age(backend_xmin) >= age('{{ xid }}'::xid)

@@ -204,11 +204,17 @@ def test_an_upgrade_waits_for_who_began_before(workspace, tmp_path):
     was = seen(workspace, workspace.query)
     tables = tables_of(workspace)
 
+    # An owner who may not look at the sessions of others.
+    owner, other = f"{workspace.prefix}owner", f"{workspace.prefix}other"
+    workspace.query(f"create role {owner} login in role postgres")
+    workspace.query(f"create role {other} superuser login")
+    others = replace(workspace, env=workspace.env | {"PGUSER": other})
+
     def begin_upgrade() -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "loader", "upgrade"],
             cwd=PROJECT_DIR,
-            env=workspace.env,
+            env=workspace.env | {"PGUSER": owner},
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -221,13 +227,13 @@ def test_an_upgrade_waits_for_who_began_before(workspace, tmp_path):
             said += line
         return process
 
-    with closing(Snapshot(workspace)) as before:
+    with closing(Snapshot(others)) as before:
         killed = begin_upgrade()
         os.killpg(killed.pid, signal.SIGKILL)
         killed.wait()
         assert workspace.query(kind) == [("integer",)]
         upgrade = begin_upgrade()
-        meanwhile = Snapshot(workspace)
+        meanwhile = Snapshot(others)
         with restored(workspace, before, tmp_path) as copy:
             assert seen(copy, copy.query) == was
         assert seen(workspace, before.query) == was

@@ -310,7 +310,7 @@ def test_a_month_is_a_third_of_the_jobs_that_it_was_one_after_the_other(rig, on_
 
     last = "model.nyc_tlc.month_quality"
     assert nodes[last]
-    assert len(jobs) <= 31
+    assert len(jobs) <= 33
     assert nodes[""] + chain(last) + of_tests[last] <= 69 / 3
 
 

@@ -26,6 +26,9 @@ BATCH_ROWS = 131_072
 #: A table on Postgres has at most 1,600 columns, and a raw table keeps those of earlier files.
 MAX_UNKNOWN_COLUMNS = 50
 
+#: Of fewer, most may be outside the month by chance; TLC's files have thousands.
+_MANY_PICKUPS = 1_000
+
 #: Years that Python, Postgres and BigQuery all have, in microseconds since 1970.
 _FIRST_TIME, _LAST_TIME = -62_135_596_800_000_000, 253_402_300_799_999_999
 #: Postgres' system columns: names that a column of a file can't have.
@@ -171,7 +174,7 @@ class Conformer:
     def suspicion(self) -> str | None:
         """Why the file is probably another month's, once it is read; None if it isn't."""
         outside = self.pickups[False]
-        if outside <= self.pickups[True]:
+        if outside <= self.pickups[True] or self.pickups.total() < _MANY_PICKUPS:
             return None
         return f"{outside:,} of {self.pickups.total():,} pickups are not in {self.month:%Y-%m}"
 

@@ -661,7 +661,7 @@ def _oddities(numbers: Numbers) -> Section | None:
             dataset,
             whole(row[odd["counted_in"]]),
             odd["verdict"],
-            odd["how_to_read"].replace("`", ""),
+            (odd["how_to_read"] or "").replace("`", ""),
         ]
         for odd in numbers.oddities
         for dataset, row in newest.items()

@@ -95,7 +95,7 @@
     {#- The month is built beside the table, in the same transaction as all that follows: nothing
         of it is left when the transaction ends early. -#}
     {%- call statement('build') -%}
-        create {{ 'unlogged' if not is_first }} table {{ built }} as
+        create table {{ built }} as
         {{ rows_sql if version.names_repeated_rows else numbered_rows(dataset, stored_columns(types), rows_sql) }}
     {%- endcall -%}
     {%- set rows = load_result('build').response.rows_affected -%}

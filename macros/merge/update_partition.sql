@@ -11,7 +11,8 @@
         {{ limit_lock_waits() }};
         -- nobody else changes a row, or moves it
         lock table {{ partition }} in share row exclusive mode;
-        create unlogged table {{ changes }} as
+        -- not unlogged: after a crash right behind a rollback, Postgres can't start for the file of one
+        create table {{ changes }} as
         select
             new_version.ctid as new_place,
             old_version.ctid as old_place,

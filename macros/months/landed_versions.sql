@@ -11,7 +11,7 @@
     {%- if load_relation(month_files) is none -%}
         {{ exceptions.raise_compiler_error(
             "nothing is landed in " ~ month_files.schema
-            ~ " yet; run, for example: " ~ nyc_tlc("load", datasets()[-1], "2023-01")
+            ~ " yet; run, for example: " ~ nyc_tlc("load", datasets[-1], "2023-01")
         ) }}
     {%- endif -%}
     {%- set has_ledger = load_relation(ledger) is not none -%}

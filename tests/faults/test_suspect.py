@@ -83,13 +83,13 @@ def test_a_better_version_needs_no_acceptance_nor_does_the_old_one(merged):
 
 def test_another_months_file_is_suspect(workspace):
     workspace.env["TLC_SOURCE"] = str(workspace.source)
-    other = publish(workspace.source, "green", "2023-01", 300)
+    other = publish(workspace.source, "green", "2023-01", 1_500)
     other.rename(file_of(workspace))
     pickups = pq.read_table(file_of(workspace))["lpep_pickup_datetime"].to_pylist()
     outside = sum((one.year, one.month) != (2023, 2) for one in pickups)
     refused = workspace.loader("run", *MONTH)
     assert refused.returncode == 7
-    suspect = f"suspect: {outside} of 300 pickups are not in 2023-02; landed, and not merged"
+    suspect = f"suspect: {outside:,} of 1,500 pickups are not in 2023-02; landed, and not merged"
     assert refused.stderr.splitlines()[-1].startswith(f"error: green 2023-02: {suspect}")
     assert workspace.relations(workspace.tlc) == {}
     succeeded(workspace.loader("run", *MONTH, "--accept"))

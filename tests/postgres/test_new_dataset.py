@@ -209,4 +209,6 @@ def test_code_names_no_dataset():
     names = re.compile(rf"""["'](?:{"|".join(datasets())})["']""")
     paths = [*(PROJECT_DIR / "loader").rglob("*.py"), *(PROJECT_DIR / "macros").rglob("*.sql")]
     assert len(paths) > 40
-    assert {path.name for path in paths if names.search(path.read_text())} == set()
+    # What the demo makes, and whose trips a report of TLC's counts.
+    named = {path.name for path in paths if names.search(path.read_text())}
+    assert named == {"demo.py", "figures.py"}

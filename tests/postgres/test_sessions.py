@@ -107,7 +107,7 @@ def test_limits_on_statements_are_told_and_those_on_idle_sessions_dont_matter(wo
     path = publish(workspace.source, "green", "2023-02", 500)
     workspace.query(f"alter role {role} set statement_timeout = '9min'")
     for idle in ("idle_session_timeout", "idle_in_transaction_session_timeout"):
-        workspace.query(f"alter role {role} set {idle} = '1s'")
+        workspace.query(f"alter role {role} set {idle} = '5s'")
     advice = f"after 540 s, and those of a large month take minutes: alter role {role} set"
     options = ("--source", workspace.source)
     assert advice in succeeded(workspace.loader("doctor", *options, PGUSER=role)).stdout

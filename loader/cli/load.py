@@ -34,7 +34,7 @@ from loader.cli.runs import counts_of_result, json_of_result
 from loader.cli.summary import Summary, describe_bill, summarizing
 from loader.cli.tables import print_json, print_table
 from loader.datasets import datasets, get_dataset
-from loader.errors import NotPublishedError, UsageError
+from loader.errors import NotPublishedError, UsageError, WarehouseError
 from loader.landing.land import fetch_month, land_month
 from loader.months.due import RunOptions, compare, followed, is_due, reason, window
 from loader.months.plan import Plan, plan_of, require_room, seconds_of
@@ -474,4 +474,8 @@ def upgrade(
     before that, it is as it was. Your views, grants and indexes stay.
     """
     with session(target, None) as context, context.warehouse.build_lock(context.reporter):
-        run_operation(context.settings, "upgrade_tables", {"dry_run": dry_run})
+        try:
+            run_operation(context.settings, "upgrade_tables", {"dry_run": dry_run})
+        except WarehouseError:
+            run_operation(context.settings, "drop_upgraded_copies", {})
+            raise

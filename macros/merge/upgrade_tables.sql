@@ -27,6 +27,17 @@
 {% endmacro %}
 
 
+{#- Drops the copies that an upgrade has made before it failed. -#}
+{% macro drop_upgraded_copies() %}
+    {%- for node in graph.nodes.values() if node.config.incremental_strategy == 'replace_file_month' -%}
+        {%- set table = adapter.get_relation(node.database, node.schema, node.alias) -%}
+        {%- for month in (months_of_table(table) if table else []) -%}
+            {%- call statement('drop_copy') -%}begin; drop table if exists {{ month.built }}; commit{%- endcall -%}
+        {%- endfor -%}
+    {%- endfor -%}
+{% endmacro %}
+
+
 {#- List of the columns that are integers in a trips table, and smallint by the contract. -#}
 {% macro codes_to_narrow(table, columns) %}
     {%- set codes = [] -%}

@@ -132,7 +132,7 @@ class _Watched:
             if kill_when():
                 # In turns: dbt dies with it, as by a power cut, or dbt outlives it.
                 is_odd = len(self.starts) % 2
-                (command.signal_all if is_odd else command.process.send_signal)(signal.SIGKILL)
+                command.signal(signal.SIGKILL, "session" if is_odd else "command")
                 command.process.wait()
                 return False
             self.peak_mb = max(self.peak_mb, tree_bytes(command.process.pid) / MB)

@@ -207,6 +207,11 @@ class Conformer:
             for batch in file.iter_batches(batch_size=BATCH_ROWS):
                 yield self._conform(batch, rows + 1)
                 rows += batch.num_rows
+            if rows != in_footer:
+                raise FileRefusedError(
+                    f"{self._label}: {rows} rows where the footer says {in_footer};"
+                    " get the file again"
+                )
 
     @property
     def _label(self) -> str:

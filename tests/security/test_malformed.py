@@ -30,3 +30,11 @@ def test_a_footer_that_tells_another_number_of_rows_is_refused(tmp_path, rows):
     path.write_bytes(with_rows_in_footer(good_file("green"), rows))
     with pytest.raises(FileRefusedError, match=f"green 2023-01: .*footer says {rows} rows"):
         list(Conformer("green", MONTHS["green"], path).batches())
+
+
+def test_pages_that_hold_fewer_rows_than_the_footer_says_are_refused(tmp_path):
+    one = mutant(SEED, 48)
+    path = tmp_path / "file.parquet"
+    path.write_bytes(one.content)
+    with pytest.raises(FileRefusedError, match=f"0 rows where the footer says {ROWS}"):
+        list(Conformer(one.dataset, MONTHS[one.dataset], path).batches())

@@ -89,7 +89,7 @@ def cores() -> int:
     return _number("TLC_CORES", int, 1, 1_024, os.cpu_count() or 1)
 
 
-def make_install(extra: str) -> str:
+def install_command(extra: str) -> str:
     """Return the command that installs an extra of the package, from any directory."""
     if not IS_CHECKOUT:
         return f"pip install 'nyc-tlc[{extra}]'"

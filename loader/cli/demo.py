@@ -4,6 +4,7 @@ import datetime as dt
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from loader.calendar import file_name, format_month
@@ -63,16 +64,18 @@ def demo() -> None:
     for name in ("DLT_DATA_DIR", "DBT_TARGET_PATH", "DBT_LOG_PATH"):
         environment.pop(name, None)  # those of the real warehouse
 
-    def nyc_tlc(*arguments: object, module: str = "loader") -> None:
+    def run_module(module: str, *arguments: object) -> None:
         command = [sys.executable, "-m", module, *map(str, arguments)]
         if subprocess.run(command, env=environment, check=False).returncode:  # noqa: S603
             raise LoaderError(f"the demo has stopped at {module} {arguments[0]}: see above")
+
+    nyc_tlc = partial(run_module, "loader")
 
     for dataset in ("green", "yellow"):
         if not (source / file_name(dataset, _LAST)).exists():
             # The third month is left for the user: `nyc-tlc sync` finds it.
             months = ("--month", "2023-01", "--to", format_month(_LAST))
-            nyc_tlc("--dataset", dataset, *months, source, module="loader.sample")
+            run_module("loader.sample", "--dataset", dataset, *months, source)
         nyc_tlc("run", "--dataset", dataset, "--month", "2023-01", "--to", "2023-02")
     print(flush=True)
     nyc_tlc("status")

@@ -27,7 +27,7 @@ from loader.months.due import IN_WORDS, compare
 from loader.months.state import State, read_states
 from loader.months.verdicts import read_verdicts
 from loader.report.numbers import newest_month, read_numbers
-from loader.settings import load_settings, make_install
+from loader.settings import install_command, load_settings
 from loader.source import discover
 from loader.source.published import redact
 from loader.terminal.commands import nyc_tlc
@@ -177,7 +177,7 @@ def _report_extra() -> Any:
         from loader.report import page
     except ImportError as error:
         raise UsageError(
-            f"the report needs {error.name}, of the extra `report`: {make_install('report')}"
+            f"the report needs {error.name}, of the extra `report`: {install_command('report')}"
         ) from error
     return page
 
@@ -200,7 +200,7 @@ def explore(
         import marimo  # noqa: F401 - the program that is started below needs it
     except ImportError as error:
         raise UsageError(
-            f"the explorer needs marimo, of the extra `explore`: {make_install('explore')}"
+            f"the explorer needs marimo, of the extra `explore`: {install_command('explore')}"
         ) from error
     if settings.target == "local":
         local_server.start(settings.local_dir)

@@ -97,7 +97,11 @@ def unlock(
     others end by themselves after ten minutes. On Postgres a lock ends with its session.
     """
     with session(target, None) as context:
-        held = {row["name"]: row for row in context.warehouse.held_locks()}
+        locks = context.warehouse.held_locks()
+        if locks is None:
+            print("nothing to free: on Postgres a lock ends with the session of its run")
+            return
+        held = {row["name"]: row for row in locks}
         if name is None:
             rows = [
                 {

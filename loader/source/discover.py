@@ -1,15 +1,12 @@
 """Finds month files at a source, whatever its kind."""
 
 import datetime as dt
-from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from loader.errors import NotPublishedError, UsageError
 from loader.source import object_store
 from loader.source.bucket import BucketSource
-from loader.source.folder import FolderSource
+from loader.source.folder import FolderSource, path_of
 from loader.source.http import HttpSource, is_http
 from loader.source.published import PublishedFile, label_of, redact
 from loader.source.retries import patiently
@@ -42,10 +39,8 @@ def open_source(source: str) -> Source:
         return HttpSource(source)
     if object_store.is_bucket(source):
         return BucketSource(source)
-    if "://" not in source:
-        return FolderSource(Path(source).absolute())
-    if source.lower().startswith("file:///"):
-        return FolderSource(Path(url2pathname(urlsplit(source).path)))
+    if "://" not in source or source.lower().startswith("file:///"):
+        return FolderSource(path_of(source))
     raise UsageError(
         f"can't read from {redact(source)!r}: give an http(s)://, gs:// or s3:// address,"
         " a folder, or a file:/// address"

@@ -8,9 +8,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import requests
 
@@ -18,6 +15,7 @@ from loader.calendar import format_month, next_month
 from loader.errors import FileRefusedError, NotPublishedError, SourceError
 from loader.settings import TLC_CDN
 from loader.source import object_store
+from loader.source.folder import path_of
 from loader.source.http import bad_status, is_http, request, version_of
 from loader.source.published import redact
 from loader.source.retries import TransientError, patiently
@@ -173,7 +171,7 @@ def addresses(source: str) -> list[str]:
         names = object_store.names(source)
         return [f"{source.rstrip('/')}/{name}" for name in sorted(names) if _is_report(name)]
     with _reading(source):
-        return [str(path) for path in sorted(_path(source).iterdir()) if _is_report(path.name)]
+        return [str(path) for path in sorted(path_of(source).iterdir()) if _is_report(path.name)]
 
 
 def read(address: str, etag: str | None = None) -> Vintage | None:
@@ -198,7 +196,7 @@ def read(address: str, etag: str | None = None) -> Vintage | None:
         content = b"".join(object_store.read(address, found.size))
         return parse(content, address, found.version, found.last_modified)
     with _reading(address):
-        path = _path(address)
+        path = path_of(address)
         content = path.read_bytes()
         modified = dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC).replace(tzinfo=None)
     return parse(content, str(path), None, modified)
@@ -348,11 +346,6 @@ def _get(url: str, etag: str | None) -> requests.Response | None:
 
 def _is_report(name: str) -> bool:
     return any(re.fullmatch(layout.names, name) for layout in LAYOUTS)
-
-
-def _path(address: str) -> Path:
-    is_url = address.lower().startswith("file:///")
-    return Path(url2pathname(urlsplit(address).path) if is_url else address).absolute()
 
 
 @contextmanager

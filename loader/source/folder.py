@@ -5,10 +5,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from loader.calendar import SUFFIXES, file_name, month_of
 from loader.errors import SourceError, UsageError
 from loader.source.published import PublishedFile, label_of
+
+
+def path_of(address: str) -> Path:
+    """Return the absolute path that a path or a file:/// address names."""
+    is_url = address.lower().startswith("file:///")
+    return Path(url2pathname(urlsplit(address).path) if is_url else address).absolute()
 
 
 @dataclass(frozen=True)

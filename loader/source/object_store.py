@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loader.errors import SourceError, UsageError
-from loader.settings import make_install
+from loader.settings import install_command
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -22,7 +22,7 @@ CHUNK_BYTES = 8 * 1024 * 1024
 
 #: The package that each scheme needs, and how to get it.
 _PACKAGES = {
-    "gs": ("gcsfs", make_install("bigquery")),
+    "gs": ("gcsfs", install_command("bigquery")),
     "s3": ("s3fs", "pip install s3fs, of the same version as fsspec"),
 }
 

@@ -31,8 +31,12 @@ class Warehouse(Protocol):
                 for anything else.
         """
 
-    def held_locks(self) -> list[dict[str, Any]]:
-        """List the locks that outlive a killed run: name, holder, expires_at (UTC)."""
+    def held_locks(self) -> list[dict[str, Any]] | None:
+        """List the locks that runs hold: name, holder, expires_at (UTC).
+
+        Returns:
+            The locks; None where they end with the session that holds them.
+        """
 
     def free_lock(self, name: str) -> None:
         """End a lock of `held_locks`, whoever holds it."""

@@ -2,7 +2,7 @@
 
 from loader.embedded import local_server
 from loader.errors import UsageError
-from loader.settings import Settings, make_install
+from loader.settings import Settings, install_command
 from loader.warehouse.base import Warehouse
 
 
@@ -22,7 +22,7 @@ def connect_warehouse(settings: Settings) -> Warehouse:
         except ImportError as error:
             raise UsageError(
                 f"target bigquery needs packages that are not installed ({error.name}): run"
-                f" {make_install('bigquery')}"
+                f" {install_command('bigquery')}"
             ) from error
         return BigQueryWarehouse(settings)
     from loader.warehouse.postgres import PostgresWarehouse

@@ -191,9 +191,8 @@ class PostgresWarehouse(Warehouse):
         for part in self._parts(month, attached=False):
             self._execute(sql.SQL("drop table {}").format(self._raw_table(part.name)))
 
-    def held_locks(self) -> list[dict[str, Any]]:
-        """Return none: a lock ends with the session that holds it."""
-        return []
+    def held_locks(self) -> None:
+        """Return None: a lock ends with the session that holds it."""
 
     def free_lock(self, name: str) -> None:
         """Do nothing: see `held_locks`."""

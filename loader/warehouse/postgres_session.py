@@ -1,5 +1,6 @@
 """What the loader needs of a session on Postgres, whoever set the server up."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,8 +26,8 @@ def prepare(connection: Connection, lock_timeout: str) -> None:
         "idle_session_timeout": "0",
         "idle_in_transaction_session_timeout": "0",
     }
-    for name, value in settings.items():
-        _row(connection, "select set_config(%s, %s, false)", name, value)
+    query = "select set_config(key, value, false) from jsonb_each_text(%s)"
+    _row(connection, query, json.dumps(settings))
 
 
 def require_writable(connection: Connection) -> None:

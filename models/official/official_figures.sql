@@ -8,6 +8,7 @@
     )
 }}
 {%- set landed = source('tlc_raw', 'official_figures') %}
+{%- set columns = 'source, vintage, dataset, licence, month, trips_per_day, trips, sha256, source_url, etag' %}
 with
 
 known as (
@@ -24,37 +25,13 @@ known as (
 
 figures as (
 
-    select
-        source,
-        vintage,
-        dataset,
-        licence,
-        month,
-        trips_per_day,
-        trips,
-        sha256,
-        source_url,
-        etag,
-        landed_at
-
+    select {{ columns }}, landed_at
     from known
     {%- if execute and load_relation(landed) %}
 
     union all
 
-    select
-        source,
-        vintage,
-        dataset,
-        licence,
-        month,
-        trips_per_day,
-        trips,
-        sha256,
-        source_url,
-        etag,
-        {{ wall_clock('landed_at') }} as landed_at
-
+    select {{ columns }}, {{ wall_clock('landed_at') }} as landed_at
     from {{ landed }}
     {%- endif %}
 

@@ -277,9 +277,6 @@ def scenario(rig, new_database, new_workspace, tmp_path_factory) -> Scenario:
     def load(*options: str) -> None:
         for dataset, workspace in itertools.product(DATASETS, both):
             succeeded(workspace.loader("load", "--dataset", dataset, "--source", source, *options))
-        for workspace in both:  # trips of the years 1 and 9999 are suspect
-            record = f"{workspace.env['TLC_SCHEMA_PREFIX']}tlc_raw.month_files"
-            workspace.query(f"update {record} set suspect = null where true")
 
     def build(*options: str) -> None:
         for workspace in both:

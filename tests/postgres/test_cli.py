@@ -273,6 +273,14 @@ def test_a_month_that_another_run_works_on_ends_with_8(in_process, workspace):
     other.close()
 
 
+def test_a_lock_on_postgres_needs_no_freeing(in_process):
+    code, stdout, _ = in_process("unlock")
+    assert (code, stdout) == (
+        0,
+        "nothing to free: on Postgres a lock ends with the session of its run\n",
+    )
+
+
 # ---- dbt's --vars --------------------------------------------------------------------------------
 
 BAD_VARS = {

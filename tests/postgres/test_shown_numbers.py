@@ -88,7 +88,7 @@ def files(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def warehouse(new_workspace, files) -> Workspace:
     workspace = new_workspace(marts=True)
-    succeeded(workspace.loader("run", "--all", "--accept", "--source", files, "--allow-empty"))
+    succeeded(workspace.loader("run", "--all", "--source", files, "--allow-empty"))
     shutil.copytree(files, workspace.source, dirs_exist_ok=True)
     for dataset, month, rows in LATER:
         publish(workspace.source, dataset, month, rows)
@@ -679,11 +679,15 @@ def is_near(found, wanted) -> bool:
     return found is wanted is None or float(found) == pytest.approx(wanted, abs=1e-3)
 
 
+#: Of pairs with a hundred trips, and zones with a thousand: no generated month has them.
+BUSY = ("longest_rides", "tips_by_zone")
+
+
 def test_each_analysis_has_an_answer_after_the_readme_s_month(answers):
     assert len(answers) == 10
     for name, rows in answers.items():
         shown = {str(row.get("file_month") or row.get("year_number") or "2023") for row in rows}
-        if name == "longest_rides" and not DATA_DIR:  # no generated pair of zones is as busy
+        if name in BUSY and not DATA_DIR:
             continue
         assert any(row["dataset"] == "green" for row in rows), name
         assert any(one.startswith("2023") for one in shown), name

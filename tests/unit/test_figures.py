@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from loader.errors import FileRefusedError
+from loader.landing.tlc_trips import tlc_figures
 from loader.source import figures
 from loader.source.retries import TransientError
 from tests.cdn import Behaviour, cdn, close_early, status
@@ -145,3 +146,16 @@ def test_real_reports():
             assert one.trips == int(row[2 if daily else 3]) * days
         assert len(found.figures) == len(rows)
         assert found.unknown == ()
+
+
+def test_the_dlt_source_has_a_resource_for_each_report(tmp_path):
+    (tmp_path / "data_reports_monthly.csv").write_text(f"{PLAIN}\n2022-02,Green,5,-\n")
+    (tmp_path / "fhv_base_aggregate.csv").write_text(f'{BASES}\n"LYFT","2024","1","7","0"\n')
+    found = {
+        name: [row for table in resource for row in table.to_pylist()]
+        for name, resource in tlc_figures(str(tmp_path)).resources.items()
+    }
+    assert {name: [row["trips"] for row in rows] for name, rows in found.items()} == {
+        "monthly_report": [140],
+        "base_report": [7],
+    }

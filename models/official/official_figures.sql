@@ -8,7 +8,9 @@
     )
 }}
 {%- set landed = source('tlc_raw', 'official_figures') %}
-{%- set columns = 'source, vintage, dataset, licence, month, trips_per_day, trips, sha256, source_url, etag' %}
+{%- set columns %}
+source, vintage, dataset, licence, month, trips_per_day, trips, sha256, source_url, etag
+{%- endset %}
 with
 
 known as (

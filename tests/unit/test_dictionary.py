@@ -1,0 +1,28 @@
+"""docs/dictionary.md and loader/dictionary.json: what the models declare."""
+
+import json
+import re
+
+from loader.settings import PROJECT_DIR
+from scripts import dictionary
+
+#: Numbers that are neither counts nor codes, and have no unit.
+WITHOUT_UNIT = re.compile(r"\w+_share|avg_monthly_passenger_count")
+
+
+def test_the_dictionary_is_as_the_models_declare(manifest):
+    tables = dictionary.describe(manifest)
+    stale = "run scripts/dictionary.py"
+    assert json.loads((PROJECT_DIR / "loader/dictionary.json").read_text()) == tables, stale
+    page = (PROJECT_DIR / "docs/dictionary.md").read_text()
+    assert page == "".join(dictionary.markdown(tables)), stale
+
+
+def test_every_column_is_described_and_every_measure_has_a_unit(manifest):
+    for table in dictionary.describe(manifest):
+        assert table["description"], table["name"]
+        for column in table["columns"]:
+            name = f"{table['name']}.{column['name']}"
+            assert column["description"], name
+            if column["type"].startswith(("float", "numeric")):
+                assert column["unit"] or WITHOUT_UNIT.fullmatch(column["name"]), name

@@ -147,6 +147,8 @@ constraints: $(BIN)/python
 	$(UV_COMPILE) --group emulator --python-version 3.13 -o tests/emulator/constraints.txt
 	$(UV_COMPILE) --group pgadmin --python-version 3.11 -o tests/postgres/pgadmin_constraints.txt
 	$(UV_COMPILE) --group pgserver --python-version 3.11 -o tests/postgres/pgserver_constraints.txt
+	$(UV_COMPILE) --group frictionless --python-version 3.11 \
+		-o tests/postgres/frictionless_constraints.txt
 	$(UV_COMPILE) --group bench --python-version 3.11 -o benchmarks/constraints.txt
 
 clean:

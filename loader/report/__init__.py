@@ -1,1 +1,1 @@
-"""The report of a month or a range: one HTML page, made from the marts."""
+"""What people take out of the marts: the report as one HTML page, the explorer, the export."""

@@ -1,8 +1,10 @@
 """What the loader asks of a warehouse: locks, records, and the rows of a landed version."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
+
+import pyarrow as pa
 
 from loader.calendar import Month
 from loader.terminal.progress import Reporter
@@ -103,6 +105,17 @@ class Warehouse(Protocol):
 
         Raises:
             NoRightError: when the user may not read it.
+        """
+
+    def record_batches(self, query: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """Run a query on what dbt has built, of any size.
+
+        Args:
+            query: as of `read`.
+            schema: the columns that it returns, in the types that are wanted.
+
+        Returns:
+            Its rows.
         """
 
     def ask(self, query: str, most: int) -> list[dict[str, Any]]:

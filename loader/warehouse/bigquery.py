@@ -1,12 +1,13 @@
 """The warehouse in BigQuery."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import partial
 from operator import itemgetter
 from typing import Any
 
+import pyarrow as pa
 from google.api_core.exceptions import NotFound
 
 from loader.calendar import Month, next_month
@@ -168,9 +169,14 @@ class BigQueryWarehouse(BigQueryConnection, Warehouse):
         )
 
     def read(self, query: str) -> list[dict[str, Any]]:
+        return self.query_if_there(self._in_schemas(query))
+
+    def record_batches(self, query: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        yield from super().record_batches(self._in_schemas(query), schema)
+
+    def _in_schemas(self, query: str) -> str:
         schemas = {"tlc": self._final, "marts": self._marts}
-        names = {name: f"`{self.project}`.{schema}" for name, schema in schemas.items()}
-        return self.query_if_there(query.format(**names))
+        return query.format(**{name: f"`{self.project}`.{one}" for name, one in schemas.items()})
 
     def ask(self, query: str, most: int) -> list[dict[str, Any]]:
         return self.query(query)[:most]

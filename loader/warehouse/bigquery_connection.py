@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import google.auth
+import pyarrow as pa
 from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
@@ -133,6 +134,16 @@ class BigQueryConnection:
 
     def query(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         """Run a statement or script with named parameters; return its last rows."""
+        with translate_google_errors():
+            return [_named(row) for row in self._result(query, parameters)]
+
+    def record_batches(self, query: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """Run a query; return its rows in the types of a schema."""
+        with translate_google_errors():
+            for batch in self._result(query, {}).to_arrow_iterable():
+                yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
+
+    def _result(self, query: str, parameters: dict[str, Any]) -> Any:
         config = bigquery.QueryJobConfig(
             labels=self.labels,
             maximum_bytes_billed=self._max_bytes,
@@ -148,10 +159,9 @@ class BigQueryConnection:
             wait=wait_random_exponential(max=_ABORTED_MAX_SECONDS),
             reraise=True,
         )
-        with translate_google_errors():
-            job, rows = retrying(lambda: self._run(query, config))
-            self._bytes_billed += job.total_bytes_billed or 0
-            return [_named(row) for row in rows]
+        job, rows = retrying(lambda: self._run(query, config))
+        self._bytes_billed += job.total_bytes_billed or 0
+        return rows
 
     def dry_run(self, statement: str) -> None:
         """Have BigQuery refuse a statement, without running it, when it would."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg2
 import psycopg2.errors
+import pyarrow as pa
 from psycopg2 import sql
 from psycopg2.extras import RealDictCursor
 
@@ -23,6 +24,7 @@ from loader.settings import Settings
 from loader.terminal.progress import Reporter
 from loader.warehouse import postgres_session
 from loader.warehouse.base import Warehouse
+from loader.warehouse.postgres_export import record_batches
 from loader.warehouse.postgres_parts import Part
 from loader.warehouse.versions import LATEST_MARTS, FileVersion
 
@@ -142,6 +144,17 @@ class PostgresWarehouse(Warehouse):
                 return self._rows(query.format(tlc=self._final, marts=self._marts))
             except psycopg2.errors.UndefinedTable:
                 return []
+
+    def record_batches(self, query: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        query = query.format(tlc=self._final, marts=self._marts)
+        with _translate_errors(), _no_right():
+            try:
+                yield from record_batches(self.connection, query, schema)
+            except (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn) as error:
+                raise WarehouseError(
+                    f"Postgres: {str(error).splitlines()[0]}: the next run of a month builds what"
+                    " this version has more"
+                ) from error
 
     def ask(self, query: str, most: int) -> list[dict[str, Any]]:
         self._execute("begin transaction read only")

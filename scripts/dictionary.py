@@ -2,7 +2,8 @@
 """Write the dictionary of all tables from their descriptions in dbt.
 
 docs/dictionary.md is for people. loader/dictionary.json is for programs, and part of the package:
-`nyc-tlc export` describes by it what it writes. `make check` fails when they are stale.
+`nyc-tlc export` describes by it what it writes. dbt_package/ has the tables as sources of other
+projects. `make check` fails when they are stale.
 """
 
 import json
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
 from dbt.cli.main import dbtRunner
 
 from loader.settings import PROJECT_DIR
@@ -39,15 +41,24 @@ UNITS = {
     "deg": re.compile(r"in degrees"),
     "B": re.compile(r"_bytes$"),
 }
+SOURCES = "# Written by scripts/dictionary.py.\n"
 NUMBERS = ("bigint", "float", "integer", "numeric")
 
 
 def main() -> None:
-    """Write both files."""
-    tables = describe(parse())
-    (PROJECT_DIR / "docs/dictionary.md").write_text("".join(markdown(tables)), encoding="utf-8")
-    text = json.dumps(tables, indent=1, ensure_ascii=False)
-    (PROJECT_DIR / "loader/dictionary.json").write_text(text + "\n", encoding="utf-8")
+    """Write all files."""
+    for name, text in written(describe(parse())).items():
+        (PROJECT_DIR / name).write_text(text, encoding="utf-8")
+
+
+def written(tables: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the text of each file, by its path in the project."""
+    return {
+        "docs/dictionary.md": "".join(markdown(tables)),
+        "loader/dictionary.json": json.dumps(tables, indent=1, ensure_ascii=False) + "\n",
+        "dbt_package/models/sources.yml": SOURCES
+        + yaml.safe_dump(sources(tables), sort_keys=False, width=100),
+    }
 
 
 def parse() -> Any:
@@ -129,6 +140,27 @@ def markdown(tables: list[dict[str, Any]]) -> Iterator[str]:
         for column in table["columns"]:
             told = column["description"].replace("|", "\\|")
             yield f"| `{column['name']}` | {column['type']} | {column['unit'] or ''} | {told} |\n"
+
+
+def sources(tables: list[dict[str, Any]]) -> dict[str, Any]:
+    """Describe the tables as dbt's sources: one for each schema, whose name variables may give."""
+    schemas = sorted({table["schema"] for table in tables})
+    return {
+        "version": 2,
+        "sources": [
+            {
+                "name": schema,
+                "database": "{{ var('tlc_database', target.database) }}",
+                "schema": f"{{{{ var('{schema}_schema', '{schema}') }}}}",
+                "tables": [
+                    {"name": table["name"], "description": table["description"]}
+                    for table in tables
+                    if table["schema"] == schema
+                ],
+            }
+            for schema in schemas
+        ],
+    }
 
 
 if __name__ == "__main__":

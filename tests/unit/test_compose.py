@@ -1,7 +1,10 @@
 """compose.yaml: what its parts say of each other; no container runs here."""
 
 import json
-import re
+import subprocess
+import sys
+from shutil import copyfile, copytree
+from zipfile import ZipFile
 
 import yaml
 
@@ -42,7 +45,28 @@ def test_what_is_mounted_and_copied_is_there():
                 or name.startswith("/var/run/")
                 or ((PROJECT_DIR / name).exists())
             )
+
+
+def test_the_image_gets_all_that_the_package_is_made_of(tmp_path):
+    lines = (PROJECT_DIR / ".dockerignore").read_text().splitlines()
+    for name in (line[1:] for line in lines if line.startswith("!")):
+        path, copy = PROJECT_DIR / name, tmp_path / "context" / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copytree(path, copy) if path.is_dir() else copyfile(path, copy)
+
+    def files_of_wheel(folder):
+        out = tmp_path / folder.name
+        build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", out]
+        subprocess.run(build, cwd=folder, check=True, capture_output=True)
+        (wheel,) = out.glob("*.whl")
+        return {name for name in ZipFile(wheel).namelist() if "__pycache__" not in name}
+
+    of_checkout = files_of_wheel(PROJECT_DIR)
+    assert "loader/project/dbt_project.yml" in of_checkout
+    assert files_of_wheel(tmp_path / "context") == of_checkout
+
+
+def test_the_loader_keeps_its_files_where_the_image_says():
     dockerfile = (PROJECT_DIR / "scripts" / "Dockerfile").read_text()
-    for copied in re.findall(r"^COPY (.+) \S+$", dockerfile, re.M):
-        for name in copied.split():
-            assert (PROJECT_DIR / name).exists(), name
+    (volume,) = COMPOSE["services"]["loader"]["volumes"]
+    assert f"ENV TLC_LOCAL_DIR={volume.partition(':')[2]} " in dockerfile

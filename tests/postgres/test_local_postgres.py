@@ -135,7 +135,7 @@ def test_first_start_creates_and_second_finds(local_dir):
 
 def test_settings(running):
     expected = {
-        "data_checksums": "off",
+        "data_checksums": "on",
         "fsync": "on",
         "full_page_writes": "on",
         "listen_addresses": "",
@@ -210,6 +210,20 @@ def test_committed_data_survive_kill_9(local_dir):
     assert not local_server.status(local_dir).running
     assert local_server.start(local_dir) is True
     assert query(local_dir, "select i from t order by i") == [(1,), (2,)]
+
+
+def test_a_page_that_the_disk_returns_otherwise_is_refused(local_dir):
+    local_server.start(local_dir)
+    query(local_dir, "create table t as select generate_series(1, 100) as i")
+    ((file,),) = query(local_dir, "select pg_relation_filepath('t')")
+    local_server.stop(local_dir)
+    path = local_dir / "postgres" / file
+    page = bytearray(path.read_bytes())
+    page[-8] ^= 1  # of the row that was written first
+    path.write_bytes(page)
+    local_server.start(local_dir)
+    with pytest.raises(psycopg2.errors.DataCorrupted, match="invalid page in block 0"):
+        query(local_dir, "select * from t")
 
 
 def test_another_process_got_the_dead_servers_id(local_dir):

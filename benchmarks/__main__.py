@@ -150,7 +150,7 @@ def _first_month(
     The month of the last `run` stays.
     """
     found: dict[str, Any] = {
-        name: [] for name in ("load", "build", "run", "scan", "marts", "limit")
+        name: [] for name in ("load", "build", "run", "scan", "marts", "official", "limit")
     }
     limit = None
     for turn in range(repeats):
@@ -164,6 +164,7 @@ def _first_month(
         found["run"].append(ours.run(_FIRST, ""))
         found["scan"].append(ours.scan(_FIRST, ""))
         found["marts"].append(ours.marts(_FIRST, ""))
+        found["official"].append(ours.official(_FIRST, ""))
     return found, limit
 
 

@@ -77,14 +77,29 @@ class Ours:
 
         `dirtied` is the share of the month's pages that it changed, to note which rows are visible.
         """
-        found = self._server.scalar(
-            "explain (analyze, buffers, format json) select sum(total_amount)"
-            f" from {prefix}tlc.{self._dataset}_tripdata_{month:%Y_%m}"
-        )[0]
+        found = self._explain(
+            f"select sum(total_amount) from {prefix}tlc.{self._dataset}_tripdata_{month:%Y_%m}"
+        )
         plan = found["Plan"]
         pages = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
         dirtied = plan["Shared Dirtied Blocks"] / pages
         return {"seconds": found["Execution Time"] / 1000, "dirtied": dirtied}
+
+    def official(self, month: dt.date, prefix: str) -> dict[str, float]:
+        """Do what `month_quality` does for TLC's own count and for hours without trips."""
+        of_month = f"where dataset = '{self._dataset}' and file_month = '{month}'"
+        verdict = f"select * from {prefix}tlc.official_verdicts {of_month}"
+        hours = (
+            "select count(*), count(distinct pickup_hour::date) from (select distinct pickup_hour"
+            f" from {prefix}tlc_marts.hourly_zone_trips {of_month}) as hours"
+        )
+        found = [self._explain(query)["Execution Time"] for query in (verdict, hours)]
+        return {"verdict_ms": found[0], "hours_ms": found[1], "ms": sum(found)}
+
+    def _explain(self, query: str) -> dict[str, Any]:
+        explained = self._server.scalar(f"explain (analyze, buffers, format json) {query}")
+        found: dict[str, Any] = explained[0]
+        return found
 
     def _month(self, month: dt.date) -> tuple[str, ...]:
         return ("--dataset", self._dataset, "--month", format_month(month))

@@ -35,6 +35,7 @@ FIGURES = (
     "mirror_ratio",
     "peak_mb",
     "marts_to_run",
+    "official_ms",
     "bytes_a_row",
     "server_seconds_a_million",
     "written_ratio",

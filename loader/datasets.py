@@ -74,6 +74,7 @@ class Column:
             without a key column that its month should have.
         decimals: of a double, the decimals that identify a row.
         clean: how its texts are cleaned, in this order: names of `values.CLEANERS`.
+        coordinates: of a zone that the loader computes, the columns of longitude and latitude.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Column:
     key: int | None
     decimals: int = 2
     clean: tuple[str, ...] = ()
+    coordinates: tuple[str, ...] = ()
 
     @property
     def arrow_type(self) -> pa.DataType:
@@ -137,8 +139,13 @@ class Dataset:
 
     @property
     def file_columns(self) -> tuple[Column, ...]:
-        """The columns that come from the file."""
-        return tuple(column for column in self.columns if column.spellings)
+        """The columns that come from the file, or are computed of those that do."""
+        return tuple(column for column in self.columns if column.spellings or column.coordinates)
+
+    def needs_shapes(self, month: dt.date) -> bool:
+        """Return whether trips of this month have coordinates, of which zones are computed."""
+        names = {name for column in self.columns for name in column.coordinates}
+        return any(column.name in names and column.expected(month) for column in self.columns)
 
     @property
     def declaration(self) -> str:
@@ -176,6 +183,11 @@ def month_files_columns() -> tuple[Column, ...]:
 def official_figures_columns() -> tuple[Column, ...]:
     """Return the columns of `official_figures`, what TLC itself counted."""
     return _columns_of("official_figures")
+
+
+def taxi_zone_shapes_columns() -> tuple[Column, ...]:
+    """Return the columns of `taxi_zone_shapes`, the outlines of the zones."""
+    return _columns_of("taxi_zone_shapes")
 
 
 @cache
@@ -232,6 +244,7 @@ def _column(spec: dict[str, Any], first_month: dt.date = dt.date.min) -> Column:
         key=meta.get("key"),
         decimals=meta.get("decimals", 2),
         clean=tuple(meta.get("clean", ())),
+        coordinates=tuple(meta.get("coordinates", ())),
     )
 
 

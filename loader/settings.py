@@ -20,6 +20,8 @@ PROJECT_DIR = _PACKAGE.parent if IS_CHECKOUT else _PACKAGE / "project"
 #: Where `.env` and relative paths are: the checkout, or wherever the installed program runs.
 WORK_DIR = PROJECT_DIR if IS_CHECKOUT else Path.cwd()
 TLC_CDN = "https://d37ci6vzurychx.cloudfront.net/trip-data"
+#: TLC's shapes of its taxi zones, on the same server.
+TLC_SHAPES = "https://d37ci6vzurychx.cloudfront.net/misc/taxi_zones.zip"
 TARGETS = ("local", "postgres", "bigquery")
 
 _Number = TypeVar("_Number", int, float)
@@ -35,6 +37,7 @@ class Settings:
         source: base URL or folder of the month files.
         local_dir: the embedded server's data, downloads, dlt's working directory (absolute).
         schema_prefix: put before each schema's name, for environments side by side.
+        shapes: TLC's zone shapes: address of the zip, or a folder that holds it.
         max_row_drop: share of a month's rows that a new version may lack and still be merged.
         lock_seconds: how long to wait for a table that another session uses.
         max_bytes_billed: the most that a query on BigQuery may be billed for.
@@ -46,6 +49,7 @@ class Settings:
     source: str
     local_dir: Path
     schema_prefix: str
+    shapes: str = TLC_SHAPES
     max_row_drop: float = 0.5
     lock_seconds: int = 60
     max_bytes_billed: int = 100_000_000_000
@@ -139,6 +143,7 @@ def load_settings(target: str | None = None, source: str | None = None) -> Setti
         source=(source or os.environ.get("TLC_SOURCE") or TLC_CDN).rstrip("/"),
         local_dir=local_directory(),
         schema_prefix=prefix,
+        shapes=os.environ.get("TLC_SHAPES") or TLC_SHAPES,
         max_row_drop=_number("TLC_MAX_ROW_DROP", float, 0, 1, Settings.max_row_drop),
         lock_seconds=_number("TLC_LOCK_SECONDS", int, 1, 86_400, Settings.lock_seconds),
         max_bytes_billed=_number("TLC_MAX_BYTES_BILLED", int, 1, 2**60, Settings.max_bytes_billed),

@@ -58,8 +58,8 @@ def clean_env(**variables: str) -> dict[str, str]:
     """Return the environment without any setting of the project's user, and these variables."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     # A test that forgets --source must not ask TLC; and `python -m loader` works anywhere.
-    defaults = {"TLC_SOURCE": "/no/such/source", "PYTHONPATH": str(PROJECT_DIR)}
-    return env | defaults | variables
+    nowhere = {"TLC_SOURCE": "/no/such/source", "TLC_SHAPES": "/no/such/shapes"}
+    return env | nowhere | {"PYTHONPATH": str(PROJECT_DIR)} | variables
 
 
 def pytest_configure() -> None:

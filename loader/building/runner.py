@@ -262,16 +262,16 @@ def run_operation(settings: Settings, macro: str, arguments: dict[str, Any]) -> 
         raise WarehouseError(f"{macro} failed, and the tables are as they were: see above")
 
 
-def build_official(settings: Settings) -> None:
-    """Build what TLC itself counted, and all that it needs. Hold the build lock.
+def build_official(settings: Settings, model: str) -> None:
+    """Build what TLC publishes besides trips, and all that it needs. Hold the build lock.
 
     Raises:
         WarehouseError: when it fails.
     """
-    # Without tests: those of the trips tables need these counts, too.
+    # Without tests: those of the trips tables need TLC's counts, too.
     no_tests = ("--exclude-resource-types", "test", "unit_test")
-    if _run_dbt(settings, "build", "--select", "+official_verdicts", *no_tests):
-        raise WarehouseError("TLC's own counts have landed, and dbt can't build them: see above")
+    if _run_dbt(settings, "build", "--select", f"+{model}", *no_tests):
+        raise WarehouseError(f"the rows of {model} have landed, and dbt can't build it: see above")
 
 
 def _run_dbt(settings: Settings, command: str, *arguments: str) -> int:

@@ -23,12 +23,15 @@ def land_figures(
     """
     found, errors = _read_new(warehouse, reporter, source)
     if found:
-        from loader.landing.pipeline import load_figures  # dlt, which takes its time to import
+        # dlt, which takes its time to import
+        from loader.landing.pipeline import load_resources
+        from loader.landing.tlc_trips import FIGURES, figures_resources
 
+        loads = [list(figures_resources([one])) for one in found]
         try:
             with warehouse.build_lock(reporter):
-                load_figures(settings, warehouse, found, reporter)
-                build_official(settings)
+                load_resources(settings, warehouse, FIGURES, loads, reporter)
+                build_official(settings, "official_verdicts")
         except LoaderError as error:
             return [], [*errors, error]
     for one in found:

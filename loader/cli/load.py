@@ -1,4 +1,4 @@
-"""Commands that change the warehouse: load, run, sync, marts, remove, upgrade."""
+"""Commands that change the warehouse: load, run, sync, figures, shapes, marts, remove, upgrade."""
 
 import datetime as dt
 import sys
@@ -31,10 +31,11 @@ from loader.cli.options import (
     session,
 )
 from loader.cli.runs import counts_of_result, json_of_result
+from loader.cli.shapes import land_shapes, land_shapes_for
 from loader.cli.summary import Summary, describe_bill, summarizing
 from loader.cli.tables import print_json, print_table
 from loader.datasets import datasets, get_dataset
-from loader.errors import NotPublishedError, UsageError, WarehouseError
+from loader.errors import LoaderError, NotPublishedError, UsageError, WarehouseError
 from loader.landing.land import fetch_month, land_month
 from loader.months.due import RunOptions, compare, followed, is_due, reason, window
 from loader.months.plan import Plan, plan_of, require_room, seconds_of
@@ -66,6 +67,7 @@ def load(
     with session(target, source) as context:
         settings, warehouse, reporter = context.settings, context.warehouse, context.reporter
         reporter.if_stopped(lambda: [how_far(months, landed, "landed")])
+        land_shapes_for(settings, warehouse, reporter, months)
         for one in months:
             with warehouse.lock(one, reporter):
                 state = read_state(warehouse, one)
@@ -285,6 +287,11 @@ def sync(
             # a copy of the month files need not have the reports
             if settings.source == TLC_CDN or not isinstance(error, NotPublishedError):
                 note(f"TLC's own counts  warning: {error}; months go on without")
+        if settings.source == TLC_CDN:
+            try:
+                land_shapes(settings, context.warehouse, reporter)
+            except LoaderError as error:
+                note(f"TLC's zone shapes  warning: {error}; months go on without")
         verdicts = read_verdicts(context.warehouse).values() if new else ()
         if any(one.is_unexplained for one in verdicts):
             note(f"warning: {describe_unexplained(verdicts)}")
@@ -318,6 +325,7 @@ def _run(context: Session, requests: Sequence[Month], options: RunOptions, told:
         return [*failed, how_far(requests, [one.month for one in told.done if not one.error])]
 
     context.reporter.if_stopped(lines)
+    land_shapes_for(context.settings, context.warehouse, context.reporter, requests)
     for one in run_months(context.settings, requests, context.reporter, options):
         told.done.append(one)
 
@@ -380,6 +388,19 @@ def figures_command(
         print(f"error: {error}", file=sys.stderr)
     if errors:
         raise errors[-1]
+
+
+@app.command("shapes")
+def shapes_command(target: TargetOption = None) -> None:
+    """Land TLC's shapes of its zones in tlc.taxi_zone_shapes: for maps, and zones of coordinates.
+
+    From TLC, or from where TLC_SHAPES says: a URL, a zip, or a folder that holds taxi_zones.zip.
+    `sync` does this by itself, and so does a run of months whose trips have coordinates.
+    """
+    with session(target, None) as context:
+        is_new = land_shapes(context.settings, context.warehouse, context.reporter)
+    if not is_new:
+        print("nothing new: these shapes are here already")
 
 
 @app.command("marts")

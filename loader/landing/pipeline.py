@@ -18,6 +18,7 @@ import psycopg2.errors
 from dlt.common.destination import Destination
 from dlt.common.storages.load_package import create_load_id
 from dlt.destinations.exceptions import DatabaseException
+from dlt.extract import DltResource
 from dlt.load.exceptions import LoadClientJobException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
@@ -32,10 +33,9 @@ from loader.errors import (
     WarehouseError,
 )
 from loader.landing.conform import Conformer
-from loader.landing.tlc_trips import FIGURES, figures_resources, raw_schema
+from loader.landing.tlc_trips import raw_schema
 from loader.settings import Settings
 from loader.source.download import LocalFile
-from loader.source.figures import Vintage
 from loader.source.published import redact
 from loader.terminal.progress import Reporter, StageMaker
 from loader.warehouse.base import Warehouse
@@ -148,10 +148,18 @@ def load_file(
     )
 
 
-def load_figures(
-    settings: Settings, warehouse: Warehouse, vintages: Sequence[Vintage], reporter: Reporter
+def load_resources(
+    settings: Settings,
+    warehouse: Warehouse,
+    table: str,
+    loads: Sequence[Sequence[DltResource]],
+    reporter: Reporter,
 ) -> None:
-    """Load reports of TLC's own counts, each of them as a whole.
+    """Load what TLC publishes besides trips into a raw table.
+
+    Args:
+        loads: resources of rows that are seen together: what one load brings to a table is one
+            transaction.
 
     Raises:
         WarehouseError: when the warehouse fails.
@@ -161,15 +169,13 @@ def load_figures(
         schema = raw_schema()
         file_format: Any = "parquet" if settings.target == "bigquery" else "insert_values"
         try:
-            _create_raw_tables(pipeline, schema, warehouse, FIGURES)
-            for one in vintages:  # a load of its own: a table's load is one transaction
-                pipeline.extract(
-                    list(figures_resources([one])), schema=schema, loader_file_format=file_format
-                )
+            _create_raw_tables(pipeline, schema, warehouse, table)
+            for resources in loads:
+                pipeline.extract(list(resources), schema=schema, loader_file_format=file_format)
                 pipeline.normalize()
                 pipeline.load()
         except (PipelineStepFailed, DatabaseException) as error:
-            raise _cause(error, "figures") from error
+            raise _cause(error, table) from error
 
 
 def _open_pipeline(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dlt
 import pyarrow as pa
@@ -25,10 +25,14 @@ from loader.datasets import (
     get_dataset,
     month_files_columns,
     official_figures_columns,
+    taxi_zone_shapes_columns,
 )
 from loader.landing.conform import Conformer
 from loader.settings import TLC_CDN, load_settings
 from loader.source import discover, download, figures
+
+if TYPE_CHECKING:
+    from loader.source.shapes import Shapes
 
 #: The contract's types as dlt's column hints. Times are naive: New York wall clock.
 _HINTS: dict[str, TColumnSchema] = {
@@ -44,6 +48,8 @@ _HINTS: dict[str, TColumnSchema] = {
 
 #: The raw table of TLC's own counts.
 FIGURES = "official_figures"
+#: The raw table of the zones' outlines.
+SHAPES = "taxi_zone_shapes"
 
 
 @dlt.source(name="nyc_tlc")
@@ -95,7 +101,11 @@ def raw_schema(conformer: Conformer | None = None) -> dlt.Schema:
         A schema with every raw table.
     """
     schema = dlt.Schema("nyc_tlc")
-    records = {"month_files": month_files_columns(), FIGURES: official_figures_columns()}
+    records = {
+        "month_files": month_files_columns(),
+        FIGURES: official_figures_columns(),
+        SHAPES: taxi_zone_shapes_columns(),
+    }
     for name, of_table in records.items():
         columns = [_hint(column) for column in of_table]
         schema.update_table(new_table(name, write_disposition="append", columns=columns))
@@ -132,22 +142,38 @@ def figures_resources(vintages: Sequence[figures.Vintage]) -> Iterator[DltResour
     Yields:
         A resource of rows, one per figure.
     """
-    now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
     for layout in figures.LAYOUTS:
         rows = [
-            {**asdict(figure), **one.about(), "landed_at": now}
+            {**asdict(figure), **one.about()}
             for one in vintages
             if one.source == layout.source
             for figure in one.figures
         ]
-        columns = [_hint(c) for c in official_figures_columns() if c.name != "_dlt_load_id"]
-        yield dlt.resource(
-            [pa.Table.from_pylist(rows, _arrow_schema(official_figures_columns()))] if rows else [],
-            name=layout.source.replace(" ", "_"),
-            table_name=FIGURES,
-            columns=columns,
-            write_disposition="append",
-        )
+        name = layout.source.replace(" ", "_")
+        yield _landed_rows(name, FIGURES, official_figures_columns(), rows)
+
+
+def shapes_resource(shapes: "Shapes") -> DltResource:
+    """Make the resource of a version of the zones' shapes: one row per zone."""
+    rows = [{**zone.row(), **shapes.about()} for zone in shapes.zones.values()]
+    return _landed_rows(SHAPES, SHAPES, taxi_zone_shapes_columns(), rows)
+
+
+def _landed_rows(
+    name: str, table: str, columns: Sequence[Column], rows: Sequence[dict[str, Any]]
+) -> DltResource:
+    """Make a resource of rows that land now, and take none away."""
+    columns = [column for column in columns if column.name != "_dlt_load_id"]
+    schema = pa.schema([(column.name, column.arrow_type) for column in columns])
+    now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    landed = pa.Table.from_pylist([{**row, "landed_at": now} for row in rows], schema)
+    return dlt.resource(
+        [landed] if rows else [],
+        name=name,
+        table_name=table,
+        columns=list(map(_hint, columns)),
+        write_disposition="append",
+    )
 
 
 def file_reference(conformer: Conformer, rows: int) -> DltResource:
@@ -206,7 +232,3 @@ def _one_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 def _hint(column: Column) -> TColumnSchema:
     return {"name": column.name, **_HINTS[column.data_type]}
-
-
-def _arrow_schema(columns: Sequence[Column]) -> pa.Schema:
-    return pa.schema([(c.name, c.arrow_type) for c in columns if c.name != "_dlt_load_id"])

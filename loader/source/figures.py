@@ -9,16 +9,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import requests
-
 from loader.calendar import format_month, next_month
 from loader.errors import FileRefusedError, NotPublishedError, SourceError
 from loader.settings import TLC_CDN
 from loader.source import object_store
 from loader.source.folder import path_of
-from loader.source.http import bad_status, is_http, request, version_of
+from loader.source.http import get, is_http, version_of
 from loader.source.published import redact
-from loader.source.retries import TransientError, patiently
+from loader.source.retries import patiently
 
 
 @dataclass(frozen=True)
@@ -308,7 +306,7 @@ def _read_http(address: str, etag: str | None) -> Vintage | None:
     version: tuple[str | None, dt.datetime | None] = None, None
     for page in range(1_000):
         url = f"{address}&$limit={PAGE_ROWS}&$offset={page * PAGE_ROWS}" if is_paged else address
-        answer = _get(url, None if page else etag)
+        answer = get(url, None if page else etag)
         if answer is None:
             return None
         body = answer.content
@@ -320,28 +318,6 @@ def _read_http(address: str, etag: str | None) -> Vintage | None:
         if not is_paged or body.count(b"\n") <= PAGE_ROWS:
             break
     return parse(content, address, *version)
-
-
-def _get(url: str, etag: str | None) -> requests.Response | None:
-    """Get an answer whole; None when the server still has the version of the ETag."""
-    shown = redact(url).partition("?")[0]
-    with request("GET", url, shown, {"If-None-Match": etag} if etag else None) as response:
-        if response.status_code == 304:
-            return None
-        if response.status_code in (403, 404, 410):
-            raise NotPublishedError(str(bad_status(response, url, shown)))
-        if response.status_code != 200:
-            raise bad_status(response, url, shown)
-        try:
-            size = len(response.content)
-        except requests.RequestException as error:
-            raise TransientError(f"{shown}: the answer broke off", "run again later") from error
-        announced = response.headers.get("Content-Length", str(size))
-        if announced != str(size):
-            raise TransientError(
-                f"{shown}: {size} bytes came where {announced} were announced", "run again later"
-            )
-        return response
 
 
 def _is_report(name: str) -> bool:

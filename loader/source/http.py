@@ -12,7 +12,7 @@ from urllib3.util import Retry
 
 from loader import __version__
 from loader.calendar import file_name
-from loader.errors import SourceError
+from loader.errors import NotPublishedError, SourceError
 from loader.source.published import PublishedFile, label_of, redact
 from loader.source.retries import TransientError
 
@@ -138,6 +138,40 @@ def request(
                 retry_after=_retry_after(response),
             )
     return response
+
+
+def get(url: str, etag: str | None) -> requests.Response | None:
+    """Get a small file whole, once.
+
+    Args:
+        etag: of the version that is here already.
+
+    Returns:
+        The answer, with its body; None when the server still has that version.
+
+    Raises:
+        NotPublishedError: when the server has no such file, or refuses us.
+        TransientError: when no whole answer came.
+        SourceError: for any other answer.
+    """
+    shown = redact(url).partition("?")[0]
+    with request("GET", url, shown, {"If-None-Match": etag} if etag else None) as response:
+        if response.status_code == 304:
+            return None
+        if response.status_code in (403, 404, 410):
+            raise NotPublishedError(str(bad_status(response, url, shown)))
+        if response.status_code != 200:
+            raise bad_status(response, url, shown)
+        try:
+            size = len(response.content)
+        except requests.RequestException as error:
+            raise TransientError(f"{shown}: the answer broke off", "run again later") from error
+        announced = response.headers.get("Content-Length", str(size))
+        if announced != str(size):
+            raise TransientError(
+                f"{shown}: {size} bytes came where {announced} were announced", "run again later"
+            )
+        return response
 
 
 def describe(response: requests.Response, dataset: str, month: dt.date, url: str) -> PublishedFile:

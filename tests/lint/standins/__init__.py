@@ -22,6 +22,7 @@ target = SimpleNamespace(type="postgres")
 flags = SimpleNamespace(WHICH="test")
 
 _EXPRESSIONS = {
+    "as_geometry": lambda geojson: geojson,
     "type_datetime": lambda: "timestamp",
     "wall_clock": lambda column: f"cast({column} as timestamp)",
     "minutes_between": lambda first, second: f"({second} - {first})",

@@ -1,0 +1,81 @@
+"""Lands TLC's shapes of its zones: for shapes and sync, and for months that need them."""
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from loader.building.runner import build_official
+from loader.calendar import Month
+from loader.datasets import get_dataset
+from loader.errors import LoaderError
+from loader.settings import Settings
+from loader.terminal.commands import nyc_tlc
+from loader.terminal.progress import Reporter
+from loader.terminal.words import count
+from loader.warehouse.base import Warehouse
+
+if TYPE_CHECKING:
+    from loader.source.shapes import Shapes
+
+
+def land_shapes(settings: Settings, warehouse: Warehouse, reporter: Reporter) -> bool:
+    """Land the shapes, unless the newest version is here.
+
+    Returns:
+        Whether a version landed.
+
+    Raises:
+        LoaderError: when they can't be had, or can't land.
+    """
+    from loader.source import shapes
+
+    return _land(settings, warehouse, reporter, shapes.fetch(settings))
+
+
+def land_shapes_for(
+    settings: Settings, warehouse: Warehouse, reporter: Reporter, months: Collection[Month]
+) -> None:
+    """Land the shapes if trips of these months have coordinates and no zones; warn if that fails.
+
+    It asks for them once: what is on this machine is taken as it is.
+    """
+    of = sorted({one.dataset for one in months if get_dataset(one.dataset).needs_shapes(one.month)})
+    if not of:
+        return
+    from loader.source import shapes
+
+    try:
+        _land(settings, warehouse, reporter, shapes.kept(settings) or shapes.fetch(settings))
+    except LoaderError as error:
+        reporter.say(
+            f"TLC's zone shapes  warning: {error}; trips with coordinates land without their"
+            f" zones: for these, run {nyc_tlc('shapes')} later, then the months with --force"
+        )
+
+
+def _land(settings: Settings, warehouse: Warehouse, reporter: Reporter, found: "Shapes") -> bool:
+    if found.sha256 in _landed(warehouse):
+        return False
+    from loader.landing.pipeline import load_resources  # dlt, which takes its time to import
+    from loader.landing.tlc_trips import SHAPES, shapes_resource
+    from loader.source import shapes
+
+    with warehouse.build_lock(reporter):
+        load_resources(settings, warehouse, SHAPES, [[shapes_resource(found)]], reporter)
+        if found.sha256 not in _landed(warehouse):  # the view is older than the rows' table
+            build_official(settings, SHAPES)
+    read, known = (
+        f"{count(records, 'record')} of {count(zones, 'zone')}"
+        for records, zones in (
+            (found.records, len(found.zones)),
+            (shapes.KNOWN_RECORDS, shapes.KNOWN_ZONES),
+        )
+    )
+    reporter.say(f"TLC's zone shapes  landed: {read}")
+    if read != known:
+        reporter.say(f"TLC's zone shapes  warning: TLC's file has had {known}; look at it")
+    return True
+
+
+def _landed(warehouse: Warehouse) -> set[str]:
+    rows = warehouse.read("select distinct sha256 from {tlc}.taxi_zone_shapes")
+    return {row["sha256"] for row in rows}

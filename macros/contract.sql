@@ -1,11 +1,11 @@
-{#- The declarations of models/sources, by dataset: the columns that come from the file, each with name,
-    data_type and meta. Empty while dbt parses; a unit test, which gets no graph, overrides it. -#}
+{#- The declarations of models/sources, by dataset: the columns that come from the file or are computed of
+    those, each with name, data_type and meta. Empty while dbt parses; a unit test, which gets no graph, overrides it. -#}
 {% macro contracts() %}
     {%- set found = {} -%}
     {%- if execute -%}
         {%- for table in graph.sources.values() | sort(attribute='name') if table.config.meta.first_month is defined -%}
             {%- set columns = [] -%}
-            {%- for column in table.columns.values() if column.config.meta.spellings is defined -%}
+            {%- for column in table.columns.values() if column.config.meta -%}
                 {%- do columns.append({'name': column.name, 'data_type': column.data_type, 'meta': column.config.meta}) -%}
             {%- endfor -%}
             {%- do found.update({dataset_of(table): columns}) -%}

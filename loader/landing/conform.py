@@ -19,6 +19,7 @@ from loader.calendar import SUFFIXES, Month, file_name, format_of, next_month
 from loader.datasets import Column, Dataset, get_dataset
 from loader.errors import FileRefusedError
 from loader.landing.values import CLEANERS, OddValueError, mapped, parsed
+from loader.landing.zones import ZoneGrid
 from loader.source.csv_file import CsvError, CsvFile
 from loader.terminal.words import count
 
@@ -43,6 +44,7 @@ class Conformer:
         dataset: dataset of the file.
         month: file month.
         path: the file; by its name it is Parquet or CSV.
+        zones: finds the zones of coordinates; without it, they are NULL.
         cleaned: values that the contract's `clean` changed, by column, as far as they were read.
         pickups: pickups as far as they were read, by whether they are in the file month.
     """
@@ -50,6 +52,7 @@ class Conformer:
     dataset: str
     month: dt.date
     path: Path
+    zones: ZoneGrid | None = field(default=None, compare=False)
     cleaned: Counter[str] = field(default_factory=Counter, compare=False)
     pickups: Counter[bool] = field(default_factory=Counter, compare=False)
 
@@ -167,8 +170,18 @@ class Conformer:
     @property
     def filled(self) -> list[str]:
         """Columns of the conformed batches that may have values; the others are NULL throughout."""
-        lacking = {one.name for one in self.contract.file_columns} - self.mapping.keys()
+        columns = {one.name for one in self.contract.file_columns}
+        lacking = columns - self.mapping.keys() - {one.name for one in self._computed}
         return [name for name in self.schema.names if name not in lacking]
+
+    @cached_property
+    def _computed(self) -> list[Column]:
+        """The columns of zones for which the file has coordinates."""
+        return [
+            column
+            for column in self.contract.file_columns
+            if self.zones and column.coordinates and self.mapping.keys() >= {*column.coordinates}
+        ]
 
     @property
     def suspicion(self) -> str | None:
@@ -239,7 +252,10 @@ class Conformer:
             ) from error
 
     def _conform(self, batch: pa.RecordBatch, first_row: int) -> pa.RecordBatch:
-        arrays = [self._cast(column, batch) for column in self.contract.file_columns]
+        cast = {column.name: self._cast(column, batch) for column in self.contract.file_columns}
+        for column in self._computed:
+            cast[column.name] = self._zones_of(column, cast)
+        arrays = list(cast.values())
         arrays += [self._as_text(name, batch.column(i)) for name, i in self.unknown.items()]
         arrays.append(pa.repeat(pa.scalar(self.month, pa.date32()), batch.num_rows))
         ones = pa.repeat(pa.scalar(1, pa.int32()), batch.num_rows)
@@ -268,6 +284,14 @@ class Conformer:
             if column.name == "pickup_datetime":
                 self._count_pickups(values)
         return values
+
+    def _zones_of(self, column: Column, values: dict[str, pa.Array]) -> pa.Array:
+        assert self.zones  # noqa: S101 - else nothing is computed
+        longitudes, latitudes = (
+            values[name].to_numpy(zero_copy_only=False) for name in column.coordinates
+        )
+        found = self.zones.find(longitudes, latitudes)
+        return pa.array(found, column.arrow_type, mask=found == 0)
 
     def _decoded(self, column: Column, values: pa.Array) -> pa.Array:
         """Map or parse values of CSV, or of a month in which TLC wrote them in another form."""

@@ -34,6 +34,7 @@ from loader.errors import (
 )
 from loader.landing.conform import Conformer
 from loader.landing.tlc_trips import raw_schema
+from loader.landing.zones import open_grid
 from loader.settings import Settings
 from loader.source.download import LocalFile
 from loader.source.published import redact
@@ -93,7 +94,7 @@ def load_file(
     """
     month = Month(file.published.dataset, file.published.month)
     label = month.label
-    conformer = Conformer(*month, file.path)
+    conformer = Conformer(*month, file.path, open_grid(settings, month))
     for column in conformer.missing:
         reporter.say(
             f"{label}  warning: column {column} is missing in the file; it is landed as NULL"

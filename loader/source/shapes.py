@@ -82,7 +82,7 @@ class Zone:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shapes:
     """TLC's file of shapes, checked.
 

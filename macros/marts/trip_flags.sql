@@ -8,15 +8,24 @@
 
 
 {#- TLC's zones 264 and 265 are "Unknown" and "N/A". -#}
-{% macro is_unknown_zone(trips) -%}
-    coalesce({{ trips }}.pickup_location_id in (264, 265), true)
-        or coalesce({{ trips }}.dropoff_location_id in (264, 265), true)
+{% macro is_unknown_zone(pickup_zone, dropoff_zone) -%}
+    coalesce({{ pickup_zone }} in (264, 265), true)
+        or coalesce({{ dropoff_zone }} in (264, 265), true)
 {%- endmacro %}
 
 
-{#- Neither a zone nor, in yellow's first two years, coordinates. -#}
+{#- TLC's own zone; where it published none, that of the coordinates. -#}
+{% macro zone_of(trip_end) -%}
+    coalesce(trips.{{ trip_end }}_location_id, trips.{{ trip_end }}_location_id_by_coordinates)
+{%- endmacro %}
+
+
+{#- Neither a zone nor, in yellow's first two years, coordinates; these may be outside of all zones. -#}
 {% macro has_no_place() -%}
-    case when pickup_location_id is null then is_without_position else is_unknown_zone end
+    case
+        when pickup_location_id is null or dropoff_location_id is null then is_without_position
+        else is_unknown_zone
+    end
 {%- endmacro %}
 
 

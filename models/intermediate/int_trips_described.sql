@@ -23,10 +23,10 @@ described as (
         trips.pickup_datetime,
         trips.dropoff_datetime,
         {{ minutes_between('trips.pickup_datetime', 'trips.dropoff_datetime') }} as trip_minutes,
-        trips.pickup_location_id,
+        {{ zone_of('pickup') }} as pickup_location_id,
         pickup_zones.zone_name as pickup_zone_name,
         pickup_zones.borough as pickup_borough,
-        trips.dropoff_location_id,
+        {{ zone_of('dropoff') }} as dropoff_location_id,
         dropoff_zones.zone_name as dropoff_zone_name,
         dropoff_zones.borough as dropoff_borough,
 
@@ -65,7 +65,7 @@ described as (
         coalesce(trips.dropoff_datetime < trips.pickup_datetime, false) as is_dropoff_before_pickup,
         -- `not <=`, since NaN is above 1000 on Postgres and below it on BigQuery
         coalesce(not trips.trip_distance <= 1000, false) as is_over_1000_miles,
-        {{ is_unknown_zone('trips') }} as is_unknown_zone,
+        {{ is_unknown_zone(zone_of('pickup'), zone_of('dropoff')) }} as is_unknown_zone,
 
         -- of the first two years, which have coordinates and no zones; new columns are at the end
         trips.pickup_longitude,
@@ -76,16 +76,21 @@ described as (
         and coalesce(trips.pickup_longitude = 0 and trips.pickup_latitude = 0, true)
         or trips.dropoff_location_id is null
         and coalesce(trips.dropoff_longitude = 0 and trips.dropoff_latitude = 0, true)
-            as is_without_position
+            as is_without_position,
+        trips.pickup_location_id is null and {{ zone_of('pickup') }} is not null
+        or trips.dropoff_location_id is null and {{ zone_of('dropoff') }} is not null
+            as is_zone_by_coordinates,
+        coalesce(pickup_zones.is_in_cbd, false)
+        or coalesce(dropoff_zones.is_in_cbd, false) as is_to_or_from_cbd
 
     from trips
     -- The seeds' codes are unique, by an index and by a test: no join adds a row or takes one away.
     left join {{ ref('vendors') }} as vendors
         on trips.vendor_id = vendors.vendor_id
     left join {{ ref('taxi_zones') }} as pickup_zones
-        on trips.pickup_location_id = pickup_zones.location_id
+        on {{ zone_of('pickup') }} = pickup_zones.location_id
     left join {{ ref('taxi_zones') }} as dropoff_zones
-        on trips.dropoff_location_id = dropoff_zones.location_id
+        on {{ zone_of('dropoff') }} = dropoff_zones.location_id
     left join {{ ref('rate_codes') }} as rate_codes
         on trips.rate_code_id = rate_codes.rate_code_id
     left join {{ ref('payment_types') }} as payment_types

@@ -65,14 +65,17 @@ described as (
         coalesce(trips.dropoff_datetime < trips.pickup_datetime, false) as is_dropoff_before_pickup,
         coalesce(trips.base_passenger_fare < 0, false)
         or coalesce(trips.driver_pay < 0, false) as is_negative_amount,
-        {{ is_unknown_zone('trips') }} as is_unknown_zone,
+        {{ is_unknown_zone('trips.pickup_location_id', 'trips.dropoff_location_id') }}
+            as is_unknown_zone,
         -- the first row of a key has the id of ordinal 1
         case trips.dataset
             {%- for dataset in datasets %}
             when '{{ dataset }}'
                 then trips.unique_row_id != {{ row_id(row_key(dataset, 'trips'), '1') }}
             {%- endfor %}
-        end as is_repeat
+        end as is_repeat,
+        coalesce(pickup_zones.is_in_cbd, false)
+        or coalesce(dropoff_zones.is_in_cbd, false) as is_to_or_from_cbd
 
     from trips
     -- The seeds' codes are unique, by an index and by a test: no join adds a row or takes one away.

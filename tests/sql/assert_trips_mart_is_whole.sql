@@ -15,6 +15,8 @@
     'is_over_1000_miles',
     'is_unknown_zone',
     'is_without_position',
+    'is_zone_by_coordinates',
+    'is_to_or_from_cbd',
 ] %}
 
 -- depends_on: {{ ref('file_ledger') }}, {{ ref('trips') }}

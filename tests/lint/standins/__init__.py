@@ -23,6 +23,7 @@ flags = SimpleNamespace(WHICH="test")
 
 _EXPRESSIONS = {
     "as_geometry": lambda geojson: geojson,
+    "zone_of": lambda trip_end: f"trips.{trip_end}_location_id",
     "type_datetime": lambda: "timestamp",
     "wall_clock": lambda column: f"cast({column} as timestamp)",
     "minutes_between": lambda first, second: f"({second} - {first})",
@@ -44,7 +45,7 @@ _EXPRESSIONS = {
 }
 _CONDITIONS = {
     "is_outside_file_month": lambda trips: f"({trips}.pickup_datetime < {trips}.file_month)",
-    "is_unknown_zone": lambda trips: f"({trips}.pickup_location_id = 264)",
+    "is_unknown_zone": lambda pickup_zone, dropoff_zone: f"({pickup_zone} = {dropoff_zone})",
     "is_version_to_merge": lambda dataset: "true",
     "is_tested_month": lambda dataset: "true",
     "is_month_of": lambda months, datasets: "file_month = date '2023-01-01'",

@@ -31,7 +31,7 @@ from loader.cli.options import (
     session,
 )
 from loader.cli.runs import counts_of_result, json_of_result
-from loader.cli.shapes import land_shapes, land_shapes_for
+from loader.cli.shapes import get_shapes_for, land_shapes, land_shapes_for
 from loader.cli.summary import Summary, describe_bill, summarizing
 from loader.cli.tables import print_json, print_table
 from loader.datasets import datasets, get_dataset
@@ -67,7 +67,7 @@ def load(
     with session(target, source) as context:
         settings, warehouse, reporter = context.settings, context.warehouse, context.reporter
         reporter.if_stopped(lambda: [how_far(months, landed, "landed")])
-        land_shapes_for(settings, warehouse, reporter, months)
+        get_shapes_for(settings, reporter, months)
         for one in months:
             with warehouse.lock(one, reporter):
                 state = read_state(warehouse, one)

@@ -34,22 +34,35 @@ def land_shapes(settings: Settings, warehouse: Warehouse, reporter: Reporter) ->
 def land_shapes_for(
     settings: Settings, warehouse: Warehouse, reporter: Reporter, months: Collection[Month]
 ) -> None:
-    """Land the shapes if trips of these months have coordinates and no zones; warn if that fails.
+    """Land the shapes if trips of these months have coordinates; say it if that fails."""
+    if found := get_shapes_for(settings, reporter, months):
+        try:
+            _land(settings, warehouse, reporter, found)
+        except LoaderError as error:
+            reporter.say(
+                f"TLC's zone shapes  warning: {error}; the trips get their zones all the same"
+            )
 
-    It asks for them once: what is on this machine is taken as it is.
+
+def get_shapes_for(
+    settings: Settings, reporter: Reporter, months: Collection[Month]
+) -> "Shapes | None":
+    """Get the shapes if trips of these months have coordinates; say it if they can't be had.
+
+    Those that are kept on this machine are taken without a request.
     """
-    of = sorted({one.dataset for one in months if get_dataset(one.dataset).needs_shapes(one.month)})
-    if not of:
-        return
+    if not any(get_dataset(one.dataset).needs_shapes(one.month) for one in months):
+        return None
     from loader.source import shapes
 
     try:
-        _land(settings, warehouse, reporter, shapes.kept(settings) or shapes.fetch(settings))
+        return shapes.kept(settings) or shapes.fetch(settings)
     except LoaderError as error:
         reporter.say(
-            f"TLC's zone shapes  warning: {error}; trips with coordinates land without their"
-            f" zones: for these, run {nyc_tlc('shapes')} later, then the months with --force"
+            f"TLC's zone shapes  warning: {error}; trips with coordinates land without zones: to"
+            f" have them, run {nyc_tlc('shapes')} later, and then the months with --force"
         )
+        return None
 
 
 def _land(settings: Settings, warehouse: Warehouse, reporter: Reporter, found: "Shapes") -> bool:

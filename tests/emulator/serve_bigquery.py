@@ -16,7 +16,7 @@ from local_bigquery.catalog import metadata, names
 from local_bigquery.engine import database
 from local_bigquery.jobs import query, runner
 from local_bigquery.models import Table
-from local_bigquery.sql import script
+from local_bigquery.sql import dialect, script
 from pyarrow import parquet
 from rights import refuse_without_rights
 from sqlglot import exp
@@ -116,6 +116,15 @@ def expire_partitions() -> None:
     runner.HANDLERS["load"] = load_and_expire
 
 
+def take_geographies_as_valid() -> None:
+    """Take `st_geogfromgeojson(…, make_valid => true)`, of shapes that are valid on a plane."""
+
+    def parse(arguments):
+        return dialect.macro("st_geogfromgeojson", arguments[0])
+
+    dialect.BigQueryDialect.Parser.FUNCTIONS["ST_GEOGFROMGEOJSON"] = parse
+
+
 def refuse_dml_without_billing() -> None:
     """Refuse INSERT, UPDATE, DELETE and MERGE in the project `sandbox`, as one without billing."""
     execute = query.execute
@@ -194,6 +203,7 @@ if __name__ == "__main__":
     set_from_struct()
     refuse_without_rights()
     expire_partitions()
+    take_geographies_as_valid()
     refuse_dml_without_billing()
     bill_queries()
     record_jobs(Path(sys.argv[1]))

@@ -13,8 +13,8 @@ from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
 NAME = "taxi_zones.zip"
-#: Zones over half of where generated trips begin and end: neighbours that share a border, one in two
-#: parts, one around water with an island in it, and Newark.
+#: Zones over half of where generated trips begin and end: neighbours that share a border, one in
+#: two parts, one around water with an island in it, and Newark.
 ZONES: dict[int, list[BaseGeometry]] = {
     1: [shapely.box(-74.19, 40.68, -74.15, 40.705)],
     4: [shapely.box(-74.01, 40.72, -73.97, 40.75)],

@@ -7,7 +7,6 @@ import datetime as dt
 import hashlib
 import io
 import json
-import struct
 import zipfile
 from collections import defaultdict
 from contextlib import suppress
@@ -18,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pyproj
-import pyproj.exceptions
 import shapefile
 import shapely
 from shapely.geometry import shape
@@ -43,10 +41,6 @@ _METRES_A_MILE = 1609.344
 #: Longitudes and latitudes around New York: a file elsewhere names the wrong coordinate system.
 _AROUND = shapely.box(-75.5, 39.5, -72.5, 42)
 _FIELDS = {"locationid": "LocationID", "zone": "zone", "borough": "borough"}
-_UNREADABLE = (
-    *(shapefile.ShapefileException, pyproj.exceptions.ProjError, shapely.errors.ShapelyError),
-    *(zipfile.BadZipFile, struct.error, ValueError, LookupError, OSError, NotImplementedError),
-)
 
 
 @dataclass(frozen=True)
@@ -225,7 +219,9 @@ def parse(
                 raise FileRefusedError(f"{label}: record {row} is of zone {number}")
             parts[number].append(part)
             names.setdefault(number, (values["zone"], values["borough"]))
-    except _UNREADABLE as error:
+    except FileRefusedError:
+        raise
+    except Exception as error:  # zipfile, pyshp and pyproj have errors of any type for bad bytes
         raise FileRefusedError(
             f"{label}: no zip with a shapefile of zones: {str(error) or type(error).__name__}"
         ) from error

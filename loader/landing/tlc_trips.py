@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import dlt
 import pyarrow as pa
+from dlt.common import logger
 from dlt.common.schema.typing import TColumnSchema
 from dlt.common.schema.utils import new_table
 from dlt.extract import DltResource
 
-from loader.calendar import parse_month
+from loader.calendar import Month, parse_month
 from loader.datasets import (
     Column,
     check_supported,
@@ -27,8 +28,10 @@ from loader.datasets import (
     official_figures_columns,
     taxi_zone_shapes_columns,
 )
+from loader.errors import LoaderError
 from loader.landing.conform import Conformer
-from loader.settings import TLC_CDN, load_settings
+from loader.landing.zones import open_grid
+from loader.settings import TLC_CDN, Settings, load_settings
 from loader.source import discover, download, figures
 
 if TYPE_CHECKING:
@@ -77,10 +80,13 @@ def tlc_trips(dataset: str, months: Sequence[str], source: str | None = None) ->
         check_supported(dataset, month)
 
     def batches() -> Iterator[pa.RecordBatch]:
+        if any(map(contract.needs_shapes, file_months)):
+            _keep_shapes(settings)
         for month in file_months:
             published = discover.require(settings.source, dataset, month)
             file = download.fetch(published, settings.local_dir / "downloads")
-            yield from _one_ahead(Conformer(dataset, month, file.path).batches())
+            zones = open_grid(settings, Month(dataset, month))
+            yield from _one_ahead(Conformer(dataset, month, file.path, zones).batches())
 
     return dlt.resource(
         batches,
@@ -89,6 +95,15 @@ def tlc_trips(dataset: str, months: Sequence[str], source: str | None = None) ->
         write_disposition={"disposition": "merge", "strategy": "delete-insert"},
         merge_key="_file_month",
     )
+
+
+def _keep_shapes(settings: Settings) -> None:
+    from loader.source.shapes import zone_shapes
+
+    try:
+        zone_shapes(settings)
+    except LoaderError as error:
+        logger.warning(f"{error}; trips with coordinates come without zones")
 
 
 def raw_schema(conformer: Conformer | None = None) -> dlt.Schema:

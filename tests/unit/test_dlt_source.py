@@ -12,6 +12,7 @@ import pytest
 from loader.settings import PROJECT_DIR
 from tests.conftest import publish
 from tests.exact import expected
+from tests.shapes import NAME, merged, write_shapes, zones_by_shapely
 
 #: What a user writes, in a folder of their own.
 SCRIPT = """
@@ -39,7 +40,8 @@ class User:
         self.source.mkdir()
 
     def load(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        env = {"TLC_SOURCE": str(self.source), "TLC_LOCAL_DIR": str(self.folder / "local")}
+        env = {"TLC_SOURCE": str(self.source), "TLC_SHAPES": str(self.source)}
+        env["TLC_LOCAL_DIR"] = str(self.folder / "local")
         return subprocess.run(
             [sys.executable, "-c", SCRIPT, *arguments],
             cwd=self.folder,
@@ -77,6 +79,21 @@ def test_months_land_conformed_and_once_each(user, dataset):
         assert process.returncode == 0, process.stderr
         for month, path in paths.items():
             assert_loaded(user, path, dataset, month)
+
+
+@pytest.mark.slow
+def test_coordinates_come_with_their_zones_if_the_shapes_can_be_had(user):
+    path = publish(user.source, "yellow", "2009-01", 2_000)
+    file, zone = pq.read_table(path), "pickup_location_id_by_coordinates"
+    places = file["Start_Lon"].to_numpy(), file["Start_Lat"].to_numpy()
+    process = user.load("yellow", "2009-01")
+    assert "can't read" in process.stderr
+    assert "trips with coordinates come without zones" in process.stderr
+    assert_loaded(user, path, "yellow", "2009-01")
+    write_shapes(user.source / NAME)
+    assert user.load("yellow", "2009-01").returncode == 0
+    found = user.rows("yellow", "2009-01", zone)[zone].to_pylist()
+    assert found == zones_by_shapely(merged(), *places)
 
 
 @pytest.mark.slow

@@ -49,8 +49,14 @@ class Jobs:
             table.rows = list(map(list, zip(*values, strict=True)))
 
     def run(self, database: Database, job: dict[str, Any]) -> list[tuple]:
-        """Run a query."""
-        return database.run(job["sql"], _parameters_of(job), job["dataset"])
+        """Run a query; one that makes a geography is only analyzed."""
+        sql = job["sql"].replace(", make_valid => true", "")  # which is younger than the engine
+        executes = database.executes
+        database.executes &= "st_geogfromgeojson" not in sql
+        try:
+            return database.run(sql, _parameters_of(job), job["dataset"])
+        finally:
+            database.executes = executes
 
 
 def _parameters_of(job: dict[str, Any]) -> dict[str, tuple[TypeProto, ValueProto]]:

@@ -26,7 +26,7 @@ KINDS = {
     "trips": "Trips, as they are in the files",
     "marts": "Marts",
     "ledger": "Ledgers",
-    "official": "What TLC itself counted",
+    "official": "What TLC itself counted, and its shapes of zones",
     "lookup": "Codes and names",
 }
 #: The unit of a column, by its name and else by its description, the first that fits.
@@ -34,6 +34,7 @@ UNITS = {
     "": re.compile(r"_(share|rows|trips)$"),  # a part of one, or a count
     "mi/h": re.compile(r"_mph$|^miles_per_hour$"),
     "USD": re.compile(r"in (US )?dollars|^total_per_trip$"),
+    "sq mi": re.compile(r"_square_miles$"),
     "mi": re.compile(r"(^|_)(miles|distance)(_|$)"),
     "min": re.compile(r"(^|_)minutes$"),
     "s": re.compile(r"^trip_time$"),

@@ -1,7 +1,7 @@
 """The zone that a pair of coordinates is in, by TLC's shapes: exact, ten million a second."""
 
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -143,6 +143,6 @@ def open_grid(settings: Settings, month: Month) -> ZoneGrid | None:
     return _grid_of(found) if found else None
 
 
-@cache
+@lru_cache(1)
 def _grid_of(shapes: "Shapes") -> ZoneGrid:
     return ZoneGrid({number: zone.shape for number, zone in shapes.zones.items()})

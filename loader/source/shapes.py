@@ -11,7 +11,7 @@ import zipfile
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +181,7 @@ def fetch(settings: Settings) -> Shapes:
     return shapes
 
 
-@cache
+@lru_cache(1)
 def parse(
     content: bytes, url: str, etag: str | None = None, last_modified: dt.datetime | None = None
 ) -> Shapes:

@@ -34,10 +34,14 @@ def land_shapes(settings: Settings, warehouse: Warehouse, reporter: Reporter) ->
 def land_shapes_for(
     settings: Settings, warehouse: Warehouse, reporter: Reporter, months: Collection[Month]
 ) -> None:
-    """Land the shapes if trips of these months have coordinates; say it if that fails."""
+    """Land the shapes if trips of these months have coordinates; say it if that fails.
+
+    Those that have landed before stay: to look for newer ones is for `land_shapes`.
+    """
     if found := get_shapes_for(settings, reporter, months):
         try:
-            _land(settings, warehouse, reporter, found)
+            if not _landed(warehouse):
+                _land(settings, warehouse, reporter, found)
         except LoaderError as error:
             reporter.say(
                 f"TLC's zone shapes  warning: {error}; the trips get their zones all the same"

@@ -101,15 +101,20 @@ class ZoneGrid:
             size = 1 << (_CUTS - cut)
             whole = zip(columns[is_in] * size, rows[is_in] * size, zones[is_in], strict=True)
             for left, bottom, zone in whole:
-                square = np.s_[bottom : bottom + size, left : left + size]
-                self._cells[square] = self._ids[zone]
+                square = self._cells[bottom : bottom + size, left : left + size]
+                is_first = (square == 0) | (square > self._ids[zone])
+                square[is_first] = self._ids[zone]
             is_cut = ~is_in & self._shapely.intersects(self._shapes[zones], boxes)
             columns, rows, zones = columns[is_cut], rows[is_cut], zones[is_cut]
             if cut < _CUTS:
                 columns = (columns * 2 + np.array([[0], [1], [0], [1]])).ravel()
                 rows = (rows * 2 + np.array([[0], [0], [1], [1]])).ravel()
                 zones = np.tile(zones, 4)
-        return self._mark_borders(rows * self._cells.shape[1] + columns, zones)
+        cells = rows * self._cells.shape[1] + columns
+        # A cell with a border may lie in another zone as a whole.
+        around = np.unique(cells[self._cells.flat[cells] > 0])
+        zones = np.append(zones, np.searchsorted(self._ids, self._cells.flat[around]))
+        return self._mark_borders(np.append(cells, around), zones)
 
     def _mark_borders(
         self, cells: npt.NDArray[np.intp], zones: npt.NDArray[np.intp]

@@ -64,6 +64,22 @@ def test_points_anywhere(grid, shapes):
     assert_found(grid, shapes, points.round(2))
 
 
+def test_shapes_that_overlap(tmp_path):
+    """TLC's don't; should a new version do so, a point of two zones is in the lower one."""
+    shapes = {
+        number: shapely.box(-74 + left, 40.7, -74 + right, 40.8)
+        for number, left, right in ((5, 0, 0.06), (3, 0.03, 0.1), (9, 0.0401, 0.0402))
+    }
+    shapes[4] = shapely.box(-73.99, 40.72, -73.9895, 40.7205)
+    random = np.random.default_rng(3)
+    points = random.uniform((-74.01, 40.69), (-73.89, 40.81), (20_000, 2))
+    points = np.concatenate([points, random.uniform((-73.961, 40.7), (-73.959, 40.8), (5_000, 2))])
+    points = np.concatenate(
+        [points, random.uniform((-73.991, 40.719), (-73.989, 40.722), (5_000, 2))]
+    )
+    assert {3, 4, 5, None} <= set(assert_found(ZoneGrid(shapes), shapes, points))
+
+
 def test_points_on_borders_and_next_to_them(grid, shapes):
     """A point on the border of several zones is in that with the lowest number."""
     random = np.random.default_rng(2)

@@ -198,9 +198,9 @@ def _create(local_dir: Path, user: pwd.struct_passwd) -> None:
         shutil.rmtree(new)
     new.mkdir(mode=0o700)
     os.chown(new, user.pw_uid, user.pw_gid)
-    # The C locale sorts the same on every machine. Checksums tell of a disk that returns other bytes
-    # than were written. They make the first scan after a load log its hint bits: for a month of 1 M
-    # rows 0.3 GB of WAL, and 7 % more of the server's CPU.
+    # The C locale sorts the same on every machine. Checksums tell of a disk that returns other
+    # bytes than were written. They make the first scan after a load log its hint bits: for a month
+    # of 1 M rows 0.3 GB of WAL, and 7 % more of the server's CPU.
     run(
         local_dir,
         user,

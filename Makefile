@@ -82,7 +82,8 @@ docs: demo
 	@TLC_TARGET=local TLC_LOCAL_DIR=.local/demo $(BIN)/nyc-tlc dbt docs generate --static
 
 site: docs
-	@$(BIN)/python scripts/build_site.py .local/demo/report.html target/static_index.html
+	@$(BIN)/python scripts/build_site.py .local/demo/report.html target/static_index.html \
+		$(patsubst %/datapackage.json,%,$(wildcard published/datapackage.json))
 	@TLC_LOCAL_DIR=.local/demo $(BIN)/nyc-tlc postgres psql --quiet --command "\copy (select dataset, \
 		file_month, last_modified, file_bytes, sha256, table_rows, rows_added, rows_removed, merged_at, \
 		removed_at, is_current from tlc.file_ledger order by dataset, file_month, merged_at) \

@@ -1,21 +1,33 @@
 #!/usr/bin/env python
-"""Build the site: README and docs as pages, a report, and dbt's docs. `make site` calls it."""
+"""Build the site: README and docs as pages, a report, dbt's docs; and what was published, if any.
 
+`make site` calls it. With what scripts/publish.py has written, the site also has the report of each
+month, the page of all history, the history of versions, and where the marts can be downloaded.
+"""
+
+import csv
 import html
+import json
+import os
 import re
 import shutil
 import sys
+from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
 
+import pyarrow.parquet as pq
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "site"
+DICTIONARY = ROOT / "loader" / "dictionary.json"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DATA = "data/index.html"  # if there is any
 MENU = {
     "index.html": "Start",
+    DATA: "Data",
     "docs/index.html": "All pages",
     "report/index.html": "Sample report",
     "dbt/index.html": "Tables and columns",
@@ -49,6 +61,13 @@ th, td {
 """
 
 
+#: Columns of the ledger that tell a file's history.
+VERSIONS = (
+    *("dataset", "file_month", "last_modified", "file_bytes", "sha256", "table_rows"),
+    *("rows_added", "rows_removed", "merged_at", "removed_at", "is_current"),
+)
+
+
 class BrokenLink(Exception):
     """A link to nothing."""
 
@@ -57,6 +76,8 @@ def place(path: Path) -> Path | None:
     """Return where a file of the repository is on the site; None: it isn't there."""
     if path == ROOT / "README.md":
         return SITE / "index.html"
+    if path == DICTIONARY:
+        return SITE / "docs" / DICTIONARY.name
     if path == ROOT / "docs" / "README.md":
         return SITE / "docs" / "index.html"
     if path.name == "README.md" and path.is_relative_to(ROOT / "docs"):
@@ -100,7 +121,7 @@ def relative(page: Path, target: Path) -> str:
 
 
 def render(page: Path) -> str:
-    """Return a page as HTML."""
+    """Return a page of the docs as HTML."""
     markdown = MarkdownIt().enable("table")
     tokens = markdown.parse(page.read_text())
     for number, token in enumerate(tokens):
@@ -119,14 +140,20 @@ def render(page: Path) -> str:
                     child.type, child.tag, child.attrs = "text", "", {}
             elif child.type == "link_close" and not opened:
                 child.type, child.tag = "text", ""
-    body = markdown.renderer.render(tokens, markdown.options, {})
+    title = next(after.content for one, after in pairwise(tokens) if one.type == "heading_open")
+    return in_frame(place(page), title, markdown.renderer.render(tokens, markdown.options, {}))
+
+
+def in_frame(there: Path, title: str, body: str) -> str:
+    """Return a page of the site, with its menu."""
     body = body.replace("<table>", '<div class="table" tabindex="0"><table>')
     body = body.replace("</table>", "</table></div>").replace("<pre>", '<pre tabindex="0">')
     body = body.replace("<th></th>", "<td></td>")
-    title = next(after.content for one, after in pairwise(tokens) if one.type == "heading_open")
+    up = "../" * (len(there.relative_to(SITE).parents) - 1)
     menu = "".join(
-        f'<li><a href="{relative(page, SITE / target)}">{label}</a></li>'
+        f'<li><a href="{up}{target}">{label}</a></li>'
         for target, label in MENU.items()
+        if target != DATA or (SITE / "data").exists()
     )
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -137,17 +164,97 @@ def render(page: Path) -> str:
     )
 
 
-def main(report: str, dbt_docs: str) -> None:
-    """Build the site, with a report and dbt's docs, each one page of HTML."""
+def add_published(folder: Path) -> None:
+    """Add what was published: its reports, the history of versions, and where to download it."""
+    data = SITE / "data"
+    shutil.copytree(folder / "reports", data)
+    shutil.copy(folder / "datapackage.json", data)
+    with (data / "versions.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(VERSIONS)
+        for path in sorted(folder.glob("file_ledger/*/*.parquet")):
+            rows = pq.read_table(path, columns=list(VERSIONS)).to_pylist()
+            writer.writerows(row.values() for row in rows)
+    package = json.loads((folder / "datapackage.json").read_text())
+    (data / "index.html").write_text(data_page(package))
+
+
+def data_page(package: dict) -> str:
+    """Return the page of what was published.
+
+    Args:
+        package: the content of datapackage.json.
+    """
+    months = sorted((SITE / "data").glob("[0-9]*.html"), reverse=True)
+    links = " · ".join(f'<a href="{path.name}">{path.stem}</a>' for path in months)
+    files: dict[str, list[dict]] = defaultdict(list)
+    for one in package["resources"]:
+        files[one["path"].partition("/")[0].removesuffix(".parquet")].append(one)
+    rows = "".join(
+        f"<tr><td><code>{name}</code></td><td>{len(of_table):,}</td>"
+        f"<td>{sum(one['table_rows'] for one in of_table):,}</td>"
+        f"<td>{sum(one['bytes'] for one in of_table) / 1e6:,.1f}</td>"
+        f"<td>{html.escape(of_table[0]['description'].partition('. ')[0])}</td></tr>\n"
+        for name, of_table in sorted(files.items())
+    )
+    release = f"https://github.com/{os.environ.get('GITHUB_REPOSITORY', 'OWNER/nyc_tlc')}/releases"
+    return in_frame(
+        SITE / "data" / "index.html",
+        "New York's taxi trips, month by month",
+        "<h1>New York's taxi trips, month by month</h1>\n"
+        f"<p>Made on {package['created'][:10]} by nyc-tlc {package['version']}.</p>\n"
+        f'<p><a href="history.html">All of history on one page</a></p>\n<p>Reports: {links}</p>\n'
+        "<h2>Download</h2>\n"
+        f'<p>As Parquet: <a href="{release}/tag/marts">the newest marts</a>, an archive for each'
+        ' dataset. <a href="datapackage.json">datapackage.json</a> lists every file with its'
+        ' sha256; <a href="versions.csv">versions.csv</a> every version of TLC\'s files.</p>\n'
+        "<table><thead><tr><th>table</th><th>files</th><th>rows</th><th>MB</th><th>a row is</th>"
+        f"</tr></thead><tbody>\n{rows}</tbody></table>\n",
+    )
+
+
+def llms() -> str:
+    """Return llms.txt: what the site has, for programs that read text."""
+    index = (ROOT / "docs" / "README.md").read_text()
+    pages = re.findall(r"^\| \[([\w-]+)\]\((\S+\.md)\) \| (.+) \|$", index, re.MULTILINE)
+    lines = [
+        f"- [{name}]({place(ROOT / 'docs' / path).relative_to(SITE)}): {told}"
+        for name, path, told in pages
+    ]
+    return "\n".join(
+        [
+            "# nyc-tlc",
+            "",
+            "> New York's taxi trips since 2009, from TLC's monthly files to tested tables in"
+            " Postgres or BigQuery: trips, marts, and a ledger of every file's versions.",
+            "",
+            "## Docs",
+            "",
+            *lines,
+            "",
+        ]
+    )
+
+
+def main(report: str, dbt_docs: str, published: str | None = None) -> None:
+    """Build the site, with a report and dbt's docs, each one page of HTML.
+
+    Args:
+        published: a folder that scripts/publish.py has written.
+    """
     shutil.rmtree(SITE, ignore_errors=True)
+    if published:
+        add_published(Path(published))
     for page in PAGES:
         there = place(page)
         there.parent.mkdir(parents=True, exist_ok=True)
         there.write_text(render(page))
     shutil.copytree(ROOT / "docs" / "images", SITE / "docs" / "images")
+    shutil.copy(DICTIONARY, place(DICTIONARY))
     for name, file in {"report": report, "dbt": dbt_docs}.items():
         (SITE / name).mkdir()
         shutil.copy(file, SITE / name / "index.html")
+    (SITE / "llms.txt").write_text(llms())
     print(SITE / "index.html")
 
 

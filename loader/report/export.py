@@ -44,6 +44,7 @@ class Table:
     Attributes:
         name: its name.
         kind: trips, marts, ledger, official or lookup.
+        is_view: whether its rows follow from other tables.
         place: where queries find it; {tlc} and {marts} stand for the schemas.
         description: what a row is.
         columns: as the dictionary has them: name, type, unit, description.
@@ -52,6 +53,7 @@ class Table:
 
     name: str
     kind: str
+    is_view: bool
     place: str
     description: str
     columns: Sequence[dict[str, Any]]
@@ -84,6 +86,7 @@ def tables() -> tuple[Table, ...]:
             Table(
                 one["name"],
                 one["kind"],
+                one["is_view"],
                 f"{schema}.{one['name']}",
                 one["description"],
                 one["columns"],

@@ -1,21 +1,31 @@
 """The site: every page, no broken link, and readable for everybody without a network."""
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from loader.settings import PROJECT_DIR
+from scripts.build_site import VERSIONS
 from tests.browser import open_browser
 
 
-def build(folder: Path) -> subprocess.CompletedProcess[str]:
+def build(folder: Path, *published: Path) -> subprocess.CompletedProcess[str]:
     (folder / "page.html").write_text("<!doctype html><title>A page</title>")
     return subprocess.run(
-        [sys.executable, "scripts/build_site.py", folder / "page.html", folder / "page.html"],
+        [
+            sys.executable,
+            "scripts/build_site.py",
+            folder / "page.html",
+            folder / "page.html",
+            *published,
+        ],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -28,6 +38,8 @@ def checkout(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     for name in ("docs", "scripts", "models", "seeds", "analyses", "benchmarks", "tests/faults"):
         shutil.copytree(PROJECT_DIR / name, folder / name)
+    (folder / "loader").mkdir()
+    shutil.copy(PROJECT_DIR / "loader" / "dictionary.json", folder / "loader")
     for path in PROJECT_DIR.iterdir():
         if path.is_file():
             shutil.copy(path, folder)
@@ -49,6 +61,44 @@ def test_every_page_is_there_and_every_link_leads_somewhere(checkout):
                 target = (page.parent / name).resolve() if name else page
                 assert target.is_file(), (page.name, link)
                 assert not part or f'id="{part}"' in target.read_text(), (page.name, link)
+
+
+def test_llms_txt_names_every_page_of_the_index(checkout):
+    site = checkout / "site"
+    named = re.findall(r"^- \[[\w-]+\]\((\S+)\): \S", (site / "llms.txt").read_text(), re.MULTILINE)
+    assert len(named) > 20
+    assert [name for name in named if not (site / name).is_file()] == []
+
+
+def test_what_was_published_has_a_page(checkout):
+    published = checkout / "published"
+    for name, text in {
+        "reports/2023-01.html": "January",
+        "reports/history.html": "History",
+        "file_ledger/green/2023-01.parquet": "",
+    }.items():
+        path = published / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    version = {name: ["x"] for name in VERSIONS}
+    pq.write_table(pa.table(version), published / "file_ledger/green/2023-01.parquet")
+    resource = {"path": "file_ledger/green/2023-01.parquet", "table_rows": 1, "bytes": 2_000_000}
+    package = {"created": "2026-01-02T03:04:05Z", "version": "1.2.3", "resources": [resource]}
+    resource["description"] = "One row per version. Written by the merge."
+    (published / "datapackage.json").write_text(json.dumps(package))
+
+    told = build(checkout, published)
+    assert told.returncode == 0, told.stderr
+    page = (checkout / "site/data/index.html").read_text()
+    assert '<a href="2023-01.html">2023-01</a>' in page
+    assert "<td><code>file_ledger</code></td><td>1</td><td>1</td><td>2.0</td>" in page
+    assert 'href="data/index.html">Data' in (checkout / "site/index.html").read_text()
+    for link in re.findall(r'href="([^":]+)"', page):
+        assert (checkout / "site/data" / link).is_file(), link
+    versions = (checkout / "site/data/versions.csv").read_text().splitlines()
+    assert versions == [",".join(VERSIONS), ",".join("x" for _ in VERSIONS)]
+    shutil.rmtree(published)
+    assert build(checkout).returncode == 0
 
 
 def test_a_broken_link_stops_the_build(checkout):

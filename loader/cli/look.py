@@ -137,22 +137,23 @@ def report_command(
         Path | None, typer.Option("--out", help="file to write; default report-MONTH.html")
     ] = None,
     shapes: Annotated[
-        Path | None, typer.Option("--shapes", help="GeoJSON of TLC's zones, for a map")
+        Path | None,
+        typer.Option("--shapes", help="GeoJSON of zones for the map; default the warehouse's"),
     ] = None,
     target: TargetOption = None,
 ) -> None:
     """Write a report of a month, or of several, as one HTML file that opens offline.
 
     Trips by day, hour and zone, what passengers pay and tip, airports, and how good the data is:
-    with a sentence, a picture and a table for each. It reads the marts. The zones' shapes are not
-    part of the project: TLC publishes them as taxi_zones.zip, and any tool makes GeoJSON of them.
+    with a sentence, a picture and a table for each. It reads the marts, and the zones' shapes, if
+    the warehouse has them.
     """
-    page = _report_extra()
+    page, read_shapes, warehouse_shapes = _report_extra()
     if to and not month:
         raise UsageError("--to goes with --month, the first month")
     first = parse_month(month) if month else None
     last = month_range(first, parse_month(to))[-1] if first and to else first
-    zones = page.read_shapes(shapes) if shapes else None
+    zones = read_shapes(shapes) if shapes else None
     with session(target, None) as context:
         first = first or newest_month(context.warehouse)
         if first is None:
@@ -160,7 +161,12 @@ def report_command(
             return
         numbers = read_numbers(context.warehouse, first, last or first)
         runs = read_runs(context.settings, context.warehouse)[:_LAST_RUNS]
-        text = page.render(numbers, zones, grid(list(map(row_of_record, runs))))
+        text = page.render(
+            numbers,
+            zones or warehouse_shapes(context.warehouse),
+            grid(list(map(row_of_record, runs))),
+            context.settings.today,
+        )
     path = out or Path(f"report-{format_month(first)}{f'-to-{to}' if to else ''}.html")
     try:
         path.write_text(text, encoding="utf-8")
@@ -175,11 +181,12 @@ def _report_extra() -> Any:
     """Import what draws the report, which is an extra of the package."""
     try:
         from loader.report import page
+        from loader.report.shapes import read_shapes, warehouse_shapes
     except ImportError as error:
         raise UsageError(
             f"the report needs {error.name}, of the extra `report`: {install_command('report')}"
         ) from error
-    return page
+    return page, read_shapes, warehouse_shapes
 
 
 @app.command()

@@ -1,12 +1,13 @@
 """The numbers of a report, read from the marts; the same SQL on all warehouses."""
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from loader.calendar import Month, add_months, month_range, name_runs
+from loader.calendar import Month, add_months, days_of, month_range, name_runs
 from loader.datasets import Kind, datasets, get_dataset
 from loader.errors import WarehouseError
 from loader.report.coverage import Coverage, read_coverage
@@ -51,7 +52,8 @@ class Numbers(Coverage):
         totals: sums by dataset and month, of the months and those that they are compared with.
         hours: trips, those whose tip is recorded, and their fares and tips, by dataset, day and
             hour. Trips that began in another month than their file's are left out.
-        zones: trips by dataset, known pickup zone and whether they are of the months before.
+        holidays: names of the months' holidays, by date.
+        zones: trips by dataset, file month and known pickup zone, of the months as in `totals`.
         boroughs: trips by dataset and the boroughs of both ends; None where the zone is.
         payments: trips of taxis by dataset and payment type, with its name.
         airports: trips by dataset, airport and hour of the day, as in `hours`.
@@ -63,6 +65,7 @@ class Numbers(Coverage):
 
     totals: Rows
     hours: Rows
+    holidays: dict[dt.date, str]
     zones: Rows
     boroughs: Rows
     payments: Rows
@@ -77,7 +80,17 @@ class Numbers(Coverage):
         months = self.months(dataset, months_back)
         rows = [r for r in self.totals if r["dataset"] == dataset and r["file_month"] in months]
         names = ("trips", "total_amount", "recorded_fare_amount", "recorded_tip_amount", *PARTS)
+        names += ("timed_miles", "timed_minutes")
         return {name: sum(row[name] or 0 for row in rows) for name in names}
+
+    def zone_trips(self, datasets: Iterable[str], months_back: int = 0) -> Counter[int]:
+        """Count trips by zone of pickup, of the months that `months` lists."""
+        months = {dataset: self.months(dataset, months_back) for dataset in datasets}
+        trips: Counter[int] = Counter()
+        for row in self.zones:
+            if row["file_month"] in months.get(row["dataset"], ()):
+                trips[row["pickup_location_id"]] += row["trips"]
+        return trips
 
 
 def is_app(dataset: str) -> bool:
@@ -116,9 +129,8 @@ def read_numbers(warehouse: Warehouse, first: dt.date, last: dt.date) -> Numbers
         )
     before = [add_months(month, -covered.length) for month in months]
     year_before = [add_months(month, -12) for month in months]
-    compared = [name for name in shown if covered.is_comparable(name, covered.length)]
     here = covered.condition(months, shown)
-    zones_before = covered.condition(before, compared)
+    here_and_before = covered.condition([*months, *before, *year_before], shown)
     taxis = covered.condition(months, [name for name in shown if not is_app(name)])
     apps = ", ".join(f"'{name}'" for name in datasets() if is_app(name))
 
@@ -134,7 +146,8 @@ def read_numbers(warehouse: Warehouse, first: dt.date, last: dt.date) -> Numbers
         " count(*) over (partition by dataset, file_month) - 1 as others"
         " from {tlc}.file_ledger order by dataset, file_month, merged_at"
     )
-    sums = ", ".join(f"sum({name}) as {name}" for name in ("trips", "total_amount", *PARTS))
+    summed = ("trips", "total_amount", *PARTS, "timed_miles", "timed_minutes")
+    sums = ", ".join(f"sum({name}) as {name}" for name in summed)
     # tips that were paid in cash are in no file
     tips = ", ".join(
         f"sum(case when payment_type = 1 or dataset in ({apps}) then {name} end) as recorded_{name}"
@@ -144,8 +157,7 @@ def read_numbers(warehouse: Warehouse, first: dt.date, last: dt.date) -> Numbers
         **vars(covered),
         totals=read(
             f"select dataset, file_month, {sums}, {tips} from {{marts}}.hourly_zone_trips"
-            f" where {covered.condition([*months, *before, *year_before], shown)}"
-            " group by dataset, file_month"
+            f" where {here_and_before} group by dataset, file_month"
         ),
         hours=read(
             "select dataset, cast(pickup_hour as date) as pickup_date,"
@@ -153,13 +165,20 @@ def read_numbers(warehouse: Warehouse, first: dt.date, last: dt.date) -> Numbers
             f" from {{marts}}.hourly_zone_trips where {here} and {IN_FILE_MONTH}"
             " group by dataset, pickup_date, hour_of_day"
         ),
+        holidays={
+            row["date_day"]: row["holiday_name"]
+            for row in read(
+                "select date_day, holiday_name from {marts}.dates where is_holiday and date_day"
+                f" between date '{first}' and date '{days_of(last)[-1]}'"
+            )
+        },
         zones=read(
-            "select hourly.dataset, hourly.pickup_location_id, zones.zone_name, zones.borough,"
-            f" hourly.file_month < date '{first}' as is_before, sum(hourly.trips) as trips"
+            "select hourly.dataset, hourly.file_month, hourly.pickup_location_id,"
+            " zones.zone_name, zones.borough, sum(hourly.trips) as trips"
             " from {marts}.hourly_zone_trips as hourly"
             " inner join {tlc}.taxi_zones as zones"
             " on hourly.pickup_location_id = zones.location_id"
-            f" where ({here} or {zones_before}) and {_IS_ZONE}"
+            f" where {here_and_before} and {_IS_ZONE}"
             " group by 1, 2, 3, 4, 5 having sum(hourly.trips) > 0"
         ),
         boroughs=read(

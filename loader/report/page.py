@@ -1,32 +1,57 @@
 """The page: sections and their pictures in one HTML file that needs nothing else."""
 
+import datetime as dt
 import html
-import json
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import jinja2
 
 from loader import __version__
-from loader.errors import UsageError
 from loader.report.numbers import Numbers
-from loader.report.pictures import to_svg
 from loader.report.section import Section
 from loader.report.sections import sections
+from loader.report.shapes import Shapes
 
 #: Widths of a picture: on a screen, and on a phone.
-_WIDTHS = {"wide": 720, "narrow": 330}
+_WIDTHS = {"wide": 928, "narrow": 344}
 
 
-def render(numbers: Numbers, shapes: dict[str, Any] | None, runs: list[list[str]]) -> str:
-    """Make the page.
+def render(numbers: Numbers, shapes: Shapes | None, runs: list[list[str]], today: dt.date) -> str:
+    """Make the page of a month, or of several.
 
     Args:
-        shapes: of the zones, by `read_shapes`; None: tiles instead of a map.
+        shapes: of the zones; None: tiles instead of a map.
         runs: the table of `nyc-tlc runs`, its headings first.
+        today: the date of making.
 
     Returns:
         HTML.
+    """
+    months = sorted({m for dataset in numbers.datasets for m in numbers.months(dataset)})
+    files = [
+        f"{one.month.label} ({row.sha256[:12]})"
+        for one in numbers.states
+        if (row := one.merged) and one.month.month in months
+    ]
+    return make_page(
+        f"New York's taxi trips, {numbers.title}",
+        numbers.notes,
+        sections(numbers, shapes, runs),
+        f"Files: {', '.join(files)}." if len(files) <= 12 else f"Of {len(files)} files.",
+        today,
+    )
+
+
+def make_page(
+    title: str, notes: list[str], shown: Iterable[Section], files: str, today: dt.date
+) -> str:
+    """Make a page of sections.
+
+    Args:
+        notes: what is missing.
+        files: of which versions it is, as a sentence.
+        today: the date of making.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("loader.report", ""),
@@ -34,41 +59,25 @@ def render(numbers: Numbers, shapes: dict[str, Any] | None, runs: list[list[str]
         undefined=jinja2.StrictUndefined,
     )
     return environment.get_template("page.html").render(
-        title=f"New York's taxi trips, {numbers.title}",
+        title=title,
         version=__version__,
-        notes=numbers.notes,
-        sections=[(part, _pictures(part)) for part in sections(numbers, shapes, runs)],
+        today=f"{today:%B} {today.day}, {today.year}",
+        notes=notes,
+        files=files,
+        sections=[(part, _pictures(part)) for part in shown],
     )
-
-
-def read_shapes(path: Path) -> dict[str, Any]:
-    """Read the shapes of zones.
-
-    Args:
-        path: a GeoJSON file whose features have a property LocationID, as TLC's.
-
-    Raises:
-        UsageError: when it isn't one.
-    """
-    try:
-        shapes: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        for feature in shapes["features"]:
-            number = {n.lower(): v for n, v in feature["properties"].items()}
-            feature["properties"] = {"zone": int(number["locationid"])}
-    except OSError as error:
-        raise UsageError(f"--shapes {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"--shapes {path}: not a GeoJSON file of zones: each feature needs a LocationID"
-        ) from error
-    return shapes
 
 
 def _pictures(section: Section) -> dict[str, str]:
     if section.draw is None:
         return {}
     label = html.escape(f"{section.title}. {section.sentence}", quote=True)
-    return {
-        name: to_svg(section.draw(width), f"{section.name}-{name}", label)
-        for name, width in _WIDTHS.items()
-    }
+    widths = {"map": 640} if section.is_scaled else _WIDTHS
+    found: dict[str, Any] = {}
+    for name, width in widths.items():
+        drawn = section.draw(width)
+        found[name] = (
+            f'<svg role="img" aria-label="{label}" viewBox="0 0 {drawn.width} {drawn.height:.0f}">'
+            f"{drawn.body}</svg>"
+        )
+    return found

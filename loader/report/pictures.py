@@ -1,140 +1,288 @@
-"""Charts as SVG that follows the page: its colours, its font, light or dark."""
+"""Pictures as SVG that follows the page: its colours, its font, light or dark."""
 
-import json
-import re
-from typing import Any
+import html
+import math
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
-import altair as alt
-import vl_convert
-
-from loader.datasets import datasets
-
-#: Vega writes colours as it is given them, so each stands for a variable of the page's style sheet.
-INK, FAINT, GRID = "#010001", "#010002", "#010003"
-COLOURS = {dataset: f"#0200{number:02}" for number, dataset in enumerate(datasets(), 1)}
-#: For parts of a whole, which have no colour of their own.
-SERIES = [f"#0300{number:02}" for number in range(1, 12)]
-#: Parts that are what the others leave.
-NOT_RECORDED, DIFFERENCE = "not recorded", "difference"
-
-_VARIABLES = {
-    INK: "--ink",
-    FAINT: "--faint",
-    GRID: "--grid",
-    **{colour: f"--{dataset}, var(--ink)" for dataset, colour in COLOURS.items()},
-    **{colour: f"--series-{number}" for number, colour in enumerate(SERIES, 1)},
-}
-_THEME = {
-    "background": "transparent",
-    "padding": 4,
-    "font": "sans-serif",
-    "view": {"stroke": None},
-    "axis": {
-        **{"labelColor": INK, "titleColor": INK, "domainColor": FAINT, "tickColor": FAINT},
-        **{"gridColor": GRID, "labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": 400},
-        "labelLimit": 150,
-    },
-    "axisQuantitative": {"labelOverlap": "greedy"},
-    "axisTemporal": {"labelOverlap": "greedy", "labelSeparation": 10},
-    "legend": {
-        **{"labelColor": INK, "titleColor": INK, "labelFontSize": 11, "titleFontSize": 11},
-        **{"orient": "top", "title": None, "columns": 3, "labelLimit": 150, "columnPadding": 24},
-    },
-}
+#: Height of a line of text, in pixels of the picture.
+_LINE = 14
+#: Widths of characters, of the widest font that a page may have: a label must not be cut.
+_CHARACTER, _WIDE_CHARACTER, _CHARACTER_OF_TITLE = 7.2, 11.6, 8.2
+#: A chart of more places has no tooltips: they would be most of the page.
+_MOST_TIPS = 400
+#: Below this width a picture is for phones, which have no pointer to show tooltips.
+_PHONE = 400
 
 
-def colours(shown: list[str]) -> alt.Color:
-    """Colour marks by dataset.
+@dataclass(frozen=True)
+class Picture:
+    """The content of an SVG element, and its size in pixels."""
 
-    Args:
-        shown: datasets of the chart; a single one needs no legend.
+    width: float
+    height: float
+    body: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a panel, with a gap where places are missing.
+
+    Attributes:
+        name: what its end says, where a panel has several lines.
+        points: values by place.
+        colour: a class of the style sheet.
     """
-    scale = alt.Scale(domain=shown, range=[COLOURS.get(name, INK) for name in shown])
-    legend = alt.Legend() if len(shown) > 1 else None
-    return alt.Color("dataset:N", scale=scale, legend=legend)
+
+    name: str
+    points: dict[int, float]
+    colour: str
 
 
-def series(field: str, names: list[str], columns: int = 3) -> alt.Color:
-    """Colour marks by the parts of a whole.
+@dataclass(frozen=True)
+class Panel:
+    """A chart over numbered places: days, months or hours. Its axis begins with 0.
 
-    Args:
-        field: the field that names a part.
-        names: the parts, in their order.
-        columns: of the legend.
+    Attributes:
+        title: what is shown, with its unit.
+        lines: values of the same unit.
+        places: the first and the last place.
+        ticks: labels by place; those without room are left out.
+        name: names a place in a tooltip.
+        write: writes a value on the axis.
+        most: the largest value of all panels that are compared with this one.
+        tell: writes a value in a tooltip; None: as `write`.
+        shades: places that have a grey ground.
+        notes: what happened, by place.
+        height: of the plot, in pixels.
+        least_step: the smallest step of the axis: counts have no halves.
     """
-    shades = [
-        FAINT if name in (NOT_RECORDED, DIFFERENCE) else SERIES[place % len(SERIES)]
-        for place, name in enumerate(names)
-    ]
-    scale = alt.Scale(domain=names, range=shades)
-    return alt.Color(field, scale=scale, legend=alt.Legend(columns=columns))
+
+    title: str
+    lines: Sequence[Line]
+    places: tuple[int, int]
+    ticks: dict[int, str]
+    name: Callable[[int], str]
+    write: Callable[[float], str]
+    most: float
+    tell: Callable[[float], str] | None = None
+    shades: Sequence[int] = ()
+    notes: dict[int, str] = field(default_factory=dict)
+    height: int = 120
+    least_step: float = 1
+
+    def draw(self, width: int) -> Picture:
+        """Draw it, in so many pixels of width."""
+        first, last = self.places
+        steps = _steps(self.most, self.least_step)
+        left = max(_length(self.write(step)) for step in steps) + 8
+        named = [line for line in self.lines if line.points] if len(self.lines) > 1 else []
+        right = max((_length(line.name) + 8 for line in named), default=14)
+        parts, top = _heading(self.title, width)
+        top += _LINE + 2 if self.notes else 0
+        bottom = top + self.height
+        step = (width - left - right) / (last - first + 1)
+
+        def x(place: float) -> float:
+            return left + (place - first + 0.5) * step
+
+        def y(value: float) -> float:
+            return bottom - value / steps[-1] * self.height
+
+        parts += [rect(x(p) - step / 2, top, step, self.height, "shade") for p in self.shades]
+        for value in steps:
+            parts.append(f'<path class="grid" d="M{left:.1f} {y(value):.1f}H{width - right:.1f}"/>')
+            parts.append(text(left - 6, y(value) + 4, self.write(value), "y"))
+        parts += _row({x(place): label for place, label in self.ticks.items()}, bottom + 16, width)
+        parts += [f'<path class="note" d="M{x(p):.1f} {top - 4}V{bottom}"/>' for p in self.notes]
+        parts += _row({x(place): note for place, note in self.notes.items()}, top - 8, width)
+        for line in self.lines:
+            for run in _runs(line.points):
+                points = [(x(place), y(line.points[place])) for place in run]
+                if len(points) == 1:
+                    ((across, up),) = points
+                    parts.append(
+                        f'<circle class="{line.colour}" cx="{across:.1f}" cy="{up:.1f}" r="2.5"/>'
+                    )
+                else:
+                    way = " ".join(f"{across:.1f},{up:.1f}" for across, up in points)
+                    parts.append(f'<polyline class="{line.colour}" points="{way}"/>')
+        ends = sorted((y(line.points[max(line.points)]), n) for n, line in enumerate(named))
+        for place, n in zip(_apart([end for end, _ in ends], bottom), ends, strict=True):
+            line = named[n[1]]
+            parts.append(text(width - right + 6, place + 4, line.name, f"name {line.colour}"))
+        if width >= _PHONE:
+            parts += self._tips(lambda place: x(place) - step / 2, top, step)
+        return Picture(width, bottom + _LINE + 8, "".join(parts))
+
+    def _tips(self, x: Callable[[int], float], top: float, step: float) -> Iterator[str]:
+        tell = self.tell or self.write
+        there = sorted({place for line in self.lines for place in line.points})
+        for place in there if len(there) <= _MOST_TIPS else ():
+            own = [line for line in self.lines if place in line.points]
+            said = ", ".join(f"{line.name} {tell(line.points[place])}".strip() for line in own)
+            yield rect(x(place), top, step, self.height, "tip", f"{self.name(place)}: {said}")
 
 
-def by_hour(values: list[dict[str, Any]], y: alt.Y, colour: alt.Color, width: int) -> alt.Chart:
-    """Make lines over the hours of the day, with breaks where hours are missing.
+def panels(shown: Sequence[Panel], width: int, columns: int = 1) -> Picture:
+    """Draw panels beside and below each other; on a phone, below each other."""
+    columns = min(columns if width >= _PHONE else 1, len(shown))
+    gap = 24
+    each = (width - gap * (columns - 1)) // columns
+    return beside([panel.draw(each) for panel in shown], width, columns, gap)
 
-    Args:
-        values: with the fields `hour`, `run`, and those of the other arguments.
-        colour: which line.
+
+def beside(drawn: Sequence[Picture], width: int, columns: int, gap: int = 24) -> Picture:
+    """Put pictures into rows of so many columns."""
+    parts, y = [], 0.0
+    for start in range(0, len(drawn), columns):
+        row = drawn[start : start + columns]
+        for place, one in enumerate(row):
+            x = place * (width + gap) / columns
+            parts.append(f'<g transform="translate({x:.1f} {y:.1f})">{one.body}</g>')
+        y += max(one.height for one in row) + 14
+    return Picture(width, y - 14, "".join(parts))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Classes of values, about as many values in each: the colours of maps and tables.
+
+    Attributes:
+        ends: the largest value of each class.
     """
-    return (
-        alt.Chart(alt.Data(values=values))
-        # an hour between two that are missing is a point
-        .mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=12))
-        .encode(
-            x=alt.X("hour:Q", title="hour of the day", axis=alt.Axis(tickCount=8)),
-            y=y,
-            color=colour,
-            detail="run:N",
+
+    ends: Sequence[float]
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Scale":
+        """Make at most six classes of the values above 0."""
+        ordered = sorted(value for value in values if value > 0)
+        ends = (
+            {ordered[math.ceil(len(ordered) * n / 6) - 1] for n in range(1, 7)} if ordered else {}
         )
-        .properties(width=width - 60, height=180)
-    )
+        return cls(sorted(ends))
+
+    def colour(self, value: float) -> str:
+        """Return the class of the style sheet of a value: q0 for none, up to q6."""
+        if value <= 0:
+            return "q0"
+        place = sum(value > end for end in self.ends)
+        return f"q{6 - len(self.ends) + 1 + min(place, len(self.ends) - 1)}"
+
+    def legend(self, write: Callable[[float], str]) -> list[tuple[str, str]]:
+        """List the classes with what they stand for."""
+        starts = ["", *(write(end) for end in self.ends[:-1])]
+        return [
+            (self.colour(end), f"over {start} to {write(end)}" if start else f"up to {write(end)}")
+            for start, end in zip(starts, self.ends, strict=True)
+        ]
 
 
-def stacked(values: list[dict[str, Any]], x: alt.X, parts: list[str], width: int) -> alt.Chart:
-    """Make a bar for each dataset, of parts in their order.
+def heat(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[str],
+    cells: dict[tuple[int, int], tuple[str, str]],
+    width: int,
+    legend: Sequence[tuple[str, str]] = (),
+) -> Picture:
+    """Draw a grid of coloured cells.
 
     Args:
-        values: with the fields `dataset`, `part`, and that of `x`.
+        columns: labels below; an empty one has none.
+        rows: labels on the left.
+        cells: class and tooltip, by row and column.
+        legend: classes, and what they stand for.
     """
-    bars = len({value["dataset"] for value in values})
-    return (
-        alt.Chart(alt.Data(values=values))
-        .mark_bar()
-        .encode(
-            x=x,
-            y=alt.Y("dataset:N", title=None),
-            color=series("part:N", parts, columns=width // 170),
-            order=alt.Order("order:Q"),
-        )
-        .transform_calculate(order=f"indexof({parts}, datum.part)")
-        .properties(width=width - 80, height=34 * bars)
-    )
+    left = max(map(_length, rows)) + 8
+    step, height = (width - left) / len(columns), 18
+    parts, top = _heading(title, width)
+    for n, row in enumerate(rows):
+        parts.append(text(left - 6, top + n * height + 13, row, "y"))
+    for (n, column), (colour, said) in cells.items():
+        place = left + column * step, top + n * height
+        parts.append(rect(*place, step - 1, height - 1, colour, said if width >= _PHONE else ""))
+    bottom = top + len(rows) * height
+    labels = {left + (n + 0.5) * step: label for n, label in enumerate(columns) if label}
+    parts += _row(labels, bottom + 14, width)
+    each = max((_length(said) + 24 for _, said in legend), default=width)
+    across = max(1, min(len(legend), int((width - left) // each)))
+    for n, (colour, said) in enumerate(legend):
+        x, y = left + n % across * each, bottom + 24 + n // across * 16
+        parts += [rect(x, y, 14, 10, colour), text(x + 18, y + 9, said, "key")]
+    return Picture(width, bottom + 18 + math.ceil(len(legend) / across) * 16 + 6, "".join(parts))
 
 
-def heading(text: str) -> alt.Title:
-    """Make the heading of a part of a picture."""
-    return alt.Title(text, color=INK, fontSize=12, anchor="start", frame="group")
+def rect(x: float, y: float, width: float, height: float, colour: str, said: str = "") -> str:
+    """Write a rectangle; `said` is its tooltip."""
+    shape = f'<rect class="{colour}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height}"'
+    return f"{shape}>{tip(said)}</rect>" if said else f"{shape}/>"
 
 
-def to_svg(chart: Any, name: str, label: str) -> str:
-    """Draw a chart.
+def tip(said: str) -> str:
+    """Write what a pointer shows."""
+    return f"<title>{html.escape(said)}</title>"
 
-    Args:
-        chart: an Altair chart.
-        name: unique on the page: ids in the SVG begin with it.
-        label: what screen readers say.
+
+def text(x: float, y: float, said: str, colour: str) -> str:
+    """Write a text; its class says where it is anchored."""
+    return f'<text class="{colour}" x="{x:.1f}" y="{y:.1f}">{html.escape(said)}</text>'
+
+
+def _heading(title: str, width: float) -> tuple[list[str], float]:
+    """Write the title of a picture in as many lines as it takes.
 
     Returns:
-        An SVG element.
+        The texts, and where the picture begins.
     """
-    spec = json.loads(chart.to_json()) | {"config": _THEME}
-    svg = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(f'"{colour}"', f'"var({variable})"')
-    svg = re.sub(r' id="([^"]+)"', rf' id="{name}-\1"', svg)
-    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
-    # Parts of a chart have labels of their own, which say less than the table below it.
-    svg = re.sub(r' (aria-[a-z]+|role)="[^"]*"', "", svg)
-    svg = re.sub(r' (width|height)="[^"]*"', "", svg, count=2)
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    lines = textwrap.wrap(title, int(width / _CHARACTER_OF_TITLE))
+    texts = [text(0, 12 + n * _LINE, line, "title") for n, line in enumerate(lines)]
+    return texts, 22.0 + (len(lines) - 1) * _LINE
+
+
+def _length(label: str) -> float:
+    """Return how many pixels a label takes, at most."""
+    return sum(_WIDE_CHARACTER if one in "MW%m@" else _CHARACTER for one in label)
+
+
+def _row(labels: dict[float, str], y: float, width: float) -> Iterator[str]:
+    """Write labels in a row, but for those that would touch the one before."""
+    end = -math.inf
+    for x, label in sorted(labels.items()):
+        half = _length(label) / 2
+        middle = min(max(x, half), width - half)
+        if middle - half >= end:
+            end = middle + half + 6
+            yield text(middle, y, label, "x")
+
+
+def _apart(places: Sequence[float], bottom: float) -> list[float]:
+    """Move the places of names, in their order, so that no two overlap."""
+    moved: list[float] = []
+    for place in places:
+        moved.append(max(place, moved[-1] + _LINE) if moved else place)
+    for n in range(len(moved) - 1, -1, -1):
+        moved[n] = min(moved[n], bottom - _LINE * (len(moved) - 1 - n))
+    return moved
+
+
+def _runs(places: Iterable[int]) -> list[list[int]]:
+    """Split places where one is missing."""
+    runs: list[list[int]] = []
+    for place in sorted(places):
+        if runs and runs[-1][-1] == place - 1:
+            runs[-1].append(place)
+        else:
+            runs.append([place])
+    return runs
+
+
+def _steps(most: float, least: float) -> list[float]:
+    """Return round numbers from 0 to at least `most`, two to five of them."""
+    if most <= 0:
+        return [0.0, max(least, 1.0)]
+    size = 10.0 ** math.floor(math.log10(most))
+    step = max(least, next(f * size for f in (0.5, 1, 2, 2.5) if most / (f * size) <= 4))
+    return [n * step for n in range(math.ceil(most / step - 1e-9) + 1)]

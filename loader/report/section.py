@@ -2,7 +2,49 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from loader.report.pictures import Picture
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What colours stand for.
+
+    Attributes:
+        title: what is counted, with its unit.
+        classes: classes of the style sheet, and what they stand for.
+    """
+
+    title: str
+    classes: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a cell of a table looks like.
+
+    Attributes:
+        colour: a class of the style sheet.
+        share: length of a bar, 0 to 1; None: the cell is filled.
+    """
+
+    colour: str
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """Large numbers of a dataset.
+
+    Attributes:
+        name: of the dataset, which is a class of the style sheet, too.
+        title: how people call it.
+        numbers: what it is, the number, and what to know of it.
+    """
+
+    name: str
+    title: str
+    numbers: Sequence[tuple[str, str, Sequence[str]]]
 
 
 @dataclass(frozen=True)
@@ -16,6 +58,11 @@ class Section:
         columns: headings of the table.
         rows: cells of the table, as people read them; none: the sentence is enough.
         draw: makes the picture, for a width in pixels; None: the table is enough.
+        marks: of the cells by row and column: the table itself is the picture.
+        legends: of the picture's colours, or the table's.
+        cards: large numbers, before all else.
+        is_scaled: the picture has no text, and is drawn once for all screens.
+        is_folded: the sentence is enough, and the table is for those who ask.
     """
 
     name: str
@@ -23,4 +70,9 @@ class Section:
     sentence: str
     columns: Sequence[str]
     rows: list[list[str]]
-    draw: Callable[[int], Any] | None = None
+    draw: Callable[[int], Picture] | None = None
+    marks: dict[tuple[int, int], Mark] | None = None
+    legends: Sequence[Legend] = ()
+    cards: Sequence[Card] = ()
+    is_scaled: bool = False
+    is_folded: bool = False

@@ -2,45 +2,33 @@
 
 import datetime as dt
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
 
-import altair as alt
-
-from loader.calendar import Month, format_month, next_month
-from loader.months.state import State
-from loader.report.numbers import AIRPORTS, PARTS, Numbers, is_app, runs_of
-from loader.report.pictures import (
-    COLOURS,
-    DIFFERENCE,
-    FAINT,
-    GRID,
-    INK,
-    NOT_RECORDED,
-    SERIES,
-    by_hour,
-    colours,
-    heading,
-    series,
-    stacked,
+from loader.calendar import add_months
+from loader.report.about import about
+from loader.report.numbers import AIRPORTS, PARTS, Numbers, is_app
+from loader.report.pictures import Line, Panel, Picture, Scale, beside, heat, panels
+from loader.report.section import Card, Legend, Mark, Section
+from loader.report.shapes import Shapes
+from loader.report.words import (
+    change,
+    dollars,
+    few,
+    listed,
+    name,
+    percent,
+    sentences,
+    share,
+    whole,
 )
-from loader.report.section import Section
-from loader.report.words import change, dollars, listed, name, sentences, share, whole
 from loader.report.zone_map import zone_map
 from loader.terminal import words
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-#: Shares of odd rows: what they are called, and what these rows have.
-QUALITY = {
-    "null_block_share": ("no meter data", "no meter data"),
-    "reversal_share": ("reversals", "a charge taken back"),
-    "unknown_zone_share": ("unknown place", "an unknown place of pickup or dropoff"),
-    "out_of_range_share": ("out of range", "a value out of range"),
-    "outside_month_share": ("other month", "a pickup in another month"),
-}
-_KINDS = [kind for kind, _ in QUALITY.values()]
+#: What is left of a price, and of payments.
+NOT_RECORDED, DIFFERENCE = "not recorded", "difference"
 _TOP_ZONES = 15
-#: A zone, or an hour, is named as the most or the least from so many trips on.
+#: A zone, an hour or an airport is shown by itself from so many trips on.
 _LEAST_TRIPS = 100
 _HOURS = range(24)
 #: Boroughs in TLC's table that are none.
@@ -48,35 +36,30 @@ _PLACES = {None: "Unknown", "Unknown": "Unknown", "N/A": "Outside of NYC"}
 _PAID_BY = {1: "by credit card", 2: "in cash"}
 
 
-def sections(
-    numbers: Numbers, shapes: dict[str, Any] | None, runs: list[list[str]]
-) -> Iterator[Section]:
+def sections(numbers: Numbers, shapes: Shapes | None, runs: list[list[str]]) -> Iterator[Section]:
     """Make the parts, in the order of the page.
 
     Args:
-        shapes: of the zones, for a map; None: without a map.
+        shapes: of the zones, for a map; None: tiles.
         runs: the table of `nyc-tlc runs`, its headings first.
     """
     yield _headline(numbers)
-    parts = [_days(numbers), _weekdays(numbers), _zones(numbers), zone_map(numbers, shapes)]
-    parts += [part(numbers) for part in (_boroughs, _paid, _payments, _tips, _airports, _quality)]
-    parts.append(_oddities(numbers))
+    parts = [_days(numbers), zone_map(numbers, shapes), _zones(numbers), _weekdays(numbers)]
+    parts += [part(numbers) for part in (_boroughs, _paid, _payments, _tips, _airports)]
     yield from filter(None, parts)
-    yield _calendar(numbers)
-    yield _versions(numbers)
-    said = "The last months that were loaded here, newest first. Times are UTC."
-    yield Section("runs", "Runs", said, runs[0], runs[1:])
+    yield from about(numbers, runs)
 
 
 def _headline(numbers: Numbers) -> Section:
     is_whole = all(len(numbers.months(one)) == numbers.length for one in numbers.datasets)
-    rows, said, compared = [], [], set()
+    backs = {numbers.length: _before(numbers), 12: "a year before"}
+    rows, said, compared, cards = [], [], set(), []
     for dataset in numbers.datasets:
         now, months = numbers.sums(dataset), numbers.months(dataset)
         changes = {
             (column, back): _change_a_day(numbers, dataset, column, back)
             for column in ("trips", "total_amount")
-            for back in (numbers.length, 12)
+            for back in backs
         }
         compared |= {back for (_, back), text in changes.items() if text}
         recent = changes["trips", numbers.length]
@@ -85,36 +68,102 @@ def _headline(numbers: Numbers) -> Section:
             f"{words.count(now['trips'], 'trip')} of {name(dataset)}{there}"
             + (f" ({recent} a day)" if recent else "")
         )
-        amount, trips = now["total_amount"], now["trips"]
+        amount = now["total_amount"]
+        measures = _measures(numbers, dataset, 0)
+        written = {
+            what: "" if (value := measures[what]) is None else write(value)
+            for what, write in _WRITTEN.items()
+        }
         rows.append(
             [
                 dataset,
                 *([] if is_whole else [f"{len(months)} of {numbers.length}"]),
-                whole(trips),
+                whole(now["trips"]),
                 recent,
                 changes["trips", 12],
                 dollars(amount, cents=False) if amount else "",
                 changes["total_amount", numbers.length],
-                dollars(amount / trips) if amount and trips else "",
-                _percent(now["recorded_tip_amount"], now["recorded_fare_amount"]),
+                *(written[what] for what in ("a passenger pays", "tip", "speed")),
             ]
         )
+        before = {
+            text: _measures(numbers, dataset, back)
+            for back, text in backs.items()
+            if numbers.is_comparable(dataset, back)
+        }
+        cards.append(
+            Card(
+                dataset,
+                name(dataset),
+                [
+                    (
+                        what,
+                        written[what],
+                        [
+                            f"{to} to {text}"
+                            for text, measured in before.items()
+                            if (to := change(measures[what] or 0, measured[what] or 0))
+                        ],
+                    )
+                    for what in _WRITTEN
+                    if written[what]
+                ],
+            )
+        )
     months_long = "month" if numbers.length == 1 else "months"
-    to = {numbers.length: _before(numbers), 12: f"the same {months_long} a year before"}
-    against = listed([f"to {text}" for back, text in to.items() if back in compared])
+    wording = {numbers.length: _before(numbers), 12: f"the same {months_long} a year before"}
+    against = listed([f"to {text}" for back, text in wording.items() if back in compared])
     return Section(
         "headline",
         "At a glance",
         sentences(
             f"{numbers.title}: {listed(said)}",
+            _why(numbers),
             f"changes are by day, {against}" if against else "",
-            _which_tips(row[0] for row in rows if row[-1]),
+            _which_tips(row[0] for row in rows if row[-2]),
         ),
         [
             *("dataset", *([] if is_whole else ["months"]), "trips", "change a day"),
-            *("to the year before", "charged", "change a day", "a trip", "tip"),
+            *("to the year before", "charged", "change a day", "a trip", "tip", "miles an hour"),
         ],
         rows,
+        cards=cards,
+    )
+
+
+_WRITTEN: dict[str, Callable[[float], str]] = {
+    "trips a day": whole,
+    "a passenger pays": dollars,
+    "speed": lambda value: f"{value:.1f} mph",
+    "tip": lambda value: f"{value:.1f}%",
+}
+
+
+def _measures(numbers: Numbers, dataset: str, months_back: int) -> dict[str, float | None]:
+    """Return the large numbers of a dataset; None where there is nothing to divide."""
+    sums = numbers.sums(dataset, months_back)
+
+    def ratio(part: float, of: float) -> float | None:
+        return part / of if part and of > 0 else None
+
+    miles_a_minute = ratio(sums["timed_miles"], sums["timed_minutes"])
+    tip = ratio(sums["recorded_tip_amount"], sums["recorded_fare_amount"])
+    return {
+        "trips a day": sums["trips"] / len(numbers.days(dataset, months_back)),
+        "a passenger pays": ratio(sums["total_amount"], sums["trips"]),
+        "speed": miles_a_minute * 60 if miles_a_minute else None,
+        "tip": tip * 100 if tip else None,
+    }
+
+
+def _why(numbers: Numbers) -> str:
+    """Say in a sentence why one should care."""
+    charged = sum(numbers.sums(dataset)["total_amount"] for dataset in numbers.datasets)
+    if charged <= 0:
+        return ""
+    return (
+        f"New York paid {dollars(charged, cents=False)} for them: where these trips begin, what"
+        " they cost and how fast they are shows how the city moves"
     )
 
 
@@ -124,7 +173,8 @@ def _days(numbers: Numbers) -> Section:
 
     def named(date: dt.date) -> str:
         year = "" if numbers.first.year == numbers.last.year else f", {date.year}"
-        return f"{date:%A, %B} {date.day}{year}"
+        holiday = f", {numbers.holidays[date]}" if date in numbers.holidays else ""
+        return f"{date:%A, %B} {date.day}{year}{holiday}"
 
     said = []
     for dataset, days in by_day.items():
@@ -141,53 +191,38 @@ def _days(numbers: Numbers) -> Section:
         said.append(
             f"{name(dataset)} have most trips on {named(best)} ({whole(days[best])}) and {fewest}"
         )
+    first, last = numbers.first, add_months(numbers.last, 1) - dt.timedelta(1)
 
-    def draw(width: int) -> Any:
-        day = alt.X(
-            "day:T",
-            title=None,
-            axis=alt.Axis(format="%b %-d", tickCount=width // 70),
-            # gaps at its ends are seen, too
-            scale=alt.Scale(
-                domain=[
-                    alt.DateTime(year=date.year, month=date.month, date=date.day)
-                    for date in (numbers.first, next_month(numbers.last))
-                ]
-            ),
-        )
-        weekends = [
-            {"day": f"{date}T00:00:00", "until": f"{date + dt.timedelta(days=1)}T00:00:00"}
-            for date in dates
-            if date.weekday() >= 5
-        ]
-        values = []
-        for dataset, days in by_day.items():
-            runs = runs_of(date.toordinal() for date in days)
-            values += [
-                {
-                    "dataset": dataset,
-                    "day": f"{date}T12:00:00",
-                    "trips": trips,
-                    "run": runs[date.toordinal()],
-                }
-                for date, trips in days.items()
-            ]
-        shades = alt.Chart(alt.Data(values=weekends)).mark_rect(color=GRID, opacity=0.5)
-        line = alt.Chart(alt.Data(values=values)).mark_line(strokeWidth=2)
-        return (
-            shades.encode(x=day, x2="until:T")
-            + line.encode(
-                x=day,
-                y=alt.Y("trips:Q", title="trips a day", axis=alt.Axis(format="~s")),
-                color=colours(list(by_day)),
-                detail="run:N",
+    def draw(width: int) -> Picture:
+        if numbers.length <= 3:
+            marks = [d for d in dates if d.day in (1, 8, 15, 22, 29)]
+            ticks = {d.toordinal(): f"{d:%b} {d.day}" for d in marks}
+        else:
+            ticks = {d.toordinal(): f"{d:%b %Y}" for d in dates if d.day == 1}
+        shown = [
+            Panel(
+                f"{name(dataset)}, trips a day",
+                [Line("", {d.toordinal(): trips for d, trips in days.items()}, dataset)],
+                (first.toordinal(), last.toordinal()),
+                ticks,
+                lambda place: named(dt.date.fromordinal(place)),
+                whole,
+                max(days.values()),
+                shades=[d.toordinal() for d in dates if d.weekday() >= 5],
+                notes={d.toordinal(): text for d, text in numbers.holidays.items() if d in dates},
             )
-        ).properties(width=width - 60, height=220)
+            for dataset, days in by_day.items()
+        ]
+        return panels(shown, width, columns=2 if numbers.length == 1 else 1)
 
     return Section(
         "days",
         "Trips by day",
-        sentences(*said, "weekends are shaded"),
+        sentences(
+            *said,
+            "weekends are shaded",
+            "each panel has its own scale" if len(by_day) > 1 else "",
+        ),
         ["day", *by_day],
         [
             [
@@ -204,50 +239,52 @@ def _weekdays(numbers: Numbers) -> Section | None:
     sums: dict[tuple[str, int, int], float] = defaultdict(float)
     for row in numbers.hours:
         sums[row["dataset"], row["pickup_date"].weekday(), int(row["hour_of_day"])] += row["trips"]
-    averages, most, said = {}, {}, []
+    averages, said = {}, []
     for dataset in numbers.datasets:
         days = Counter(day.weekday() for day in numbers.days(dataset))
         own = {(w, h): sums[dataset, w, h] / days[w] for w in range(7) for h in _HOURS}
         weekday, hour = max(own, key=lambda key: own[key])
         if own[weekday, hour]:
-            averages[dataset], most[dataset] = own, own[weekday, hour]
+            averages[dataset] = own
             said.append(
                 f"{name(dataset)} are busiest on {WEEKDAYS[weekday]} at {hour}:00"
-                f" ({_few(most[dataset])} trips an hour)"
+                f" ({few(own[weekday, hour])} trips an hour)"
             )
     if not averages:
         return None
+    scales = {dataset: Scale.of(own.values()) for dataset, own in averages.items()}
 
-    def draw(width: int) -> Any:
-        charts = []
-        for dataset, own in averages.items():
-            values = [
-                {"weekday": WEEKDAYS[w], "hour": h, "share": trips / most[dataset]}
-                for (w, h), trips in own.items()
-            ]
-            charts.append(
-                alt.Chart(alt.Data(values=values), title=heading(dataset))
-                .mark_rect(color=COLOURS.get(dataset, INK))
-                .encode(
-                    x=alt.X(
-                        "hour:O", title=None, axis=alt.Axis(values=[0, 6, 12, 18, 23], labelAngle=0)
-                    ),
-                    y=alt.Y("weekday:O", title=None, sort=list(WEEKDAYS)),
-                    opacity=alt.Opacity(
-                        "share:Q", scale=alt.Scale(domain=[0, 1], range=[0.04, 1]), legend=None
-                    ),
+    def draw(width: int) -> Picture:
+        hours = [f"{hour}:00" if hour % 6 == 0 else "" for hour in _HOURS]
+        return beside(
+            [
+                heat(
+                    f"{name(dataset)}, mean trips an hour",
+                    hours,
+                    WEEKDAYS,
+                    {
+                        (w, h): (
+                            scales[dataset].colour(trips),
+                            f"{WEEKDAYS[w]} {h}:00: {few(trips)} trips",
+                        )
+                        for (w, h), trips in own.items()
+                    },
+                    width,
+                    scales[dataset].legend(few),
                 )
-                .properties(width=width - 50, height=130)
-            )
-        return alt.vconcat(*charts)
+                for dataset, own in averages.items()
+            ],
+            width,
+            1,
+        )
 
     return Section(
         "weekdays",
         "Weekday by hour",
-        sentences(*said, "mean trips an hour: the stronger the colour, the more"),
+        sentences(*said),
         ["dataset", "hour", *WEEKDAYS],
         [
-            [dataset, f"{hour}:00", *(_few(own[weekday, hour]) for weekday in range(7))]
+            [dataset, f"{hour}:00", *(few(own[weekday, hour]) for weekday in range(7))]
             for dataset, own in averages.items()
             for hour in _HOURS
         ],
@@ -256,22 +293,15 @@ def _weekdays(numbers: Numbers) -> Section | None:
 
 
 def _zones(numbers: Numbers) -> Section:
-    names: dict[int, str] = {}
-    now: Counter[int] = Counter()
-    known: Counter[str] = Counter()
+    names = {row["pickup_location_id"]: row["zone_name"] for row in numbers.zones}
+    now = numbers.zone_trips(numbers.datasets)
     compared = [one for one in numbers.datasets if numbers.is_comparable(one, numbers.length)]
-    # trips of the datasets that can be compared: before, and now
-    sums: dict[bool, Counter[int]] = {True: Counter(), False: Counter()}
-    for row in numbers.zones:
-        zone = row["pickup_location_id"]
-        names[zone] = row["zone_name"]
-        if not row["is_before"]:
-            now[zone] += row["trips"]
-            known[row["dataset"]] += row["trips"]
-        if row["dataset"] in compared:
-            sums[row["is_before"]][zone] += row["trips"]
+    # trips of the datasets that can be compared: now, and before
+    current = numbers.zone_trips(compared)
+    before = numbers.zone_trips(compared, numbers.length)
     top = sorted(now, key=lambda zone: (-now[zone], zone))[:_TOP_ZONES]
     trips = {dataset: numbers.sums(dataset)["trips"] for dataset in numbers.datasets}
+    known = {dataset: numbers.zone_trips([dataset]).total() for dataset in numbers.datasets}
     unknown = sum(trips.values()) - sum(known.values())
     without = [name(dataset) for dataset in trips if trips[dataset] and not known[dataset]]
     said = []
@@ -287,38 +317,25 @@ def _zones(numbers: Numbers) -> Section:
 
     def change_of(zone: int) -> str:
         days, days_before = (len(numbers.days(compared[0], back)) for back in (0, numbers.length))
-        return change(sums[False][zone] / days, sums[True][zone] / days_before)
+        return change(current[zone] / days, before[zone] / days_before)
 
-    has_changes = bool(top) and bool(sums[True])
+    has_changes = bool(top) and bool(before)
     if has_changes:
-        before = _before(numbers)
-        large = [zone for zone, count in sums[True].items() if count >= _LEAST_TRIPS]
+        large = [zone for zone, count in before.items() if count >= _LEAST_TRIPS]
         moved = [
             f"{names[zone]} {way} most ({change_of(zone)})"
             for most, way, sign in ((max, "rose", "+"), (min, "fell", "-"))
             if large
-            for zone in [most(large, key=lambda zone: sums[False][zone] / sums[True][zone])]
+            for zone in [most(large, key=lambda zone: current[zone] / before[zone])]
             if change_of(zone).startswith(sign)
         ]
         if moved:
             said.append(
-                f"of the zones with at least {_LEAST_TRIPS} trips in {before}, {listed(moved)}"
+                f"of the zones with at least {_LEAST_TRIPS} trips in {_before(numbers)},"
+                f" {listed(moved)}"
             )
-        said.append(f"changes are by day, to {before}, of {_names(compared)}")
+        said.append(f"changes are by day, to {_before(numbers)}, of {_names(compared)}")
     is_part = has_changes and compared != numbers.datasets
-
-    def draw(width: int) -> Any:
-        values = [{"zone": f"{names[zone]} ({zone})", "trips": now[zone]} for zone in top]
-        return (
-            alt.Chart(alt.Data(values=values))
-            .mark_bar(color=SERIES[0])
-            .encode(
-                x=alt.X("trips:Q", title="trips", axis=alt.Axis(format="~s", tickCount=5)),
-                y=alt.Y("zone:N", title=None, sort=None, axis=alt.Axis(labelLimit=width // 3)),
-            )
-            .properties(width=width - width // 3 - 30, height=18 * len(values))
-        )
-
     return Section(
         "zones",
         "Where trips begin",
@@ -331,12 +348,12 @@ def _zones(numbers: Numbers) -> Section:
         [
             [
                 *(names[zone], str(zone), whole(now[zone])),
-                *([whole(sums[False][zone])] if is_part else []),
-                *([whole(sums[True][zone]), change_of(zone)] if has_changes else []),
+                *([whole(current[zone])] if is_part else []),
+                *([whole(before[zone]), change_of(zone)] if has_changes else []),
             ]
             for zone in top
         ],
-        draw if top else None,
+        marks={(n, 2): Mark("q4", now[zone] / now[top[0]]) for n, zone in enumerate(top)},
     )
 
 
@@ -352,7 +369,6 @@ def _boroughs(numbers: Numbers) -> Section | None:
     )
     if not {*order} - {*_PLACES.values()}:
         return None
-    most = max(sums.values())
     said = ["no trip has a known zone at both ends"]
     if known:
         ((start, end), count) = max(known.items(), key=lambda item: item[1])
@@ -360,32 +376,19 @@ def _boroughs(numbers: Numbers) -> Section | None:
             f"{share(count, sum(known.values()))} of the trips with a known zone at both ends go"
             f" from {start} to {end}"
         ]
-
-    def draw(width: int) -> Any:
-        values = [{"from": a, "to": b, "share": trips / most} for (a, b), trips in sums.items()]
-        return (
-            alt.Chart(alt.Data(values=values))
-            .mark_rect(color=SERIES[0])
-            .encode(
-                x=alt.X("to:N", title="to", sort=order, axis=alt.Axis(labelAngle=-40)),
-                y=alt.Y("from:N", title="from", sort=order),
-                # most trips stay in Manhattan: a root lets the others be seen
-                opacity=alt.Opacity(
-                    "share:Q",
-                    legend=None,
-                    scale=alt.Scale(type="sqrt", domain=[0, 1], range=[0.03, 1]),
-                ),
-            )
-            .properties(width=width - 130, height=26 * len(order))
-        )
-
+    scale = Scale.of(sums.values())
     return Section(
         "boroughs",
         "From borough to borough",
-        sentences(*said, _together(numbers), "the stronger the colour, the more trips"),
+        sentences(*said, _together(numbers), "rows are where a trip begins, columns where it ends"),
         ["from", *order],
         [[a, *(whole(sums[a, b]) for b in order)] for a in order],
-        draw,
+        marks={
+            (n, m): Mark(scale.colour(sums[a, b]))
+            for n, a in enumerate(order)
+            for m, b in enumerate(order, 1)
+        },
+        legends=[Legend("trips", scale.legend(whole))],
     )
 
 
@@ -415,20 +418,12 @@ def _paid(numbers: Numbers) -> Section | None:
         for label in (*PARTS.values(), DIFFERENCE)
         if any(label in own for own in parts.values())
     ]
-
-    def draw(width: int) -> Any:
-        values = [
-            {"dataset": dataset, "part": label, "size": size}
-            for dataset, own in parts.items()
-            for label, size in own.items()
-        ]
-        return stacked(values, alt.X("size:Q", title="dollars a trip"), labels, width)
-
+    most = max(max(own.values()) for own in parts.values())
     return Section(
         "paid",
         "What a passenger pays",
         sentences(*said),
-        ["part", *parts],
+        ["dollars a trip", *map(name, parts)],
         [
             *(
                 [label, *(dollars(own[label]) if label in own else "" for own in parts.values())]
@@ -436,7 +431,12 @@ def _paid(numbers: Numbers) -> Section | None:
             ),
             ["in all", *(dollars(price) for price in prices.values())],
         ],
-        draw,
+        marks={
+            (n, m): Mark(dataset, max(own[label], 0) / most)
+            for n, label in enumerate(labels)
+            for m, (dataset, own) in enumerate(parts.items(), 1)
+            if label in own
+        },
     )
 
 
@@ -469,27 +469,20 @@ def _payments(numbers: Numbers) -> Section | None:
     apps = [dataset for dataset in numbers.datasets if is_app(dataset)]
     if apps:
         said.append(f"the files of {_names(apps)} don't say how a trip is paid")
-
-    def draw(width: int) -> Any:
-        values = [
-            {"dataset": dataset, "part": kind, "size": count / total[dataset]}
-            for dataset, own in trips.items()
-            for kind, count in own.items()
-        ]
-        axis, whole_bar = alt.Axis(format="%"), alt.Scale(domain=[0, 1])
-        size = alt.X("size:Q", title="share of all trips", axis=axis, scale=whole_bar)
-        return stacked(values, size, kinds, width)
-
     return Section(
         "payments",
         "How they pay",
         sentences(*said),
-        ["payment", *trips],
+        ["share of all trips", *map(name, trips)],
         [
-            [kind, *(f"{own[kind] / total[dataset]:.1%}" for dataset, own in trips.items())]
+            [kind, *(percent(own[kind], total[dataset]) for dataset, own in trips.items())]
             for kind in kinds
         ],
-        draw,
+        marks={
+            (n, m): Mark("missing" if kind == NOT_RECORDED else dataset, own[kind] / total[dataset])
+            for n, kind in enumerate(kinds)
+            for m, (dataset, own) in enumerate(trips.items(), 1)
+        },
     )
 
 
@@ -499,42 +492,48 @@ def _tips(numbers: Numbers) -> Section | None:
         for column in ("recorded_trips", "recorded_fare_amount", "recorded_tip_amount"):
             sums[row["dataset"], int(row["hour_of_day"])][column] += row[column] or 0
     percents: dict[str, dict[int, float]] = {}
+    large: dict[str, dict[int, float]] = {}
     for (dataset, hour), sum_of in sorted(sums.items()):
         if sum_of["recorded_fare_amount"] > 0:
-            percent = sum_of["recorded_tip_amount"] / sum_of["recorded_fare_amount"] * 100
-            percents.setdefault(dataset, {})[hour] = percent
+            tip = sum_of["recorded_tip_amount"] / sum_of["recorded_fare_amount"] * 100
+            percents.setdefault(dataset, {})[hour] = tip
+            if sum_of["recorded_trips"] >= _LEAST_TRIPS:
+                large.setdefault(dataset, {})[hour] = tip
     if not percents:
         return None
     said = []
-    for dataset, own in percents.items():
-        large = [h for h in own if sums[dataset, h]["recorded_trips"] >= _LEAST_TRIPS]
-        if large:
-            best = max(large, key=lambda hour: own[hour])
+    for dataset in percents:
+        if own := large.get(dataset):
+            best = max(own, key=lambda hour: own[hour])
             said.append(
                 f"passengers of {name(dataset)} tip most at {best}:00 ({own[best]:.1f}%),"
                 f" of the hours with at least {_LEAST_TRIPS} such trips"
             )
         else:
             said.append(f"no hour has {_LEAST_TRIPS} such trips of {name(dataset)}")
+    most = max((tip for own in large.values() for tip in own.values()), default=0.0)
 
-    def draw(width: int) -> Any:
-        values = []
-        for dataset, own in percents.items():
-            runs = runs_of(own)
-            values += [
-                {"dataset": dataset, "hour": hour, "percent": percent, "run": runs[hour]}
-                for hour, percent in own.items()
-            ]
-        tip = alt.Y("percent:Q", title="tip, % of the fare", scale=alt.Scale(zero=True))
-        return by_hour(values, tip, colours(list(percents)), width)
+    def draw(width: int) -> Picture:
+        return panels(
+            [
+                _by_hour(
+                    f"{name(dataset)}, tip in % of the fare",
+                    own,
+                    dataset,
+                    most,
+                    lambda value: f"{value:g}%",
+                    lambda value: f"{value:.1f}%",
+                )
+                for dataset, own in large.items()
+            ],
+            width,
+            columns=2,
+        )
 
     return Section(
         "tips",
         "Tips by hour",
-        sentences(
-            _which_tips(percents),
-            *said,
-        ),
+        sentences(_which_tips(percents), *said),
         ["hour", *percents],
         [
             [
@@ -543,7 +542,8 @@ def _tips(numbers: Numbers) -> Section | None:
             ]
             for hour in _HOURS
         ],
-        draw,
+        draw if large else None,
+        is_folded=not large,
     )
 
 
@@ -557,17 +557,26 @@ def _airports(numbers: Numbers) -> Section | None:
                 sums[airport][int(row["hour_of_day"])] += row["trips"]
     if not sums:
         return None
-
-    def draw(width: int) -> Any:
-        values = [
-            {"airport": airport, "hour": hour, "trips": own[hour], "run": 0}
-            for airport, own in sums.items()
-            for hour in _HOURS
-        ]
-        trips = alt.Y("trips:Q", title="trips", axis=alt.Axis(format="~s", tickMinStep=1))
-        return by_hour(values, trips, series("airport:N", list(sums)), width)
-
     total = {airport: sum(own.values()) for airport, own in sums.items()}
+    busy = [airport for airport in sums if total[airport] >= _LEAST_TRIPS]
+    most = max((max(sums[airport].values()) for airport in busy), default=0.0)
+
+    def draw(width: int) -> Picture:
+        return panels(
+            [
+                _by_hour(
+                    f"{airport}, trips by hour of pickup",
+                    {hour: sums[airport][hour] for hour in _HOURS},
+                    "places",
+                    most,
+                    whole,
+                )
+                for airport in busy
+            ],
+            width,
+            columns=2,
+        )
+
     return Section(
         "airports",
         "From the airports",
@@ -580,218 +589,24 @@ def _airports(numbers: Numbers) -> Section | None:
         ),
         ["hour", *sums],
         [[f"{hour}:00", *(whole(own[hour]) for own in sums.values())] for hour in _HOURS],
-        draw,
+        draw if busy else None,
+        is_folded=not busy,
     )
 
 
-def _quality(numbers: Numbers) -> Section | None:
-    if not numbers.quality:
-        return None
-    by_dataset: dict[str, list[dict[str, Any]]] = {}
-    for row in numbers.quality:
-        by_dataset.setdefault(row["dataset"], []).append(row)
-    said = []
-    for dataset in numbers.datasets:
-        newest = [r for r in by_dataset.get(dataset, []) if r["file_month"] >= numbers.first][-1:]
-        for row in newest:
-            worst = max(QUALITY, key=lambda column: row[column] or 0)
-            odd = (
-                f"{_percent(row[worst], 1)} of the rows have {QUALITY[worst][1]}"
-                if row[worst]
-                else "no row is odd"
-            )
-            said.append(f"{name(dataset)} in {row['file_month']:%B %Y}: {odd}")
-
-    def draw(width: int) -> Any:
-        months = len({row["file_month"] for row in numbers.quality})
-        every = alt.TimeIntervalStep(interval="month", step=1 + months * 90 // width)
-        charts = []
-        for dataset, rows in by_dataset.items():
-            places = [row["file_month"].year * 12 + row["file_month"].month for row in rows]
-            runs = runs_of(places)
-            values = [
-                {
-                    "dataset": dataset,
-                    "month": f"{row['file_month']}T00:00:00",
-                    "kind": kind,
-                    "share": row[column] or 0,
-                    "run": runs[place],
-                }
-                for row, place in zip(rows, places, strict=True)
-                for column, (kind, _) in QUALITY.items()
-            ]
-            base = alt.Chart(alt.Data(values=values), title=heading(dataset)).encode(
-                x=alt.X("month:T", title=None, axis=alt.Axis(format="%Y-%m", tickCount=every)),
-                y=alt.Y("share:Q", title="share of the rows", axis=alt.Axis(format="%")),
-                color=series("kind:N", _KINDS, columns=width // 120),
-                detail="run:N",
-            )
-            charts.append(
-                (base.mark_line(strokeWidth=2) + base.mark_point(filled=True, size=25)).properties(
-                    width=width - 70, height=140
-                )
-            )
-        return alt.vconcat(*charts)
-
-    return Section(
-        "quality",
-        "How good the data is",
-        sentences(*said, "none of these rows is lost: flags and marts name them"),
-        ["dataset", "month", "rows", *_KINDS, "versions"],
-        [
-            [
-                row["dataset"],
-                format_month(row["file_month"]),
-                whole(row["all_rows"]),
-                *(f"{row[column] or 0:.2%}" for column in QUALITY),
-                str(row["versions_seen"]),
-            ]
-            for row in numbers.quality
-        ],
-        draw,
+def _by_hour(
+    title: str,
+    points: dict[int, float],
+    colour: str,
+    most: float,
+    write: Callable[[float], str],
+    tell: Callable[[float], str] | None = None,
+) -> Panel:
+    ticks = {hour: f"{hour}:00" for hour in (0, 6, 12, 18)}
+    lines = [Line("", points, colour)]
+    return Panel(
+        title, lines, (0, 23), ticks, lambda hour: f"{hour}:00", write, most, tell, height=110
     )
-
-
-def _oddities(numbers: Numbers) -> Section | None:
-    """Say of the last month of each dataset how many rows are odd, and how to read them."""
-    newest = {row["dataset"]: row for row in numbers.quality if row["file_month"] >= numbers.first}
-    rows = [
-        [
-            odd["what"],
-            dataset,
-            whole(row[odd["counted_in"]]),
-            odd["verdict"],
-            (odd["how_to_read"] or "").replace("`", ""),
-        ]
-        for odd in numbers.oddities
-        for dataset, row in newest.items()
-        if odd["datasets"] == "all" or dataset in odd["datasets"].split(", ")
-        if row[odd["counted_in"]]
-    ]
-    if not rows:
-        return None
-    of_what = " and ".join(f"{name} {row['file_month']:%B %Y}" for name, row in newest.items())
-    return Section(
-        "oddities",
-        "How to read what is odd",
-        sentences(f"rows of {of_what}", "a row may be odd in several ways"),
-        ["what", "dataset", "rows", "whose", "how to read it"],
-        rows,
-    )
-
-
-def _calendar(numbers: Numbers) -> Section:
-    states = [state for state in numbers.states if state.here != State.ABSENT]
-    merged = [state for state in states if state.here == State.MERGED]
-    years = sorted({state.month.month.year for state in states})
-
-    def draw(width: int) -> Any:
-        values = [
-            {
-                "dataset": state.month.dataset,
-                "year": state.month.month.year,
-                "month": state.month.month.month,
-                "state": "merged" if state.here == State.MERGED else "landed",
-                "again": state.month in numbers.republished,
-            }
-            for state in states
-        ]
-        charts = []
-        for dataset in sorted({state.month.dataset for state in states}):
-            own = [value for value in values if value["dataset"] == dataset]
-            base = alt.Chart(alt.Data(values=own), title=heading(dataset)).encode(
-                x=alt.X(
-                    "month:O",
-                    title=None,
-                    scale=alt.Scale(domain=list(range(1, 13)), padding=0.1),
-                    axis=alt.Axis(labelAngle=0),
-                ),
-                y=alt.Y("year:O", title=None),
-            )
-            colour = alt.Color(
-                "state:N",
-                scale=alt.Scale(
-                    domain=["merged", "landed"], range=[COLOURS.get(dataset, INK), FAINT]
-                ),
-                legend=None,
-            )
-            squares = base.mark_rect(cornerRadius=2).encode(color=colour)
-            dots = base.transform_filter("datum.again").mark_point(
-                filled=True, color=INK, size=30, opacity=1
-            )
-            charts.append(
-                (squares + dots).properties(
-                    width=min(width - 60, 420), height=22 * len({v["year"] for v in own})
-                )
-            )
-        return alt.vconcat(*charts).resolve_scale(color="independent")
-
-    waiting = len(states) - len(merged)
-    again = len(numbers.republished)
-    return Section(
-        "calendar",
-        "Months in the warehouse",
-        sentences(
-            f"{words.count(len(merged), 'month')} {_are(len(merged))} merged"
-            + (f", {waiting} {_are(waiting)} waiting" if waiting else ""),
-            f"{again} {'was' if again == 1 else 'were'} republished since the first load, and"
-            f" {'has' if again == 1 else 'have'} a dot"
-            if again
-            else "none was republished since the first load",
-        ),
-        ["dataset", "year", *(f"{month:02}" for month in range(1, 13))],
-        [
-            [dataset, str(year), *cells]
-            for dataset in sorted({state.month.dataset for state in states})
-            for year in years
-            if any(
-                cells := [
-                    _word(states, numbers, Month(dataset, dt.date(year, month, 1)))
-                    for month in range(1, 13)
-                ]
-            )
-        ],
-        draw if states else None,
-    )
-
-
-def _versions(numbers: Numbers) -> Section:
-    return Section(
-        "versions",
-        "Versions of the files",
-        sentences(
-            "the versions of these months that were merged here, and of all months that were"
-            " republished",
-            "TLC keeps only the last one",
-        ),
-        ["dataset", "month", "published", "bytes", "sha256", "rows", "added", "removed"],
-        [
-            [
-                row["dataset"],
-                format_month(row["file_month"]),
-                f"{row['last_modified']:%Y-%m-%d}" if row["last_modified"] else "",
-                whole(row["file_bytes"]),
-                row["sha256"][:12],
-                whole(row["table_rows"]),
-                whole(row["rows_added"] or 0),
-                whole(row["rows_removed"] or 0),
-            ]
-            for row in numbers.versions
-        ],
-    )
-
-
-def _word(states: Iterable[Any], numbers: Numbers, month: Month) -> str:
-    found = [state for state in states if state.month == month]
-    if not found:
-        return ""
-    if month in numbers.republished:
-        return "republished"
-    return "merged" if found[0].here == State.MERGED else "landed"
-
-
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
 
 
 def _before(numbers: Numbers) -> str:
@@ -833,12 +648,3 @@ def _trips_by_day(numbers: Numbers) -> dict[str, dict[dt.date, float]]:
     for row in numbers.hours:
         by_day[row["dataset"]][row["pickup_date"]] += row["trips"]
     return by_day
-
-
-def _few(value: float) -> str:
-    """Write an average: with a decimal when it is small."""
-    return f"{value:.1f}" if 0 < value < 10 else whole(value)
-
-
-def _percent(part: float, of: float) -> str:
-    return f"{part / of:.1%}" if of > 0 else ""

@@ -46,3 +46,13 @@ def change(now: float, before: float) -> str:
         return ""
     text = f"{(now / before - 1) * 100:+,.1f}%"
     return "0.0%" if text in ("+0.0%", "-0.0%") else text
+
+
+def percent(part: float, of: float) -> str:
+    """Write a share in percent with a decimal; empty where there is nothing to share."""
+    return f"{part / of:.1%}" if of > 0 else ""
+
+
+def few(value: float) -> str:
+    """Write an average: with a decimal when it is small."""
+    return f"{value:.1f}" if 0 < value < 10 else whole(value)

@@ -1,91 +1,85 @@
-"""The map of zones: by their shapes when a file has them, else as tiles, borough by borough."""
-
-from collections import defaultdict
-from typing import Any
-
-import altair as alt
+"""The map of zones: by their shapes where there are any, else as tiles, borough by borough."""
 
 from loader.report.numbers import Numbers
-from loader.report.pictures import GRID, SERIES, heading
-from loader.report.section import Section
-from loader.report.words import sentences, share, whole
+from loader.report.pictures import Picture, Scale, beside, text, tip
+from loader.report.section import Legend, Section
+from loader.report.shapes import Shapes
+from loader.report.words import change, listed, name, sentences, share, whole
 from loader.terminal import words
 
 _BOROUGHS = ("Bronx", "Manhattan", "Queens", "Brooklyn", "Staten Island", "EWR")
 _FEW = 10
+#: Width and height of a tile.
+_TILE = 26, 20
 
 
-def zone_map(numbers: Numbers, shapes: dict[str, Any] | None) -> Section | None:
+def zone_map(numbers: Numbers, shapes: Shapes | None) -> Section | None:
     """Show where trips begin.
 
     Args:
-        shapes: GeoJSON of the zones, with a property `zone`; None: a tile for each zone.
+        shapes: of the zones; None: a tile for each zone.
 
     Returns:
         The section; None when no trip has a known zone.
     """
-    trips: dict[int, float] = defaultdict(float)
-    names: dict[int, tuple[str, str]] = {}
-    for row in numbers.zones:
-        if not row["is_before"]:
-            names[row["pickup_location_id"]] = row["zone_name"], row["borough"]
-            trips[row["pickup_location_id"]] += row["trips"]
+    trips = numbers.zone_trips(numbers.datasets)
     if not trips:
         return None
-    total, most = sum(trips.values()), max(trips.values())
+    names = {r["pickup_location_id"]: (r["zone_name"], r["borough"]) for r in numbers.zones}
+    total = trips.total()
     manhattan = sum(count for zone, count in trips.items() if names[zone][1] == "Manhattan")
-    few = sorted(trips.values(), reverse=True)[:_FEW]
     concentrated = (
-        f"{share(sum(few), total)} in the ten busiest of {words.count(len(trips), 'zone')}"
+        f"{share(sum(count for _, count in trips.most_common(_FEW)), total)} in the ten busiest of"
+        f" {words.count(len(trips), 'zone')}"
         if len(trips) > _FEW
         else ""
     )
-    opacity = alt.Opacity(
-        "share:Q", legend=None, scale=alt.Scale(type="sqrt", domain=[0, 1], range=[0.05, 1])
-    )
+    compared = [one for one in numbers.datasets if numbers.is_comparable(one, 12)]
+    now, before = (numbers.zone_trips(compared, back) for back in (0, 12))
+    changes: dict[int, str] = {}
+    if before:
+        days, days_before = (len(numbers.days(compared[0], back)) for back in (0, 12))
+        changes = {z: change(now[z] / days, before[z] / days_before) for z in trips}
+    scale = Scale.of(trips.values())
 
-    def draw_tiles(width: int) -> Any:
-        across = (width - 100) // 16
-        values: list[dict[str, Any]] = []
-        for borough in _BOROUGHS:
-            zones = sorted(zone for zone in trips if names[zone][1] == borough)
-            values += [
-                {
-                    "borough": borough,
-                    "x": place % across,
-                    "y": place // across,
-                    "share": trips[zone] / most,
-                }
-                for place, zone in enumerate(zones)
-            ]
-        charts = []
-        for borough in _BOROUGHS:
-            own = [value for value in values if value["borough"] == borough]
-            if own:
-                charts.append(
-                    alt.Chart(alt.Data(values=own), title=heading(borough))
-                    .mark_rect(color=SERIES[0], stroke=GRID)
-                    .encode(
-                        x=alt.X("x:O", axis=None, scale=alt.Scale(domain=list(range(across)))),
-                        y=alt.Y("y:O", axis=None),
-                        opacity=opacity,
-                    )
-                    .properties(width=16 * across, height=16 * (1 + max(v["y"] for v in own)))
-                )
-        return alt.vconcat(*charts, spacing=6)
+    def said(zone: int) -> str:
+        to = f", {changes[zone]} a day to a year before" if changes.get(zone) else ""
+        zone_name = names[zone][0] if zone in names else f"Zone {zone}"
+        return f"{zone_name} ({zone}): {words.count(trips[zone], 'trip')}{to}"
 
-    def draw_shapes(width: int) -> Any:
-        features = [
-            feature | {"share": trips.get(feature["properties"]["zone"], 0) / most}
-            for feature in (shapes or {})["features"]
-        ]
-        return (
-            alt.Chart(alt.Data(values=features))
-            .mark_geoshape(fill=SERIES[0], stroke=GRID)
-            .encode(opacity=opacity)
-            .project(type="mercator")
-            .properties(width=width - 20, height=width - 20)
+    def draw_shapes(width: int) -> Picture:
+        paths, (across, down) = shapes or ({}, (0, 0))
+        return Picture(
+            across,
+            down,
+            "".join(
+                f'<path class="zone {scale.colour(trips[zone])}" d="{path}">'
+                f"{tip(said(zone))}</path>"
+                for zone, path in paths.items()
+            ),
         )
+
+    def draw_tiles(width: int) -> Picture:
+        across, down = _TILE
+        columns = width // across
+        drawn = []
+        for borough in _BOROUGHS:
+            zones = sorted(
+                (zone for zone in trips if names[zone][1] == borough), key=lambda z: names[z][0]
+            )
+            parts = [text(0, 12, borough, "title")] if zones else []
+            for place, zone in enumerate(zones):
+                x, y = place % columns * across, 20 + place // columns * down
+                colour = scale.colour(trips[zone])
+                parts.append(
+                    f'<g class="tile {colour}"><rect x="{x}" y="{y}" width="{across - 1}"'
+                    f' height="{down - 1}"/>{text(x + across / 2, y + 14, str(zone), "x")}'
+                    f"{tip(said(zone))}</g>"
+                )
+            if zones:
+                height = 20 + (len(zones) - 1) // columns * down + down
+                drawn.append(Picture(width, height, "".join(parts)))
+        return beside(drawn, width, 1)
 
     return Section(
         "map",
@@ -93,12 +87,20 @@ def zone_map(numbers: Numbers, shapes: dict[str, Any] | None) -> Section | None:
         sentences(
             f"of the trips from a known zone, {share(manhattan, total)} begin in Manhattan"
             + (f", and {concentrated}" if concentrated else ""),
-            "the stronger the colour, the more trips",
+            f"changes are by day, to a year before, of {listed([name(one) for one in compared])}"
+            if changes
+            else "",
+            "" if shapes else "each tile is a zone, with its number",
         ),
-        ["zone", "number", "borough", "trips"],
+        ["zone", "number", "borough", "trips", *(["change a day"] if changes else [])],
         [
-            [names[zone][0], str(zone), names[zone][1], whole(trips[zone])]
+            [
+                *(names[zone][0], str(zone), names[zone][1], whole(trips[zone])),
+                *([changes[zone]] if changes else []),
+            ]
             for zone in sorted(trips, key=lambda zone: -trips[zone])
         ],
         draw_shapes if shapes else draw_tiles,
+        legends=[Legend("trips that begin in a zone", scale.legend(whole))],
+        is_scaled=bool(shapes),
     )

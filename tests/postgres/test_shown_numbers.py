@@ -22,13 +22,14 @@ from loader.errors import WarehouseError
 from loader.report import page
 from loader.report.numbers import AIRPORTS, PARTS, Numbers, read_numbers
 from loader.report.section import Section
-from loader.report.sections import sections
+from loader.report.sections import WEEKDAYS, sections
 from loader.report.window import Window
 from loader.settings import load_settings
 from loader.warehouse.connect import connect_warehouse
 from tests.conftest import DATA_DIR, Workspace, publish, succeeded
+from tests.pictures import read_panels, tips
 from tests.postgres.test_marts import Trip, files_of, percentile, trips_of
-from tests.postgres.test_report import Tables
+from tests.postgres.test_report import TODAY, Tables
 
 #: Real files where they are there. Green 2022-02 is missing.
 REAL = [
@@ -149,6 +150,17 @@ def days_in(dataset: str, span: str) -> list[dt.date]:
     return [day for month in months_of(dataset, span) for day in days_of(parse_month(month))]
 
 
+def is_ride(trip: Trip) -> bool:
+    """Return whether a trip counts in speeds."""
+    miles, minutes = trip.miles, trip.minutes
+    return (
+        None not in (miles, minutes)
+        and miles > 0
+        and 1 <= minutes <= 180
+        and miles / minutes * 60 <= 80
+    )
+
+
 def number(text: str) -> float:
     return float(re.sub("[$,%]", "", text))
 
@@ -156,25 +168,6 @@ def number(text: str) -> float:
 def columns(section: Section) -> dict[str, list[str]]:
     """Return a table as columns, by heading."""
     return dict(zip(section.columns, map(list, zip(*section.rows, strict=True)), strict=True))
-
-
-def values_of(section: Section, width: int = 720) -> list[dict]:
-    """Return the data of a chart's marks, but for the shades of weekends."""
-    drawn = section.draw(width).to_dict()
-    found = []
-
-    def look(part) -> None:
-        if isinstance(part, dict):
-            data = part.get("data", {})
-            found.extend(data.get("values", []) if isinstance(data, dict) else [])
-            for value in part.values():
-                look(value)
-        elif isinstance(part, list):
-            for value in part:
-                look(value)
-
-    look(drawn)
-    return [value for value in found if "until" not in value]
 
 
 # ---- Which months count --------------------------------------------------------------------------
@@ -213,7 +206,7 @@ def test_a_note_has_the_command_for_what_is_missing(read):
 
 @pytest.mark.parametrize("span", ["2019-01", "2019-02", "2019-03", "2019-05", *SPANS])
 def test_the_page_has_each_section_s_sentence_and_table(read, shown, span):
-    page_shown = Tables(page.render(read(span), None, [["run"], ["one"]]))
+    page_shown = Tables(page.render(read(span), None, [["run"], ["one"]], TODAY))
     for name, section in shown(span).items():
         assert page_shown.sentences[name].startswith(section.sentence), name
         table = [section.columns, *section.rows] if section.rows else []
@@ -243,6 +236,8 @@ def test_the_headline(shown, rides, span):
     everything = rides(span, with_reversals=True)
     assert rows.keys() == everything.keys()
     names = shown(span)["headline"].columns
+    cards = {card.name: card for card in shown(span)["headline"].cards}
+    assert cards.keys() == rows.keys()
     for dataset, trips in rides(span).items():
         row = dict(zip(names[::-1], rows[dataset][::-1], strict=True))  # the last of a name
         assert number(row["trips"]) == len(trips)
@@ -252,10 +247,21 @@ def test_the_headline(shown, rides, span):
             assert number(row["a trip"]) == pytest.approx(total / len(trips), abs=0.0051)
         tipped = [t for t in everything[dataset] if t.payment == 1 or dataset == "fhvhv"]
         fares = sum(trip.amounts["fare_amount"] or 0 for trip in tipped)
-        tips = sum(trip.amounts["tip_amount"] or 0 for trip in tipped)
-        assert number(row["tip"] or "0") == pytest.approx(
-            tips / fares * 100 if fares > 0 else 0, abs=0.051
+        paid = sum(trip.amounts["tip_amount"] or 0 for trip in tipped)
+        percent = paid / fares * 100 if fares > 0 else 0
+        assert number(row["tip"] or "0") == pytest.approx(percent, abs=0.051)
+        timed = [trip for trip in trips if is_ride(trip)]
+        minutes = sum(trip.minutes for trip in timed)
+        speed = sum(trip.miles for trip in timed) / minutes * 60 if minutes else 0
+        written = row["miles an hour"].removesuffix(" mph")
+        assert number(written or "0") == pytest.approx(speed, abs=0.051)
+        card = {what: big for what, big, _ in cards[dataset].numbers}
+        assert number(card["trips a day"]) == pytest.approx(
+            len(trips) / len(days_in(dataset, span)), abs=0.51
         )
+        assert card.get("a passenger pays", "") == row["a trip"]
+        assert card.get("speed", "") == row["miles an hour"]
+        assert card.get("tip", "") == row["tip"]
     first, _, last = span.partition(":")
     length = (parse_month(last or first).month - parse_month(first).month) + 1
     is_whole = all(len(months_of(dataset, span)) == length for dataset in rows)
@@ -269,6 +275,8 @@ def test_changes_are_by_day_and_only_where_all_months_are_there(shown, rides):
     assert rows["yellow"][2] == f"{((now / 31) / (before / 30) - 1) * 100:+.1f}%"
     assert rows["green"][2:4] == ["", ""]
     assert "Changes are by day, to the month before." in glance.sentence
+    (card,) = [card for card in glance.cards if card.name == "yellow"]
+    assert card.numbers[0][2] == [f"{rows['yellow'][2]} to the month before"]
     glance = shown("2023-01")["headline"]
     before, now = (len(rides(month)["green"]) for month in ("2022-01", "2023-01"))
     change = f"{(now / before - 1) * 100:+.1f}%" if now != before else "0.0%"
@@ -277,6 +285,7 @@ def test_changes_are_by_day_and_only_where_all_months_are_there(shown, rides):
     for span in ("2022-01:2022-04", "2023-01:2023-03", "2020-04"):
         glance = shown(span)["headline"]
         assert "hange" not in glance.sentence
+        assert not any(changes for card in glance.cards for _, _, changes in card.numbers)
         for heading, cells in zip(glance.columns, zip(*glance.rows, strict=True), strict=True):
             assert set(cells) == {""} or not re.search("change|before", heading)
     assert f"{len(rides('2022-01:2022-04')['green']):,} trips of green taxis in 2 of 4 months" in (
@@ -295,19 +304,25 @@ def test_days_of_missing_months_are_gaps_and_days_without_a_trip_are_zero(shown,
         dataset: Counter(trip.pickup.date() for trip in own if not trip.is_outside)
         for dataset, own in rides(span).items()
     }
-    drawn = {(v["dataset"], v["day"][:10]): v for v in values_of(section)}
-    assert len(drawn) == sum(len(days_in(dataset, span)) for dataset in trips)
+    drawn = {NAMES[one]: one for one in trips}
+    panels = {
+        drawn[one.title.removesuffix(", trips a day")]: one
+        for one in read_panels(section.draw(928))
+    }
+    assert panels.keys() == trips.keys()
     for dataset, own in trips.items():
         days = days_in(dataset, span)
         cells = dict(zip([day[4:] for day in table["day"]], table[dataset], strict=True))
         for day, cell in cells.items():
             is_there = dt.date.fromisoformat(day) in days
             assert cell == (f"{own[dt.date.fromisoformat(day)]:,}" if is_there else "")
-        for day in days:
-            assert drawn[dataset, str(day)]["trips"] == own[day]
-        for day, following in pairwise(days):
-            is_joined = drawn[dataset, str(day)]["run"] == drawn[dataset, str(following)]["run"]
-            assert is_joined == (following - day == dt.timedelta(1))
+        panel = panels[dataset]
+        assert panel.axis[0] == 0
+        near = panel.axis[-1] / 500  # a tenth of a pixel, in trips
+        assert panel.values(dataset) == pytest.approx([own[day] for day in days], abs=near)
+        gaps = sum(later - day > dt.timedelta(1) for day, later in pairwise(days))
+        assert len(panel.lines[dataset]) == 1 + gaps
+        assert [number(said.rpartition(": ")[2]) for said in panel.tips] == [own[d] for d in days]
         if not own:
             assert f"no trip of {NAMES[dataset]} began in its file's month" in lower(section)
             continue
@@ -339,8 +354,18 @@ def test_hours_of_weekdays_are_averages_of_the_days_that_are_there(shown, rides,
             days = sum(day.weekday() == weekday for day in days_in(dataset, span))
             average = trips[dataset][weekday, int(hour[:-3])] / days
             assert number(cell) == pytest.approx(average, abs=0.51 if average >= 10 else 0.051)
-    assert "mean trips an hour: the stronger the colour" in section.sentence.lower()
-    assert len(values_of(section)) == 7 * 24 * len(trips)
+    said = tips(section.draw(928))
+    assert len(said) == 7 * 24 * len(trips)
+    for place, (dataset, own) in enumerate(sorted(trips.items())):
+        for n, cell in enumerate(said[place * 168 : (place + 1) * 168]):
+            weekday, hour = divmod(n, 24)
+            days = sum(day.weekday() == weekday for day in days_in(dataset, span))
+            name, shown_trips = re.match(r"(\w+ \d+:00): ([\d,.]+) trips", cell).groups()
+            assert name == f"{WEEKDAYS[weekday]} {hour}:00"
+            average = own[weekday, hour] / days
+            assert number(shown_trips) == pytest.approx(
+                average, abs=0.51 if average >= 10 else 0.051
+            )
 
 
 @pytest.mark.parametrize("span", ["2022-01:2022-04", "2023-01", "2020-04"])
@@ -359,10 +384,15 @@ def test_airports_and_hours_without_a_trip(shown, rides, span):
         total = sum(own.values())
         verb = "trip begins" if total == 1 else "trips begin"
         assert f"{airport}: {total:,} {verb} there" in section.sentence
-    drawn = {(value["airport"], value["hour"]): value["trips"] for value in values_of(section)}
-    assert drawn == {
-        (airport, hour): trips[airport][hour] for airport in trips for hour in range(24)
-    }
+    busy = {airport for airport, own in trips.items() if own.total() >= 100}
+    assert bool(busy) == (section.draw is not None)
+    panels = read_panels(section.draw(928)) if busy else []
+    assert {panel.title.partition(",")[0] for panel in panels} == busy
+    for panel in panels:
+        own = trips[panel.title.partition(",")[0]]
+        wanted = [own[hour] for hour in range(24)]
+        assert panel.values("places") == pytest.approx(wanted, abs=panel.axis[-1] / 500)
+        assert panel.axis == panels[0].axis  # so that they can be compared
 
 
 # ---- Zones ---------------------------------------------------------------------------------------
@@ -381,11 +411,15 @@ def test_zones_and_their_shares(shown, rides, span):
         assert number(row[2]) == known[int(row[1])]
     if not known:
         assert "map" not in shown(span)
-        assert section.draw is None
+        assert not section.rows
         return
     tiles = shown(span)["map"]
     assert Counter({int(row[1]): int(number(row[3])) for row in tiles.rows}) == known
-    assert len(values_of(tiles)) == len(known)
+    said = [re.search(r"\((\d+)\): ([\d,]+) trip", one).groups() for one in tips(tiles.draw(928))]
+    assert {int(zone): number(shown) for zone, shown in said} == known
+    most = max(known.values())
+    for n, row in enumerate(section.rows):
+        assert section.marks[n, 2].share == pytest.approx(number(row[2]) / most)
     manhattan = sum(int(number(row[3])) for row in tiles.rows if row[2] == "Manhattan")
     said = re.search(r"from a known zone, (.*?)% begin in Manhattan", tiles.sentence)[1]
     assert number(said) == pytest.approx(manhattan / known.total() * 100, abs=0.51)
@@ -472,15 +506,16 @@ def test_the_parts_of_a_price_add_up(shown, rides, span):
     if section is None:
         return
     table = columns(section)
-    drawn = defaultdict(float)
-    for value in values_of(section):
-        drawn[value["dataset"]] += value["size"]
+    assert section.columns == ["dollars a trip", *(NAMES[dataset] for dataset in paying)]
+    longest = max(number(cell) for row in section.rows[:-1] for cell in row[1:] if cell)
+    for (n, m), mark in section.marks.items():
+        length = max(number(section.rows[n][m]), 0) / longest
+        assert mark.share == pytest.approx(length, abs=0.01 / longest)
     for dataset, price in paying.items():
-        parts = dict(zip(table["part"], table[dataset], strict=True))
+        parts = dict(zip(table["dollars a trip"], table[NAMES[dataset]], strict=True))
         assert number(parts.pop("in all")) == pytest.approx(price, abs=0.0051)
         cells = [number(cell) for cell in parts.values() if cell]
         assert sum(cells) == pytest.approx(price, abs=0.0051 * len(cells) + 0.005)
-        assert drawn[dataset] == pytest.approx(price, abs=0.005)
         rest = price
         for part, label in PARTS.items():
             amount = sum(t.amounts.get(part) or 0 for t in everything[dataset])
@@ -504,15 +539,15 @@ def test_payments_are_shares_of_all_trips(shown, rides, span):
     assert (section is None) == (not trips)
     if section is None:
         return
-    assert section.columns == ["payment", *trips]
+    assert section.columns == ["share of all trips", *(NAMES[dataset] for dataset in trips)]
     table = columns(section)
-    drawn = {(v["dataset"], v["part"]): v["size"] for v in values_of(section)}
+    for (n, m), mark in section.marks.items():
+        assert mark.share == pytest.approx(number(section.rows[n][m]) / 100, abs=0.0006)
     for dataset, own in trips.items():
         kinds = Counter(KINDS[trip.payment] for trip in own)
-        cells = dict(zip(table["payment"], table[dataset], strict=True))
+        cells = dict(zip(table["share of all trips"], table[NAMES[dataset]], strict=True))
         for kind, cell in cells.items():
             assert number(cell) == pytest.approx(kinds[kind] / len(own) * 100, abs=0.051)
-            assert drawn.get((dataset, kind), 0) == pytest.approx(kinds[kind] / len(own))
         recorded = Counter({kind: n for kind, n in kinds.items() if kind != "not recorded"})
         if recorded:
             most, count = recorded.most_common(1)[0]
@@ -530,8 +565,11 @@ def test_payments_are_shares_of_all_trips(shown, rides, span):
 def test_tips_by_hour(shown, rides, span):
     section = shown(span)["tips"]
     table = columns(section)
-    assert not section.draw(720).to_dict()["encoding"]["y"]["scale"].get("domainMin")
-    assert section.draw(720).to_dict()["encoding"]["y"]["scale"]["zero"] is True
+    panels = {
+        one.title.partition(", tip in")[0]: one
+        for one in (read_panels(section.draw(928)) if section.draw else [])
+    }
+    assert all(panel.axis[0] == 0 for panel in panels.values())
     for dataset, own in rides(span, with_reversals=True).items():
         if dataset == "fhv":
             continue
@@ -545,8 +583,12 @@ def test_tips_by_hour(shown, rides, span):
             assert (cell == "") == (fares[hour] <= 0)
             wanted = tips[hour] / fares[hour] * 100 if cell else 0
             assert number(cell or "0") == pytest.approx(wanted, abs=0.051)
-        large = [hour for hour in fares if trips[hour] >= 100]
+        large = sorted(hour for hour in fares if trips[hour] >= 100)
+        assert (NAMES[dataset] in panels) == bool(large)
         if large:
+            drawn = panels[NAMES[dataset]]
+            wanted = [tips[hour] / fares[hour] * 100 for hour in large]
+            assert drawn.values(dataset) == pytest.approx(wanted, abs=drawn.axis[-1] / 500)
             best = max(large, key=lambda hour: tips[hour] / fares[hour])
             assert f"{NAMES[dataset]} tip most at {best}:00" in section.sentence
         else:
@@ -563,15 +605,15 @@ def test_the_newest_month_of_each_dataset_is_judged(shown):
     assert "November" not in said
     rows = [row[:2] for row in shown("2023-01:2023-03")["quality"].rows]
     assert ["green", "2023-02"] not in rows  # whose marts are of the version before
-    values = [v for v in values_of(shown("2022-01:2022-04")["quality"]) if v["dataset"] == "green"]
-    runs = {value["month"][:7]: value["run"] for value in values}
-    assert runs["2021-12"] == runs["2022-01"] != runs["2022-03"]
+    for panel in read_panels(shown("2022-01:2022-04")["quality"].draw(928)):
+        # December 2021 and January 2022 are joined, and March is apart
+        assert [len(part) for part in sorted(panel.lines["green"])][-2:] == [2, 1]
 
 
 def test_months_in_the_warehouse_are_counted(shown):
     merged = sum(map(len, COUNTING.values())) + 2
     assert shown("2023-01")["calendar"].sentence == (
-        f"{merged} months are merged. 1 was republished since the first load, and has a dot."
+        f"{merged} months are merged. 1 was republished since the first load, and has a frame."
     )
 
 
@@ -839,15 +881,6 @@ def test_trust_and_the_years(answers, marts):
 
 
 def test_congestion_pricing(answers, marts):
-    def is_ride(trip: Trip) -> bool:
-        miles, minutes = trip.miles, trip.minutes
-        return (
-            None not in (miles, minutes)
-            and miles > 0
-            and 1 <= minutes <= 180
-            and miles / minutes * 60 <= 80
-        )
-
     months = groups(
         marts, lambda dataset, month, trip: (dataset, month) if trip.pickup.day >= 5 else None
     )

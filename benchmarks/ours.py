@@ -20,7 +20,7 @@ try:
 finally:
     print("inside", time.perf_counter() - started)
 """
-_MARTS = ("hourly_zone_trips+", "zone_pairs+", "monthly_fares+")
+_MARTS = ("hourly_zone_trips+", "zone_pairs+", "monthly_fares+", "dropoff_hours+")
 # "yellow 2019-01  copy         7,700,000 rows     8.7 s  …"
 _STAGE = re.compile(r"^\S+ \S+  (\w+) +\S+ \w+ +([\d,.]+) s", re.MULTILINE)
 

@@ -64,8 +64,9 @@ for dataset in {DATASETS}:
         warehouse.drop_raw(Month(dataset, parse_month(month)))
 """
 
-#: In this order, but that the first three are built side by side.
-MARTS = ("monthly_fares", "hourly_zone_trips", "zone_pairs", "month_quality")
+#: In this order, but that the first four are built side by side.
+MARTS = ("monthly_fares", "hourly_zone_trips", "zone_pairs", "dropoff_hours", "monthly_trips")
+MARTS += ("month_quality",)
 
 #: What a command passes on its way, in order; a phase is named after the last thing that was seen.
 MILESTONES = (
@@ -734,7 +735,10 @@ def check_marts(workspace: Workspace, merged: dict[Key, Path]) -> list[str]:
                 "pickup_location_id, dropoff_location_id",
                 Counter(zip(*zones, strict=True)),
             ),
-            ("monthly_fares", "1, 1", {(1, 1): len(rows)}),
+            *(
+                (mart, "1, 1", {(1, 1): len(rows)})
+                for mart in ("monthly_fares", "monthly_trips", "dropoff_hours")
+            ),
         ):
             found = workspace.query(
                 f"select {columns}, sum(trips + reversals)::int from {marts}.{mart}"

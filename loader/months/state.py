@@ -15,7 +15,7 @@ from loader.warehouse.base import Warehouse
 from loader.warehouse.versions import FileVersion
 
 #: Version of the marts, as in macros/marts/months_of_marts.sql: others are built again.
-MARTS_VERSION = 3
+MARTS_VERSION = 4
 
 
 class State(StrEnum):

@@ -4,15 +4,18 @@ select
     dataset,
     file_month,
     pickup_datetime,
+    dropoff_datetime,
     pickup_location_id,
     dropoff_location_id,
     cast(null as {{ dbt.type_int() }}) as payment_type,
+    company,
 
     -- measures
     cast(null as {{ dbt.type_int() }}) as passengers,
     {{ plausible_miles('trip_miles') }} as miles,
     {{ plausible_minutes('trip_minutes') }} as minutes,
     {{ timed_measures('trip_miles', is_timed) }},
+    case when waiting_minutes between 0 and 180 then waiting_minutes end as waiting_minutes,
 
     -- amounts
     {{- amounts_of_kind('app') }}

@@ -7,15 +7,18 @@ select
     dataset,
     file_month,
     pickup_datetime,
+    dropoff_datetime,
     pickup_location_id,
     dropoff_location_id,
     payment_type,
+    cast(null as {{ dbt.type_string() }}) as company,
 
     -- measures
     case when not is_reversal then passenger_count end as passengers,
     case when not is_reversal then {{ plausible_miles('trip_distance') }} end as miles,
     case when not is_reversal then {{ plausible_minutes('trip_minutes') }} end as minutes,
     {{ timed_measures('trip_distance', is_timed) }},
+    cast(null as {{ dbt.type_float() }}) as waiting_minutes,
 
     -- amounts
     {{- amounts_of_kind('taxi') }}

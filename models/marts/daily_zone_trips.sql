@@ -34,7 +34,10 @@ daily as (
         sum(case when payment_type = 1 then tip_amount end) as card_tip_amount,
         {{ whole_sum('timed_trips') }} as timed_trips,
         sum(timed_miles) as timed_miles,
-        sum(timed_minutes) as timed_minutes
+        sum(timed_minutes) as timed_minutes,
+        {{ whole_sum('fee_trips') }} as fee_trips,
+        {{ whole_sum('waited_trips') }} as waited_trips,
+        sum(waiting_minutes) as waiting_minutes
 
     from hourly
     group by 1, 2, 3, 4

@@ -36,7 +36,9 @@ counted as (
 
 marts as (
 
-    {% for mart in ['hourly_zone_trips', 'zone_pairs', 'monthly_fares'] -%}
+    {% for mart in [
+        'hourly_zone_trips', 'zone_pairs', 'monthly_fares', 'monthly_trips', 'dropoff_hours',
+    ] -%}
     select
         dataset,
         file_month,

@@ -69,7 +69,15 @@ ranked as (
         ) as trips_so_far,
         sum(case when measured_value is not null then trips end) over (
             partition by dataset, file_month, payment_type, measure
-        ) as all_trips
+        ) as all_trips,
+        -- of all payments: values that are the same count together
+        sum(case when measured_value is not null then trips end) over (
+            partition by dataset, file_month, measure
+            order by measured_value
+        ) as month_trips_so_far,
+        sum(case when measured_value is not null then trips end) over (
+            partition by dataset, file_month, measure
+        ) as all_month_trips
 
     from occurrences
 
@@ -99,14 +107,45 @@ fares as (
 
 ),
 
+months as (
+
+    select
+        {%- for measure in measures %}
+        {%- for name in ['p50', 'p90'] %}
+        min(
+            case
+                when
+                    measure = '{{ measure }}'
+                    and month_trips_so_far >= {{ shares[name] }} * all_month_trips
+                    then measured_value
+            end
+        ) as month_{{ name }}_{{ measure }},
+        {%- endfor %}
+        {%- endfor %}
+        dataset,
+        file_month
+
+    from ranked
+    group by dataset, file_month
+
+),
+
 -- In the statement that reads the trips: so both are of one merge, whatever is merged meanwhile.
 versioned as (
 
     select
         fares.*,
+        {%- for measure in measures %}
+        {%- for name in ['p50', 'p90'] %}
+        months.month_{{ name }}_{{ measure }},
+        {%- endfor %}
+        {%- endfor %}
         ledger.merged_at
 
     from fares
+    inner join months
+        on fares.dataset = months.dataset
+        and fares.file_month = months.file_month
     inner join {{ ref('file_ledger') }} as ledger
         on fares.dataset = ledger.dataset
         and fares.file_month = ledger.file_month

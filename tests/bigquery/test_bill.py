@@ -26,7 +26,8 @@ BIG_ROWS, BIG_LIMIT = 7_700_000, 2.9e9
 PREFIX = "bill_"
 #: Of dbt's nodes, those that make or test marts.
 MARTS = re.compile(
-    r'"node_id": "\w+\.nyc_tlc\.(?:\w*_zone_|zone_pairs|month|dates|trips|app_trips|marts_)'
+    r'"node_id": "\w+\.nyc_tlc\.'
+    r"(?:\w*_zone_|zone_pairs|month|dropoff_|dates|trips|app_trips|marts_)"
 )
 
 

@@ -698,9 +698,17 @@ def test_marts_are_the_same_as_on_postgres(on_bigquery, on_postgres, dataset):
 
 #: Marts, and what a row of them is one of.
 MARTS = {
-    "hourly_zone_trips": ("file_month", "pickup_hour", "pickup_location_id", "payment_type"),
+    "hourly_zone_trips": (
+        "file_month",
+        "pickup_hour",
+        "pickup_location_id",
+        "payment_type",
+        "company",
+    ),
     "zone_pairs": ("file_month", "pickup_location_id", "dropoff_location_id"),
     "monthly_fares": ("file_month", "payment_type"),
+    "monthly_trips": ("file_month", "hour_of_day", "pickup_borough", "payment_type", "company"),
+    "dropoff_hours": ("file_month", "hour_of_day", "dropoff_location_id"),
     "month_quality": ("file_month",),
     "monthly_zone_revenue": ("file_month", "pickup_location_id"),
 }

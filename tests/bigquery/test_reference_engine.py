@@ -68,7 +68,7 @@ _VALUES = {
     "text": TEXTS,
 }
 #: The engine executes no MERGE, with which dbt writes the marts.
-MARTS = ("hourly_zone_trips+", "zone_pairs+", "monthly_fares+")
+MARTS = ("hourly_zone_trips+", "zone_pairs+", "monthly_fares+", "dropoff_hours+")
 
 
 @st.composite

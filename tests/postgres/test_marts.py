@@ -1,10 +1,12 @@
 """The marts hold what the files hold, counted by plain Python, and follow each merge."""
 
+import csv
 import datetime as dt
 import math
 from collections import defaultdict
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,6 +14,7 @@ import pytest
 
 from loader.calendar import file_name, next_month, parse_month
 from loader.sample import write_month
+from loader.settings import PROJECT_DIR
 from tests.conftest import DATA_DIR, DATA_TESTS, Workspace, succeeded
 from tests.exact import expected
 
@@ -75,6 +78,13 @@ def warehouse(new_workspace, files) -> Workspace:
     return workspace
 
 
+@cache
+def companies(seed: str, key: str) -> dict[str, str]:
+    """Read which company a licence or a base is of."""
+    with (PROJECT_DIR / "seeds" / f"{seed}.csv").open(newline="", encoding="utf-8") as file:
+        return {row[key]: row["company"] for row in csv.DictReader(file) if row["company"]}
+
+
 class Trip:
     """A row of a file as the marts should count it."""
 
@@ -119,6 +129,14 @@ class Trip:
         )
         self.mph = self.miles / self.minutes * 60 if self.is_timed else None
         self.payment = None if apps else row["payment_type"]
+        bases = companies("bases", "base_num")
+        self.company = companies("hvfhs_licenses", "hvfhs_license_num").get(
+            row.get("hvfhs_license_num"), bases.get(row.get("dispatching_base_num"))
+        )
+        self.has_paid_fee = not self.is_reversal and (row.get("cbd_congestion_fee") or 0) > 0
+        requested = row.get("request_datetime")
+        waited = (pickup - requested).total_seconds() / 60 if pickup and requested else None
+        self.waited = waited if waited is not None and 0 <= waited <= 180 else None
         self.hour = pickup and pickup.replace(minute=0, second=0, microsecond=0)
         self.is_outside = pickup is None or not month <= pickup.date() < next_month(month)
         zones = row["pickup_location_id"], row["dropoff_location_id"]
@@ -168,16 +186,22 @@ def mart(workspace: Workspace, name: str, dataset: str, month: str, columns: str
 def test_hours_and_zones_add_up_to_the_file(warehouse, files, dataset, month):
     groups = defaultdict(list)
     for trip in trips_of(files, dataset, month):
-        groups[trip.hour, trip.row["pickup_location_id"], trip.payment].append(trip)
+        groups[trip.hour, trip.row["pickup_location_id"], trip.payment, trip.company].append(trip)
     amounts = [*AMOUNTS, "black_car_fund", "sales_tax", "driver_pay"]
-    columns = ["pickup_hour", "pickup_location_id", "payment_type", "trips", "reversals"]
+    columns = ["pickup_hour", "pickup_location_id", "payment_type", "company"]
+    columns += ["fee_trips", "waited_trips", "waiting_minutes", "trips", "reversals"]
     columns += ["null_block_trips", "passengers", "miles", "minutes"]
     columns += ["timed_trips", "timed_miles", "timed_minutes", *amounts]
     found = mart(warehouse, "hourly_zone_trips", dataset, month, ", ".join(columns))
     assert len(found) == len(groups)
-    for hour, zone, payment, trips, reversals, in_block, passengers, *measures in found:
+    for hour, zone, payment, company, paid, waited, waiting, *counts in found:
+        trips, reversals, in_block, passengers, *measures = counts
         miles, minutes, timed, timed_miles, timed_minutes, *sums = measures
-        group = groups[hour, zone, payment]
+        group = groups[hour, zone, payment, company]
+        assert paid == sum(trip.has_paid_fee for trip in group)
+        waits = [trip.waited for trip in group if trip.waited is not None]
+        assert waited == len(waits)
+        assert float(waiting or 0) == pytest.approx(sum(waits), abs=1e-3)
         assert trips == sum(not trip.is_reversal for trip in group)
         assert reversals == sum(trip.is_reversal for trip in group)
         assert in_block == sum(trip.is_in_null_block for trip in group)
@@ -198,6 +222,59 @@ def test_hours_and_zones_add_up_to_the_file(warehouse, files, dataset, month):
             wanted = exact(trip.amounts.get(name) for trip in group)
             assert (total is None) == (wanted is None), name
             assert total is None or abs(total - wanted) < HALF, (name, total, wanted)
+
+
+@pytest.mark.parametrize(("dataset", "month"), MONTHS)
+def test_hours_of_the_day_and_boroughs_add_up_to_the_file(warehouse, files, dataset, month):
+    with (PROJECT_DIR / "seeds/taxi_zones.csv").open(newline="", encoding="utf-8") as file:
+        boroughs = {int(row["location_id"]): row["borough"] for row in csv.DictReader(file)}
+    groups, ends = defaultdict(list), defaultdict(list)
+    for trip in trips_of(files, dataset, month):
+        place = boroughs.get(trip.row["pickup_location_id"])
+        hour = trip.hour and trip.hour.hour
+        groups[hour, place, trip.payment, trip.company].append(trip)
+        end = trip.dropoff and trip.dropoff.hour
+        ends[end, trip.row["dropoff_location_id"]].append(trip)
+    found = mart(warehouse, "dropoff_hours", dataset, month, "*")
+    assert len(found) == len(ends)
+    for *_, hour, zone, trips, reversals, _ in found:
+        group = ends[hour, zone]
+        assert trips == sum(not trip.is_reversal for trip in group)
+        assert trips + reversals == len(group)
+    columns = "hour_of_day, pickup_borough, payment_type, company, days_in_month, trips, reversals,"
+    columns += (
+        " fee_trips, timed_trips, waited_trips, miles, timed_miles, total_amount, fare_amount"
+    )
+    found = mart(warehouse, "monthly_trips", dataset, month, columns)
+    assert len(found) == len(groups)
+    days = (next_month(parse_month(month)) - parse_month(month)).days
+    for (
+        *place,
+        in_month,
+        trips,
+        reversals,
+        paid,
+        timed,
+        waited,
+        miles,
+        timed_miles,
+        total,
+        fare,
+    ) in found:
+        group = groups[tuple(place)]
+        assert in_month == days
+        assert trips == sum(not trip.is_reversal for trip in group)
+        assert trips + reversals == len(group)
+        assert paid == sum(trip.has_paid_fee for trip in group)
+        assert timed == sum(trip.is_timed for trip in group)
+        assert waited == sum(trip.waited is not None for trip in group)
+        for shown, wanted in (
+            (miles, [trip.miles for trip in group]),
+            (timed_miles, [trip.miles for trip in group if trip.is_timed]),
+            (total, [trip.amounts.get("total_amount") for trip in group]),
+            (fare, [trip.amounts.get("fare_amount") for trip in group]),
+        ):
+            assert float(shown or 0) == pytest.approx(float(exact(wanted) or 0), abs=1e-3)
 
 
 @pytest.mark.parametrize(("dataset", "month"), MONTHS)
@@ -234,10 +311,17 @@ def test_fares_spread_as_in_the_file(warehouse, files, dataset, month):
     measures = ("fare", "tip_percent", "minutes", "miles")
     shares = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p97": 0.97}
     columns = [f"{name}_{measure}" for measure in measures for name in shares]
+    columns += [f"month_{name}_{measure}" for measure in measures for name in ("p50", "p90")]
     found = mart(
         *(warehouse, "monthly_fares", dataset, month),
         ", ".join(["payment_type", "trips", "reversals", *columns]),
     )
+    everything = [trip for group in groups.values() for trip in group]
+    of_month = [
+        percentile([getattr(trip, measure) for trip in everything], share)
+        for measure in measures
+        for share in (0.5, 0.9)
+    ]
     assert len(found) == len(groups)
     for payment, trips, reversals, *values in found:
         group = groups[payment]
@@ -248,7 +332,7 @@ def test_fares_spread_as_in_the_file(warehouse, files, dataset, month):
             for measure in measures
             for share in shares.values()
         ]
-        assert near(values, wanted)
+        assert near(values, [*wanted, *of_month])
 
 
 @pytest.mark.parametrize(("dataset", "month"), MONTHS)
@@ -494,4 +578,5 @@ def test_a_build_of_the_last_mart_alone_records_nothing_new(workspace):
     assert "without their marts: 1" in workspace.loader("status").stdout
 
 
-TABLES = ("hourly_zone_trips", "zone_pairs", "monthly_fares", "month_quality")
+TABLES = ("hourly_zone_trips", "zone_pairs", "monthly_fares", "monthly_trips", "dropoff_hours")
+TABLES += ("month_quality",)

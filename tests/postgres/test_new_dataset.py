@@ -198,6 +198,8 @@ def test_a_dataset_with_a_kind_has_marts(ferry, copy):
     for mart, rows in (
         ("zone_pairs", "sum(trips + reversals)"),
         ("monthly_fares", "sum(trips + reversals)"),
+        ("monthly_trips", "sum(trips + reversals)"),
+        ("dropoff_hours", "sum(trips + reversals)"),
         ("month_quality", "sum(all_rows)"),
         ("monthly_zone_revenue", "sum(total_monthly_trips) + 2"),
     ):

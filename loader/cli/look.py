@@ -26,11 +26,13 @@ from loader.errors import UsageError
 from loader.months.due import IN_WORDS, compare
 from loader.months.state import State, read_states
 from loader.months.verdicts import read_verdicts
+from loader.report.history import read_history
 from loader.report.numbers import newest_month, read_numbers
 from loader.settings import install_command, load_settings
 from loader.source import discover
 from loader.source.published import redact
 from loader.terminal.commands import nyc_tlc
+from loader.terminal.words import count
 
 #: What `status` tells of a month beside TLC's own count.
 _OFFICIAL = (
@@ -140,6 +142,9 @@ def report_command(
         Path | None,
         typer.Option("--shapes", help="GeoJSON of zones for the map; default the warehouse's"),
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="all of history on one page, instead of months")
+    ] = False,
     target: TargetOption = None,
 ) -> None:
     """Write a report of a month, or of several, as one HTML file that opens offline.
@@ -151,6 +156,18 @@ def report_command(
     page, read_shapes, warehouse_shapes = _report_extra()
     if to and not month:
         raise UsageError("--to goes with --month, the first month")
+    if everything:
+        if month or shapes:
+            raise UsageError("--all is of all months: leave out --month, --to and --shapes")
+        with session(target, None) as context:
+            history = read_history(context.warehouse)
+            text = page.render_history(history, context.settings.today)
+        path = out or Path("report-all.html")
+        _write(path, text)
+        print(f"{path}: {count(len(history.months_there), 'month')}, {', '.join(history.datasets)}")
+        for note in history.notes:
+            print(note)
+        return
     first = parse_month(month) if month else None
     last = month_range(first, parse_month(to))[-1] if first and to else first
     zones = read_shapes(shapes) if shapes else None
@@ -168,13 +185,17 @@ def report_command(
             context.settings.today,
         )
     path = out or Path(f"report-{format_month(first)}{f'-to-{to}' if to else ''}.html")
+    _write(path, text)
+    print(f"{path}: {numbers.title}, {', '.join(numbers.datasets)}")
+    for note in numbers.notes:
+        print(note)
+
+
+def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"can't write the report {path}: {error.strerror}") from error
-    print(f"{path}: {numbers.title}, {', '.join(numbers.datasets)}")
-    for note in numbers.notes:
-        print(note)
 
 
 def _report_extra() -> Any:

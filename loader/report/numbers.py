@@ -55,6 +55,7 @@ class Numbers(Coverage):
         holidays: names of the months' holidays, by date.
         zones: trips by dataset, file month and known pickup zone, of the months as in `totals`.
         boroughs: trips by dataset and the boroughs of both ends; None where the zone is.
+        companies: sums of apps by dataset and company; none where the marts of a month are older.
         payments: trips of taxis by dataset and payment type, with its name.
         airports: trips by dataset, airport and hour of the day, as in `hours`.
         quality: shares of odd rows by dataset and month, up to the last month.
@@ -68,6 +69,7 @@ class Numbers(Coverage):
     holidays: dict[dt.date, str]
     zones: Rows
     boroughs: Rows
+    companies: Rows
     payments: Rows
     airports: Rows
     quality: Rows
@@ -190,6 +192,13 @@ def read_numbers(warehouse: Warehouse, first: dt.date, last: dt.date) -> Numbers
             " left join {tlc}.taxi_zones as ends"
             " on pairs.dropoff_location_id = ends.location_id"
             f" where {here} group by 1, 2, 3 having sum(pairs.trips) > 0"
+        ),
+        companies=read(
+            "select dataset, company, sum(trips) as trips, sum(total_amount) as total_amount,"
+            " sum(fare_amount) as fare_amount, sum(tip_amount) as tip_amount,"
+            " sum(waiting_minutes) as waiting_minutes, sum(waited_trips) as waited_trips"
+            f" from {{marts}}.monthly_trips where {here} and dataset in ({apps})"
+            " group by 1, 2 having sum(trips) > 0"
         ),
         payments=read(
             "select fares.dataset, fares.payment_type, names.payment_type_name,"

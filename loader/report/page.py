@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 
 from loader import __version__
+from loader.report.history import History, history_sections
 from loader.report.numbers import Numbers
 from loader.report.section import Section
 from loader.report.sections import sections
@@ -41,6 +42,13 @@ def render(numbers: Numbers, shapes: Shapes | None, runs: list[list[str]], today
         f"Files: {', '.join(files)}." if len(files) <= 12 else f"Of {len(files)} files.",
         today,
     )
+
+
+def render_history(history: History, today: dt.date) -> str:
+    """Make the page of all history, with the arguments of `render`."""
+    title = "New York's taxi and app trips, since the first month"
+    files = f"Of {len(history.months_there)} files."
+    return make_page(title, history.notes, history_sections(history), files, today)
 
 
 def make_page(

@@ -12,6 +12,8 @@ _LINE = 14
 _CHARACTER, _WIDE_CHARACTER, _CHARACTER_OF_TITLE = 7.2, 11.6, 8.2
 #: A chart of more places has no tooltips: they would be most of the page.
 _MOST_TIPS = 400
+#: More notes than fit into so many rows are lines without a label.
+_MOST_ROWS_OF_NOTES = 3
 #: Below this width a picture is for phones, which have no pointer to show tooltips.
 _PHONE = 400
 
@@ -80,12 +82,18 @@ class Panel:
         named = [line for line in self.lines if line.points] if len(self.lines) > 1 else []
         right = max((_length(line.name) + 8 for line in named), default=14)
         parts, top = _heading(self.title, width)
-        top += _LINE + 2 if self.notes else 0
-        bottom = top + self.height
         step = (width - left - right) / (last - first + 1)
 
         def x(place: float) -> float:
             return left + (place - first + 0.5) * step
+
+        # notes that have no room beside the one before are in a row of their own
+        notes = {x(place): note for place, note in self.notes.items()}
+        for _ in range(_MOST_ROWS_OF_NOTES if notes else 0):
+            shown, notes = _row(notes, top - 6 + _LINE, width)
+            parts += shown
+            top += _LINE + 2 if shown else 0
+        bottom = top + self.height
 
         def y(value: float) -> float:
             return bottom - value / steps[-1] * self.height
@@ -94,9 +102,9 @@ class Panel:
         for value in steps:
             parts.append(f'<path class="grid" d="M{left:.1f} {y(value):.1f}H{width - right:.1f}"/>')
             parts.append(text(left - 6, y(value) + 4, self.write(value), "y"))
-        parts += _row({x(place): label for place, label in self.ticks.items()}, bottom + 16, width)
+        ticks = {x(place): label for place, label in self.ticks.items()}
+        parts += _row(ticks, bottom + 16, width)[0]
         parts += [f'<path class="note" d="M{x(p):.1f} {top - 4}V{bottom}"/>' for p in self.notes]
-        parts += _row({x(place): note for place, note in self.notes.items()}, top - 8, width)
         for line in self.lines:
             for run in _runs(line.points):
                 points = [(x(place), y(line.points[place])) for place in run]
@@ -206,7 +214,7 @@ def heat(
         parts.append(rect(*place, step - 1, height - 1, colour, said if width >= _PHONE else ""))
     bottom = top + len(rows) * height
     labels = {left + (n + 0.5) * step: label for n, label in enumerate(columns) if label}
-    parts += _row(labels, bottom + 14, width)
+    parts += _row(labels, bottom + 14, width)[0]
     each = max((_length(said) + 24 for _, said in legend), default=width)
     across = max(1, min(len(legend), int((width - left) // each)))
     for n, (colour, said) in enumerate(legend):
@@ -247,15 +255,22 @@ def _length(label: str) -> float:
     return sum(_WIDE_CHARACTER if one in "MW%m@" else _CHARACTER for one in label)
 
 
-def _row(labels: dict[float, str], y: float, width: float) -> Iterator[str]:
-    """Write labels in a row, but for those that would touch the one before."""
-    end = -math.inf
+def _row(labels: dict[float, str], y: float, width: float) -> tuple[list[str], dict[float, str]]:
+    """Write labels in a row.
+
+    Returns:
+        The texts, and the labels that would touch the one before.
+    """
+    end, texts, left_out = -math.inf, [], {}
     for x, label in sorted(labels.items()):
         half = _length(label) / 2
         middle = min(max(x, half), width - half)
         if middle - half >= end:
             end = middle + half + 6
-            yield text(middle, y, label, "x")
+            texts.append(text(middle, y, label, "x"))
+        else:
+            left_out[x] = label
+    return texts, left_out
 
 
 def _apart(places: Sequence[float], bottom: float) -> list[float]:

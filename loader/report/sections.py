@@ -45,7 +45,8 @@ def sections(numbers: Numbers, shapes: Shapes | None, runs: list[list[str]]) -> 
     """
     yield _headline(numbers)
     parts = [_days(numbers), zone_map(numbers, shapes), _zones(numbers), _weekdays(numbers)]
-    parts += [part(numbers) for part in (_boroughs, _paid, _payments, _tips, _airports)]
+    parts += [part(numbers) for part in (_boroughs, _companies, _paid, _payments)]
+    parts += [part(numbers) for part in (_tips, _airports)]
     yield from filter(None, parts)
     yield from about(numbers, runs)
 
@@ -389,6 +390,50 @@ def _boroughs(numbers: Numbers) -> Section | None:
             for m, b in enumerate(order, 1)
         },
         legends=[Legend("trips", scale.legend(whole))],
+    )
+
+
+def _companies(numbers: Numbers) -> Section | None:
+    """Show the companies of apps, of the datasets whose trips the marts all know them of."""
+    counted: Counter[str] = Counter()
+    for row in numbers.companies:
+        counted[row["dataset"]] += row["trips"]
+    whole_ones = [one for one in counted if counted[one] == numbers.sums(one)["trips"]]
+    rows = [
+        row
+        for row in sorted(numbers.companies, key=lambda row: (row["dataset"], -row["trips"]))
+        if row["dataset"] in whole_ones
+    ]
+    if not any(row["company"] for row in rows):
+        return None
+    said = [
+        f"of {name(dataset)}, {share(row['trips'], counted[dataset])} are trips of {row['company']}"
+        for dataset in whole_ones
+        for row in [one for one in rows if one["dataset"] == dataset and one["company"]][:1]
+    ]
+    return Section(
+        "companies",
+        "Companies",
+        sentences(*said, "a wait is from request to pickup"),
+        ["company", "dataset", "trips a day", "share", "a trip", "tip", "mean wait"],
+        [
+            [
+                row["company"] or "others",
+                row["dataset"],
+                few(row["trips"] / len(numbers.days(row["dataset"]))),
+                percent(row["trips"], counted[row["dataset"]]),
+                dollars(row["total_amount"] / row["trips"]) if row["total_amount"] else "",
+                percent(row["tip_amount"] or 0, row["fare_amount"] or 0),
+                f"{row['waiting_minutes'] / row['waited_trips']:.1f} min"
+                if row["waited_trips"]
+                else "",
+            ]
+            for row in rows
+        ],
+        marks={
+            (n, 2): Mark(row["dataset"], row["trips"] / max(one["trips"] for one in rows))
+            for n, row in enumerate(rows)
+        },
     )
 
 

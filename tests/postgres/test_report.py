@@ -98,8 +98,8 @@ def test_how_good_the_data_is(page, files):
 
 
 def test_every_section_has_a_sentence_and_a_table(page):
-    sections = ["headline", "days", "map", "zones", "weekdays", "boroughs", "paid", "payments"]
-    sections += ["tips", "airports", "quality", "oddities", "calendar", "versions"]
+    sections = ["headline", "days", "map", "zones", "weekdays", "boroughs", "companies", "paid"]
+    sections += ["payments", "tips", "airports", "quality", "oddities", "calendar", "versions"]
     assert [name for name in page.rows if name != "runs"] == sections
     for name in sections:
         assert page.sentences[name].endswith("."), name
@@ -272,3 +272,24 @@ def test_the_report_is_readable_for_everybody(report, browser, width, scheme):
     said = look_at(browser, report, width, scheme)
     assert said.pictures >= 5
     assert said.wrong == []
+
+
+@pytest.fixture(scope="module")
+def history(warehouse, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("history") / "all.html"
+    told = succeeded(warehouse.loader("report", "--all", "--out", path))
+    assert told.stdout == f"{path}: 4 months, fhvhv, green, yellow\n"
+    return path
+
+
+@pytest.mark.parametrize(("width", "scheme"), [*product([1280, 390], ["light", "dark"])])
+def test_all_of_history_is_readable_for_everybody(history, browser, width, scheme):
+    said = look_at(browser, history, width, scheme)
+    assert said.pictures >= 5
+    assert said.wrong == []
+
+
+def test_a_page_of_all_history_takes_no_month(warehouse):
+    told = warehouse.loader("report", "--all", "--month", "2023-02")
+    assert told.returncode == 2
+    assert told.stderr == "error: --all is of all months: leave out --month, --to and --shapes\n"

@@ -20,6 +20,7 @@ import pytest
 from loader.calendar import days_of, parse_month
 from loader.errors import WarehouseError
 from loader.report import page
+from loader.report.history import history_sections, read_history
 from loader.report.numbers import AIRPORTS, PARTS, Numbers, read_numbers
 from loader.report.section import Section
 from loader.report.sections import WEEKDAYS, sections
@@ -162,7 +163,7 @@ def is_ride(trip: Trip) -> bool:
 
 
 def number(text: str) -> float:
-    return float(re.sub("[$,%]", "", text))
+    return float(re.sub("[$,%]| min$", "", text))
 
 
 def columns(section: Section) -> dict[str, list[str]]:
@@ -490,6 +491,30 @@ def test_boroughs(shown, rides, warehouse, span):
     assert said[2].startswith(f"{start} to {end}.")
 
 
+@pytest.mark.parametrize("span", SPANS)
+def test_companies_of_apps(shown, rides, span):
+    section = shown(span).get("companies")
+    if span != "2020-04":
+        assert section is None
+        return
+    trips = {dataset: own for dataset, own in rides(span).items() if "fhv" in dataset}
+    wanted = Counter((trip.company or "others", d) for d, own in trips.items() for trip in own)
+    assert {tuple(row[:2]) for row in section.rows} == wanted.keys()
+    most = max(wanted.values())
+    for n, (company, dataset, a_day, part, price, tip, wait) in enumerate(section.rows):
+        own = [trip for trip in trips[dataset] if (trip.company or "others") == company]
+        assert number(a_day) == pytest.approx(len(own) / 30, abs=0.51 if len(own) > 299 else 0.051)
+        assert number(part) == pytest.approx(len(own) / len(trips[dataset]) * 100, abs=0.051)
+        assert section.marks[n, 2].share == len(own) / most
+        waits = [trip.waited for trip in own if trip.waited is not None]
+        assert bool(wait) == bool(waits)
+        if waits:
+            assert number(wait) == pytest.approx(sum(waits) / len(waits), abs=0.051)
+        if dataset == "fhvhv":
+            assert number(price) == pytest.approx(total(own) / len(own), abs=0.0051)
+            assert number(tip) == pytest.approx(tip_share(own), abs=0.051)
+
+
 # ---- Money ---------------------------------------------------------------------------------------
 
 
@@ -617,6 +642,148 @@ def test_months_in_the_warehouse_are_counted(shown):
     )
 
 
+# ---- All of history ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def history(read, warehouse):
+    """The sections of all history, by name."""
+    read("2023-01")  # connects
+    found = read_history(connect_warehouse(load_settings("postgres")))
+    assert found.notes == [
+        "2 months lack the marts of this version: nyc-tlc marts (green 2022-04, 2023-02)"
+    ]
+    return {one.name: one for one in history_sections(found)}
+
+
+@pytest.fixture(scope="module")
+def everything(rides):
+    """The trips that the page of all history counts, by dataset and month, reversals included."""
+    return {
+        (dataset, month): rides(month, with_reversals=True)[dataset]
+        for dataset, months in COUNTING.items()
+        for month in months
+        if (dataset, month) != ("green", "2019-01")  # a file without rows
+    }
+
+
+def months_in(section: Section) -> dict[tuple[str, str], str]:
+    """Return the cells of a table by heading and month."""
+    return {
+        (heading, row[0]): cell
+        for row in section.rows
+        for heading, cell in zip(section.columns[1:], row[1:], strict=True)
+        if cell
+    }
+
+
+def rides_of(trips: list[Trip]) -> int:
+    return sum(not trip.is_reversal for trip in trips)
+
+
+def days_of_text(month: str) -> int:
+    return len(days_of(parse_month(month)))
+
+
+def test_history_trips_a_day(history, everything):
+    section = history["trips"]
+    wanted = {
+        place: rides_of(trips) / days_of_text(place[1]) for place, trips in everything.items()
+    }
+    shown = months_in(section)
+    assert shown.keys() == wanted.keys()
+    for place, cell in shown.items():
+        assert number(cell) == pytest.approx(wanted[place], abs=0.51)
+    (panel,) = read_panels(section.draw(928))
+    for dataset, months in COUNTING.items():
+        months = [month for month in months if (dataset, month) in everything]
+        drawn = panel.values(dataset)
+        near = panel.axis[-1] / 1000
+        assert drawn == pytest.approx([wanted[dataset, month] for month in months], abs=near)
+        places = [int(month[:4]) * 12 + int(month[5:]) for month in months]
+        gaps = sum(later - place > 1 for place, later in pairwise(places))
+        assert len(panel.lines[dataset]) == 1 + gaps
+
+
+def test_history_headline(history, everything):
+    for dataset, *cells in history["headline"].rows:
+        months = {m: trips for (name, m), trips in everything.items() if name == dataset}
+        first, last, trips, _, _, most = cells[1:7]
+        assert cells[0] == str(len(months))
+        assert (first, last) == (min(months), max(months))
+        assert number(trips) == sum(map(rides_of, months.values()))
+        busiest = max(rides_of(trips) / days_of_text(m) for m, trips in months.items())
+        assert number(most) == pytest.approx(busiest, abs=0.51)
+
+
+def test_history_prices_tips_and_speeds(history, everything):
+    large = {place: trips for place, trips in everything.items() if rides_of(trips) >= 100}
+    means, medians, miles, tips_, speeds, nights = {}, {}, {}, {}, {}, {}
+    for (dataset, month), trips in everything.items():
+        fares = percentile([trip.fare for trip in trips], 0.5)
+        if fares is not None:
+            medians[f"median fare ({dataset})", month] = fares
+    for (dataset, month), trips in large.items():
+        nights[dataset, month] = (
+            100
+            * sum(not 6 <= trip.pickup.hour < 20 and not trip.is_reversal for trip in trips)
+            / rides_of(trips)
+        )
+        timed = [trip for trip in trips if is_ride(trip)]
+        if len(timed) >= 100:
+            speeds[dataset, month] = speed(trips)
+        if dataset == "fhv":
+            continue
+        means[f"mean of a trip ({dataset})", month] = a_trip(trips)
+        driven = sum(trip.miles for trip in trips if trip.miles is not None)
+        miles[dataset, month] = total(trips) / driven
+        paid = [trip for trip in trips if trip.payment == 1 or dataset == "fhvhv"]
+        if rides_of(paid) >= 100:
+            tips_[dataset, month] = tip_share(paid)
+    for name, wanted, near in (
+        ("prices", means | medians, 0.0051),
+        ("mile", miles, 0.0051),
+        ("tips", tips_, 0.051),
+        ("speed", speeds, 0.51),
+        ("nights", nights, 0.051),
+    ):
+        shown = months_in(history[name])
+        assert shown.keys() == wanted.keys(), name
+        for place, cell in shown.items():
+            assert number(cell) == pytest.approx(wanted[place], abs=near), (name, place)
+
+
+def test_history_boroughs_airports_and_apps(history, everything, boroughs):
+    shown = months_in(history["boroughs"])
+    for (heading, month), cell in shown.items():
+        borough, dataset = re.fullmatch(r"(.*) \((.*)\)", heading).groups()
+        starts = Counter(
+            boroughs.get(trip.row["pickup_location_id"])
+            for trip in everything[dataset, month]
+            if not trip.is_reversal
+        )
+        known = sum(n for place, n in starts.items() if place not in (None, "Unknown", "N/A"))
+        assert number(cell) == pytest.approx(starts[borough] / known * 100, rel=1e-4)
+    for (heading, month), cell in months_in(history["airports"]).items():
+        airport, dataset = re.fullmatch(r"(.*) \((.*)\)", heading).groups()
+        zone = {name: zone for zone, name in AIRPORTS.items()}[airport]
+        ends = sum(
+            trip.row["dropoff_location_id"] == zone and not trip.is_reversal
+            for trip in everything[dataset, month]
+        )
+        average = ends / days_of_text(month)
+        assert number(cell) == pytest.approx(average, abs=0.51 if average >= 10 else 0.051)
+    for (who, month), cell in months_in(history["apps"]).items():
+        groups_ = Counter(
+            trip.company or ("taxis" if dataset in ("yellow", "green") else "others")
+            for (dataset, m), trips in everything.items()
+            for trip in trips
+            if m == month and not trip.is_reversal
+        )
+        wanted = groups_[who] / groups_.total() * 100
+        assert number(cell) == pytest.approx(wanted, rel=1e-4)
+
+
 # ---- The explorer --------------------------------------------------------------------------------
 
 
@@ -726,39 +893,180 @@ BUSY = ("longest_rides", "tips_by_zone")
 
 
 def test_each_analysis_has_an_answer_after_the_readme_s_month(answers):
-    assert len(answers) == 10
+    assert len(answers) == 16
     for name, rows in answers.items():
         shown = {str(row.get("file_month") or row.get("year_number") or "2023") for row in rows}
-        if name in BUSY and not DATA_DIR:
-            continue
+        if name == "longest_waits" or (name in BUSY and not DATA_DIR):
+            continue  # apps alone say when a car was requested
         assert any(row["dataset"] == "green" for row in rows), name
         assert any(one.startswith("2023") for one in shown), name
 
 
 def test_airports(answers, marts):
+    starts = groups(
+        marts,
+        lambda dataset, month, trip: (
+            dataset,
+            month,
+            trip.row["pickup_location_id"],
+            trip.pickup.hour,
+        ),
+    )
+    ends = groups(
+        marts,
+        lambda dataset, month, trip: (
+            dataset,
+            month,
+            trip.row["dropoff_location_id"],
+            trip.dropoff and trip.dropoff.hour,
+        ),
+    )
+    wanted = {place for place in {*starts, *ends} if place[2] in AIRPORTS}
+    assert len(answers["airports"]) == len(wanted)
+    for row in answers["airports"]:
+        place = (row["dataset"], row["file_month"], row["location_id"], row["hour_of_day"])
+        assert row["trips_from"] == count(starts.get(place, []))
+        assert row["trips_to"] == count(ends.get(place, []))
+
+
+def test_share_of_apps(answers, marts):
+    months = groups(marts, lambda dataset, month, trip: month)
+    wanted = groups(marts, lambda dataset, month, trip: (dataset, month, trip.company))
+    assert len(answers["share_of_apps"]) == len(wanted)
+    for row in answers["share_of_apps"]:
+        trips = wanted[row["dataset"], row["file_month"], row["company"]]
+        assert is_near(row["trips_a_day"], count(trips) / len(days_of(row["file_month"])))
+        in_all = count(months[row["file_month"]])
+        assert is_near(row["share_percent"], count(trips) / in_all * 100 if in_all else None)
+
+
+def test_recovery(answers, marts):
+    wanted = groups(marts, lambda dataset, month, trip: (dataset, month))
+    since = {month for month in wanted if month[1].year >= 2020}
+    assert len(answers["recovery"]) == len(since)
+    for row in answers["recovery"]:
+        month = row["file_month"]
+        trips = count(wanted[row["dataset"], month])
+        assert is_near(row["trips_a_day"], trips / len(days_of(month)))
+        before = count(wanted.get((row["dataset"], month.replace(year=2019)), []))
+        assert is_near(row["percent_of_2019"], trips / before * 100 if before else None)
+
+
+def tip_share(trips) -> float | None:
+    tips, fares = total(trips, "tip_amount"), total(trips, "fare_amount")
+    return tips / fares * 100 if tips is not None and fares else None
+
+
+def test_tips_by_payment_and_hour(answers, marts):
     wanted = groups(
         marts,
         lambda dataset, month, trip: (
-            (dataset, month, trip.row["pickup_location_id"])
-            if "fhv" not in dataset and trip.row["pickup_location_id"] in AIRPORTS
+            (dataset, trip.payment, trip.pickup.hour) if dataset != "fhv" else None
+        ),
+    )
+    assert len(answers["tips_by_hour"]) == len(wanted)
+    codes = {name: code for code, name in KINDS.items()} | {None: None}
+    for row in answers["tips_by_hour"]:
+        trips = wanted[row["dataset"], codes[row["payment_type_name"]], row["hour_of_day"]]
+        assert row["trips"] == count(trips)
+        assert is_near(row["tip_percent"], tip_share(trips))
+
+
+def speed(trips) -> float | None:
+    timed = [trip for trip in trips if is_ride(trip)]
+    minutes = sum(trip.minutes for trip in timed)
+    return sum(trip.miles for trip in timed) / minutes * 60 if minutes else None
+
+
+@pytest.fixture(scope="module")
+def boroughs(warehouse) -> dict:
+    return dict(warehouse.query(f"select location_id, borough from {warehouse.tlc}.taxi_zones"))
+
+
+def test_speed_in_manhattan(answers, marts, boroughs):
+    wanted = groups(
+        marts,
+        lambda dataset, month, trip: (
+            (dataset, month.year, trip.pickup.hour)
+            if boroughs.get(trip.row["pickup_location_id"]) == "Manhattan" and is_ride(trip)
             else None
         ),
     )
-    assert len(answers["airports"]) == len(wanted)
-    zones = {"JFK Airport": 132, "LaGuardia Airport": 138, "Newark Airport": 1}
-    for row in answers["airports"]:
-        trips = wanted[row["dataset"], row["file_month"], zones[row["revenue_zone"]]]
-        assert row["total_monthly_trips"] == count(trips)
-        assert is_near(row["dollars_a_trip"], a_trip(trips))
+    assert len(answers["speed_in_manhattan"]) == len(wanted)
+    for row in answers["speed_in_manhattan"]:
+        trips = wanted[row["dataset"], int(row["year_number"]), row["hour_of_day"]]
+        assert row["trips"] == len(trips)
+        assert is_near(row["miles_an_hour"], speed(trips))
 
 
-def test_best_hours(answers, marts):
-    wanted = groups(marts, lambda dataset, month, trip: (dataset, trip.pickup.hour))
-    assert len(answers["best_hours"]) == len(wanted)
-    for row in answers["best_hours"]:
-        trips = wanted[row["dataset"], int(row["hour_of_day"])]
+def test_borough_shifts(answers, marts, boroughs):
+    def known(trip: Trip) -> str | None:
+        place = boroughs.get(trip.row["pickup_location_id"])
+        return None if place in ("Unknown", "N/A") else place
+
+    wanted = groups(
+        marts,
+        lambda dataset, month, trip: (dataset, month, known(trip)) if known(trip) else None,
+    )
+    months = groups(marts, lambda dataset, month, trip: (dataset, month) if known(trip) else None)
+    assert len(answers["borough_shifts"]) == len(wanted)
+    for row in answers["borough_shifts"]:
+        month = row["dataset"], row["file_month"]
+        trips = count(wanted[*month, row["pickup_borough"]])
+        assert row["trips"] == trips
+        in_all = count(months[month])
+        assert is_near(row["share_percent"], trips / in_all * 100 if in_all else None)
+
+
+def test_longest_waits(answers, marts, warehouse):
+    names = dict(warehouse.query(f"select location_id, zone_name from {warehouse.tlc}.taxi_zones"))
+    wanted = groups(
+        marts,
+        lambda dataset, month, trip: (
+            (month, trip.company, names[trip.row["pickup_location_id"]])
+            if trip.waited is not None and trip.row["pickup_location_id"] < 264
+            else None
+        ),
+    )
+    large = {place: trips for place, trips in wanted.items() if len(trips) >= 100}
+    assert len(answers["longest_waits"]) == len(large)
+    for row in answers["longest_waits"]:
+        trips = large[row["file_month"], row["company"], row["zone_name"]]
+        assert row["trips"] == len(trips)
+        assert is_near(row["minutes_waited"], sum(t.waited for t in trips) / len(trips))
+
+
+def test_price_of_a_mile(answers, marts):
+    wanted = groups(
+        marts,
+        lambda dataset, month, trip: (dataset, month, trip.company) if dataset != "fhv" else None,
+    )
+    assert len(answers["price_of_a_mile"]) == len(wanted)
+    for row in answers["price_of_a_mile"]:
+        trips = wanted[row["dataset"], row["file_month"], row["company"]]
+        miles = sum(trip.miles for trip in trips if trip.miles is not None)
+        assert is_near(row["dollars_a_mile"], total(trips) / miles if miles else None)
+        fares, pay = total(trips, "fare_amount"), total(trips, "driver_pay")
+        assert is_near(row["fare_a_mile"], fares / miles if miles else None)
+        assert is_near(
+            row["driver_percent_of_fare"], pay * 100 / fares if pay is not None and fares else None
+        )
+
+
+def test_night_and_day(answers, marts):
+    wanted = groups(
+        marts,
+        lambda dataset, month, trip: (dataset, month, not 6 <= trip.pickup.hour <= 19),
+    )
+    assert len(answers["night_and_day"]) == len(wanted)
+    for row in answers["night_and_day"]:
+        trips = wanted[row["dataset"], row["file_month"], row["is_night"]]
         assert row["trips"] == count(trips)
         assert is_near(row["dollars_a_trip"], a_trip(trips))
+        miles = [trip.miles for trip in trips if trip.miles is not None]
+        a_ride = sum(miles) / count(trips) if miles and count(trips) else None
+        assert is_near(row["miles_a_trip"], a_ride)
+        assert is_near(row["miles_an_hour"], speed(trips))
 
 
 def test_busiest_zones(answers, marts):
@@ -860,7 +1168,7 @@ def test_tips_by_zone(answers, marts, warehouse):
         assert is_near(percent, wanted[zone])
 
 
-def test_trust_and_the_years(answers, marts):
+def test_trust(answers, marts):
     months = groups(marts, lambda dataset, month, trip: (dataset, month))
     assert len(answers["trust"]) == len(months)
     for row in answers["trust"]:
@@ -870,14 +1178,6 @@ def test_trust_and_the_years(answers, marts):
         in_block = sum(trip.is_in_null_block for trip in trips)
         assert row["null_block_share"] == pytest.approx(in_block / len(trips))
         assert row["rows_changed_since"] == 0
-    years = groups(marts, lambda dataset, month, trip: (dataset, month.year))
-    assert len(answers["yellow_and_green"]) == len(years)
-    for row in answers["yellow_and_green"]:
-        dataset, year = row["dataset"], int(row["year_number"])
-        assert row["trips"] == count(years[dataset, year])
-        assert row["months"] == len(
-            {month for name, month in months if (name, month.year) == (dataset, year)}
-        )
 
 
 def test_congestion_pricing(answers, marts):
@@ -891,7 +1191,8 @@ def test_congestion_pricing(answers, marts):
         assert is_near(row["trips_a_day"], count(trips) / days)
         fees = total(trips, "cbd_congestion_fee")
         assert is_near(row["fees_a_day"], None if fees is None else fees / days)
-        timed = [trip for trip in trips if is_ride(trip)]
-        minutes = sum(trip.minutes for trip in timed)
-        speed = sum(trip.miles for trip in timed) / minutes * 60 if minutes else None
-        assert is_near(row["miles_an_hour"], speed)
+        paid = sum(trip.has_paid_fee for trip in trips)
+        assert is_near(
+            row["percent_that_paid"], paid / count(trips) * 100 if count(trips) else None
+        )
+        assert is_near(row["miles_an_hour"], speed(trips))

@@ -44,7 +44,7 @@ def sections(numbers: Numbers, shapes: Shapes | None, runs: list[list[str]]) -> 
         runs: the table of `nyc-tlc runs`, its headings first.
     """
     yield _headline(numbers)
-    parts = [_days(numbers), zone_map(numbers, shapes), _zones(numbers), _weekdays(numbers)]
+    parts = [zone_map(numbers, shapes), _days(numbers), _zones(numbers), _weekdays(numbers)]
     parts += [part(numbers) for part in (_boroughs, _companies, _paid, _payments)]
     parts += [part(numbers) for part in (_tips, _airports)]
     yield from filter(None, parts)

@@ -98,7 +98,7 @@ def test_how_good_the_data_is(page, files):
 
 
 def test_every_section_has_a_sentence_and_a_table(page):
-    sections = ["headline", "days", "map", "zones", "weekdays", "boroughs", "companies", "paid"]
+    sections = ["headline", "map", "days", "zones", "weekdays", "boroughs", "companies", "paid"]
     sections += ["payments", "tips", "airports", "quality", "oddities", "calendar", "versions"]
     assert [name for name in page.rows if name != "runs"] == sections
     for name in sections:

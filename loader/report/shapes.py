@@ -67,7 +67,7 @@ def _draw(found: Iterable[tuple[int, Any]]) -> Shapes:
     """Make paths of shapes, in a plane that is right for New York.
 
     A degree of longitude is shorter than one of latitude, by the cosine of the latitude: over the
-    forty kilometres of the city that is a map's error of less than a pixel.
+    forty kilometres of the city that is wrong by about a pixel.
     """
     zones, shapes = zip(*found, strict=True)
     west, south, east, north = shapely.total_bounds(shapes)

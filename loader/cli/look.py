@@ -140,7 +140,9 @@ def report_command(
     ] = None,
     shapes: Annotated[
         Path | None,
-        typer.Option("--shapes", help="GeoJSON of zones for the map; default the warehouse's"),
+        typer.Option(
+            "--shapes", help="TLC's zip of zones or GeoJSON, for the map; default the warehouse's"
+        ),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="all of history on one page, instead of months")

@@ -8,7 +8,8 @@ from typing import Any
 
 import shapely
 
-from loader.errors import UsageError
+from loader.errors import FileRefusedError, UsageError
+from loader.source.shapes import parse
 from loader.warehouse.base import Warehouse
 
 #: What is left out is smaller than a pixel: in degrees of latitude, 45 m.
@@ -24,19 +25,24 @@ def read_shapes(path: Path) -> Shapes:
     """Read shapes of a file.
 
     Args:
-        path: GeoJSON whose features have a property LocationID, as TLC's; coordinates are
-            longitude and latitude.
+        path: TLC's zip; or GeoJSON whose features have a property LocationID, and longitude and
+            latitude as coordinates.
 
     Raises:
         UsageError: when it isn't that.
     """
     try:
+        if path.suffix == ".zip":
+            zones = parse(path.read_bytes(), str(path)).zones
+            return _draw((zone, one.shape) for zone, one in zones.items())
         features: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["features"]
         named = [
             (int({n.lower(): v for n, v in one["properties"].items()}["locationid"]), one)
             for one in features
         ]
         found = [(zone, shapely.from_geojson(json.dumps(one["geometry"]))) for zone, one in named]
+    except FileRefusedError as error:
+        raise UsageError(f"--shapes {error}") from error
     except OSError as error:
         raise UsageError(f"--shapes {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, shapely.GEOSException) as error:

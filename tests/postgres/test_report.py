@@ -15,6 +15,7 @@ import pytest
 from tests.browser import look_at, open_browser
 from tests.conftest import Workspace, publish, succeeded
 from tests.postgres.test_marts import files_of, run, trips_of
+from tests.shapes import ZONES, write_shapes
 
 TODAY = dt.date(2026, 11, 30)
 #: Months, and those that the report compares them with.
@@ -210,14 +211,21 @@ def test_a_file_without_shapes_of_new_york_is_refused(warehouse, tmp_path, conte
     assert (told.returncode, told.stderr) == (2, f"error: --shapes {shapes}: {said}\n")
 
 
-def test_the_warehouse_s_shapes_make_a_map_without_asking(warehouse, tmp_path):
-    table = f"{warehouse.tlc}.taxi_zone_shapes"
-    shape = json.dumps({"type": "Polygon", "coordinates": square(-74, 40.7)})
-    warehouse.query(f"create table {table} as select 74 as location_id, '{shape}' as geometry")
-    out = tmp_path / "report.html"
-    succeeded(warehouse.loader("report", "--month", "2023-02", "--out", out))
-    warehouse.query(f"drop table {table}")
-    assert out.read_text().count('<path class="zone') == 1
+def test_tlc_s_zip_and_the_warehouse_s_shapes_make_the_same_map(warehouse, tmp_path):
+    zipped, out = write_shapes(tmp_path / "taxi_zones.zip", system=2263), tmp_path / "report.html"
+    command = ("report", "--month", "2023-02", "--out", out)
+    succeeded(warehouse.loader(*command, "--shapes", zipped))
+    maps = [re.findall(r'<path class="zone[^>]*>', out.read_text())]
+    succeeded(warehouse.loader("shapes", TLC_SHAPES=str(zipped)))
+    succeeded(warehouse.loader(*command))
+    maps.append(re.findall(r'<path class="zone[^>]*>', out.read_text()))
+    assert len(maps[0]) == len(ZONES)
+    assert maps[0] == maps[1]
+    broken = tmp_path / "broken.zip"
+    broken.write_text("no zip")
+    told = warehouse.loader(*command, "--shapes", broken)
+    assert (told.returncode, told.stderr.count("\n")) == (2, 1)
+    assert "broken.zip: no zip with a shapefile of zones" in told.stderr
 
 
 def test_a_month_without_marts_is_told(warehouse):

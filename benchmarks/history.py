@@ -58,6 +58,8 @@ _FIGURES = {
     "start_seconds": "from a start to the first month that is merged, median",
     "run_peak_mb": "memory of loader and dbt together, at its highest",
     "marts_seconds": "`nyc-tlc marts`, for all months",
+    "page_seconds": "`nyc-tlc report --all`: a page of all months",
+    "page_mb": "its size",
     "room_mb": "room on the disk that it took, at the most",
     "partitions": "partitions of the trips tables",
     "queries_seconds": f"{_AT_ONCE} queries at once, each over all partitions",
@@ -174,6 +176,11 @@ def measure_history(
     began = time.monotonic()
     run.run("marts")
     found["marts_seconds"] = time.monotonic() - began
+    page = folder / "report-all.html"
+    began = time.monotonic()
+    run.run("report", "--all", "--out", str(page))
+    found["page_seconds"] = time.monotonic() - began
+    found["page_mb"] = page.stat().st_size / MB
     found["room_mb"] = run.room_mb
     found["partitions"], found["queries_seconds"] = _query_all(server)
     server.connection.close()  # so that the sessions which are left are the commands'

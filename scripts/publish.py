@@ -33,7 +33,7 @@ from loader.warehouse.versions import FileVersion
 
 LEDGERS = ("file_ledger", "marts_ledger")
 #: What the page of all history reads; the other marts are for the report of a month.
-OF_HISTORY = (*LEDGERS, "month_quality", "monthly_fares", "monthly_trips", "zone_pairs")
+OF_HISTORY = (*LEDGERS, "month_quality", "monthly_fares", "monthly_trips", "dropoff_hours")
 
 
 def main(

@@ -10,7 +10,7 @@ import pytest
 import shapely
 
 from loader.settings import PROJECT_DIR
-from tests.cdn import cdn
+from tests.cdn import cdn, status
 from tests.conftest import ALL_TESTS, DATA_DIR, Workspace, publish, succeeded
 from tests.shapes import NAME, merged, write_shapes, zones_by_shapely
 
@@ -209,6 +209,38 @@ def test_only_months_with_coordinates_ask_for_shapes(workspace, cdn, tmp_path):
         assert zones(workspace, month) == list(zip(*found, strict=True))
     assert [request.method for request in cdn.requests] == ["GET"]
     assert len(workspace.query(f"select 1 from {workspace.tlc}.taxi_zone_shapes")) == 6
+
+
+#: A program for which the first argument is the address of TLC.
+AS_TLC = """
+import sys
+from loader import cli
+from loader.cli import load
+from loader.source import retries
+retries.BACKOFF_SECONDS = 0.01
+load.TLC_CDN = sys.argv.pop(1)
+cli.main()
+"""
+
+
+def test_sync_looks_for_new_shapes_at_tlc_and_goes_on_without(workspace, cdn):
+    workspace.env["TLC_SHAPES"] = f"http://{cdn.host}/misc/{NAME}"
+    publish(cdn.folder, "green", "2023-01", 50)
+    window = ("--dataset", "green", "--since", "2023-01", "--to", "2023-01", "--marts", "later")
+    sync = (AS_TLC, cdn.url, "sync", "--source", cdn.url, *window)
+    told = succeeded(workspace.python(*sync))
+    assert "TLC's zone shapes  warning: " in told.stderr
+    assert "403 Forbidden" in told.stderr
+    assert workspace.query(f"select count(*) from {workspace.tlc}.green_tripdata") == [(50,)]
+    write_shapes(cdn.folder / NAME)
+    told = succeeded(workspace.python(*sync))
+    assert f"{LANDED}7 records of 6 zones" in told.stderr
+    landed = f"select count(*), count(distinct sha256) from {workspace.raw}.taxi_zone_shapes"
+    assert workspace.query(landed) == [(6, 1)]
+    cdn.script(NAME, [status(304)])
+    assert "zone shapes" not in succeeded(workspace.python(*sync)).stderr
+    assert cdn.asked("GET", NAME)[-1].headers["If-None-Match"]
+    assert workspace.query(landed) == [(6, 1)]
 
 
 def test_load_gets_the_shapes_and_needs_no_right_to_build(workspace):

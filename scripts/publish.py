@@ -9,26 +9,35 @@ and taken out again, so that the disk has to hold one month. Then the reports of
 the page of all history, are written to FOLDER/reports from the marts that FOLDER has.
 """
 
+import datetime as dt
 import io
 import subprocess
 import sys
 from collections.abc import Collection, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import psycopg2
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pv
 import pyarrow.parquet as pq
 import typer
 
 from loader.calendar import Month, add_months, format_month, parse_month
+from loader.cli.tables import grid
 from loader.datasets import datasets
 from loader.embedded import local_server
 from loader.months.due import RunOptions, compare, is_due, reason, window
 from loader.months.state import MonthState
+from loader.report import page
 from loader.report.export import tables
+from loader.report.history import read_history
+from loader.report.numbers import read_numbers
+from loader.report.shapes import warehouse_shapes
 from loader.settings import Settings, load_settings
+from loader.warehouse.postgres import PostgresWarehouse
 from loader.warehouse.versions import FileVersion
 
 LEDGERS = ("file_ledger", "marts_ledger")
@@ -48,16 +57,11 @@ def main(
     if not due:
         print("nothing new")
         return
-    nyc_tlc("dbt", "--quiet", "build", "--select", *LEDGERS)
     failed = [state.month for state in due if not publish(settings, folder, state)]
-    (folder / "reports").mkdir(parents=True, exist_ok=True)
-    for month in sorted({state.month.month for state in due}):
-        beside = {month, add_months(month, -1), add_months(month, -12)}
-        restore(settings, folder, [table.name for table in tables()], beside)
-        page = folder / "reports" / f"{format_month(month)}.html"
-        nyc_tlc("report", "--month", format_month(month), "--out", str(page))
-    restore(settings, folder, OF_HISTORY, None)
-    nyc_tlc("report", "--all", "--out", str(folder / "reports" / "history.html"))
+    if len(failed) < len(due):
+        nyc_tlc("shapes")  # without them, a report has tiles
+        done = {state.month.month for state in due if state.month not in failed}
+        write_reports(settings, folder, sorted(done))
     if failed:
         sys.exit(f"error: not published, see above: {', '.join(one.label for one in failed)}")
 
@@ -65,10 +69,11 @@ def main(
 def publish(settings: Settings, folder: Path, state: MonthState) -> bool:
     """Load a month, export it, and take it out again; tell whether it went well."""
     print(f"{state.month.label}  {reason(state)}", flush=True)
-    # The versions that it had: the ledger goes on.
-    restore(settings, folder, LEDGERS, {state.month.month})
     options = state.month.options
-    done = nyc_tlc("run", *options) and nyc_tlc("export", "--out", str(folder), *options)
+    if not nyc_tlc("run", *options):
+        return False
+    add_versions(settings, folder, state.month)
+    done = nyc_tlc("export", "--out", str(folder), *options)
     return nyc_tlc("remove", *options) and done
 
 
@@ -104,33 +109,87 @@ def exported(folder: Path) -> dict[Month, FileVersion]:
     return {version.month: version for version in versions}
 
 
+class Restored(PostgresWarehouse):
+    """The embedded server's warehouse, whose marts were restored, and whose trips weren't."""
+
+    def stored_months(self) -> None:
+        """Don't ask of which months there are trips."""
+
+
+def write_reports(settings: Settings, folder: Path, months: Collection[dt.date]) -> None:
+    """Write the reports of months, and the page of all history."""
+    env = local_server.connection_env(settings.local_dir)
+    pages = folder / "reports"
+    pages.mkdir(parents=True, exist_ok=True)
+    with closing(Restored(settings, env)) as warehouse:
+        shapes = warehouse_shapes(warehouse)
+        for month in months:
+            beside = {month, add_months(month, -1), add_months(month, -12)}
+            restore(settings, folder, [table.name for table in tables()], beside)
+            numbers = read_numbers(warehouse, month, month)
+            text = page.render(numbers, shapes, grid([]), settings.today)
+            (pages / f"{format_month(month)}.html").write_text(text, encoding="utf-8")
+        restore(settings, folder, OF_HISTORY, None)
+        text = page.render_history(read_history(warehouse), settings.today)
+        (pages / "history.html").write_text(text, encoding="utf-8")
+
+
+def add_versions(settings: Settings, folder: Path, month: Month) -> None:
+    """Add the versions that were exported before to the ledgers: they go on."""
+    with transaction(settings) as cursor:
+        for name in LEDGERS:
+            path = folder / name / month.dataset / f"{month.text}.parquet"
+            if not path.exists():
+                continue
+            rows = pq.read_table(path)
+            if "is_current" in rows.column_names:
+                ledger = f"{settings.schema}.file_ledger"
+                cursor.execute(
+                    f"select sha256 from {ledger} where dataset = %s and file_month = %s", month
+                )
+                rows = rows.filter(pc.field("sha256") != cursor.fetchone()[0])
+                place = rows.column_names.index("is_current")
+                none = pa.repeat(False, len(rows))
+                rows = rows.set_column(place, "is_current", none)
+            copy(cursor, f"{settings.schema}.{name}", rows)
+
+
 def restore(
     settings: Settings, folder: Path, names: Collection[str], months: Collection[object] | None
 ) -> None:
     """Put rows of exported tables back into the embedded server: of some file months, or of all."""
+    for table in tables():
+        if table.name not in names or table.is_view or table.kind == "trips":
+            continue
+        place = table.place.format(tlc=settings.schema, marts=settings.marts_schema)
+        for path in folder.glob(f"{table.name}/*/*.parquet"):
+            month = Month(path.parent.name, parse_month(path.stem))
+            if months is None or month.month in months:
+                with transaction(settings) as cursor:
+                    cursor.execute(
+                        f"delete from {place} where dataset = %s and file_month = %s", month
+                    )
+                    copy(cursor, place, pq.read_table(path))
+
+
+@contextmanager
+def transaction(settings: Settings) -> Iterator[Any]:
+    """Give a cursor in a transaction on the embedded server."""
     local_server.start(settings.local_dir)
     env = local_server.connection_env(settings.local_dir)
     place = {name: env[f"PG{name.upper()}"] for name in ("host", "port", "user", "password")}
-    with closing(psycopg2.connect(**place, dbname=env["PGDATABASE"])) as connection:
-        for table in tables():
-            if table.name not in names or table.is_view or table.kind == "trips":
-                continue
-            name = table.place.format(tlc=settings.schema, marts=settings.marts_schema)
-            for path in folder.glob(f"{table.name}/*/*.parquet"):
-                month = Month(path.parent.name, parse_month(path.stem))
-                if months is not None and month.month not in months:
-                    continue
-                rows, text = pq.read_table(path), io.BytesIO()
-                pv.write_csv(rows, text, pv.WriteOptions(include_header=False))
-                text.seek(0)
-                with connection, connection.cursor() as cursor:
-                    cursor.execute(
-                        f"delete from {name} where dataset = %s and file_month = %s", month
-                    )
-                    columns = ", ".join(rows.column_names)
-                    cursor.copy_expert(
-                        f"copy {name} ({columns}) from stdin with (format csv)", text
-                    )
+    connection = psycopg2.connect(**place, dbname=env["PGDATABASE"])
+    with closing(connection), connection, connection.cursor() as cursor:
+        yield cursor
+
+
+def copy(cursor: Any, table: str, rows: pa.Table) -> None:
+    """Add rows to a table."""
+    text = io.BytesIO()
+    pv.write_csv(rows, text, pv.WriteOptions(include_header=False))
+    text.seek(0)
+    columns = ", ".join(rows.column_names)
+    cursor.copy_expert(f"copy {table} ({columns}) from stdin with (format csv)", text)
 
 
 def nyc_tlc(*arguments: str) -> bool:

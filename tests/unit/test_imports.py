@@ -51,7 +51,7 @@ def test_nothing_imports_upwards_and_there_is_no_circle():
     TopologicalSorter(graph).prepare()  # raises a CycleError
 
 
-def test_rooms_are_at_most_eight_floors_high_with_at_most_seventy_arrows_between_them():
+def test_rooms_are_at_most_eight_floors_high_with_at_most_seventy_five_arrows_between():
     """A room is a folder, or a module that has none."""
     rooms: dict[str, set[str]] = {}
     for name, modules in imports().items():
@@ -65,7 +65,7 @@ def test_rooms_are_at_most_eight_floors_high_with_at_most_seventy_arrows_between
         sorter.done(*sorter.get_ready())
         floors += 1
     assert floors <= 8
-    assert sum(map(len, rooms.values())) <= 70
+    assert sum(map(len, rooms.values())) <= 75
 
 
 def test_only_landing_knows_dlt():

@@ -22,7 +22,7 @@ from loader.cli.runs import json_of_record, read_runs, row_of_record
 from loader.cli.tables import grid, place_of, print_json, print_table
 from loader.datasets import get_dataset
 from loader.embedded import local_server
-from loader.errors import UsageError
+from loader.errors import FileRefusedError, UsageError
 from loader.months.due import IN_WORDS, compare
 from loader.months.state import State, read_states
 from loader.months.verdicts import read_verdicts
@@ -155,7 +155,7 @@ def report_command(
     with a sentence, a picture and a table for each. It reads the marts, and the zones' shapes, if
     the warehouse has them.
     """
-    page, read_shapes, warehouse_shapes = _report_extra()
+    page, drawing = _report_extra()
     if to and not month:
         raise UsageError("--to goes with --month, the first month")
     if everything:
@@ -172,7 +172,7 @@ def report_command(
         return
     first = parse_month(month) if month else None
     last = month_range(first, parse_month(to))[-1] if first and to else first
-    zones = read_shapes(shapes) if shapes else None
+    zones = _read_shapes(shapes, drawing) if shapes else None
     with session(target, None) as context:
         first = first or newest_month(context.warehouse)
         if first is None:
@@ -182,7 +182,7 @@ def report_command(
         runs = read_runs(context.settings, context.warehouse)[:_LAST_RUNS]
         text = page.render(
             numbers,
-            zones or warehouse_shapes(context.warehouse),
+            zones or drawing.warehouse_shapes(context.warehouse),
             grid(list(map(row_of_record, runs))),
             context.settings.today,
         )
@@ -191,6 +191,20 @@ def report_command(
     print(f"{path}: {numbers.title}, {', '.join(numbers.datasets)}")
     for note in numbers.notes:
         print(note)
+
+
+def _read_shapes(path: Path, drawing: Any) -> Any:
+    if path.suffix != ".zip":
+        return drawing.read_shapes(path)
+    from loader.source.shapes import parse  # its packages take a third of a second
+
+    try:
+        zones = parse(path.read_bytes(), str(path)).zones
+    except OSError as error:
+        raise UsageError(f"--shapes {path}: {error.strerror}") from error
+    except FileRefusedError as error:
+        raise UsageError(f"--shapes {error}") from error
+    return drawing.draw((number, zone.shape) for number, zone in zones.items())
 
 
 def _write(path: Path, text: str) -> None:
@@ -203,13 +217,12 @@ def _write(path: Path, text: str) -> None:
 def _report_extra() -> Any:
     """Import what draws the report, which is an extra of the package."""
     try:
-        from loader.report import page
-        from loader.report.shapes import read_shapes, warehouse_shapes
+        from loader.report import page, shapes
     except ImportError as error:
         raise UsageError(
             f"the report needs {error.name}, of the extra `report`: {install_command('report')}"
         ) from error
-    return page, read_shapes, warehouse_shapes
+    return page, shapes
 
 
 @app.command()

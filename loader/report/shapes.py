@@ -8,8 +8,7 @@ from typing import Any
 
 import shapely
 
-from loader.errors import FileRefusedError, UsageError
-from loader.source.shapes import parse
+from loader.errors import UsageError
 from loader.warehouse.base import Warehouse
 
 #: What is left out is smaller than a pixel: in degrees of latitude, 45 m.
@@ -25,24 +24,19 @@ def read_shapes(path: Path) -> Shapes:
     """Read shapes of a file.
 
     Args:
-        path: TLC's zip; or GeoJSON whose features have a property LocationID, and longitude and
-            latitude as coordinates.
+        path: GeoJSON whose features have a property LocationID, and longitude and latitude as
+            coordinates.
 
     Raises:
         UsageError: when it isn't that.
     """
     try:
-        if path.suffix == ".zip":
-            zones = parse(path.read_bytes(), str(path)).zones
-            return _draw((zone, one.shape) for zone, one in zones.items())
         features: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["features"]
         named = [
             (int({n.lower(): v for n, v in one["properties"].items()}["locationid"]), one)
             for one in features
         ]
         found = [(zone, shapely.from_geojson(json.dumps(one["geometry"]))) for zone, one in named]
-    except FileRefusedError as error:
-        raise UsageError(f"--shapes {error}") from error
     except OSError as error:
         raise UsageError(f"--shapes {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, shapely.GEOSException) as error:
@@ -55,13 +49,13 @@ def read_shapes(path: Path) -> Shapes:
             f"--shapes {path}: coordinates aren't longitude and latitude in New York: write it"
             " again with ogr2ogr -f GeoJSON -t_srs EPSG:4326"
         )
-    return _draw(found)
+    return draw(found)
 
 
 def warehouse_shapes(warehouse: Warehouse) -> Shapes | None:
     """Read the shapes that the warehouse has; None when it has none."""
     rows = warehouse.read("select location_id, geometry from {tlc}.taxi_zone_shapes")
-    return _draw((row["location_id"], _shape(row["geometry"])) for row in rows) if rows else None
+    return draw((row["location_id"], _shape(row["geometry"])) for row in rows) if rows else None
 
 
 def _shape(geometry: str) -> Any:
@@ -69,8 +63,8 @@ def _shape(geometry: str) -> Any:
     return (shapely.from_geojson if geometry.startswith("{") else shapely.from_wkt)(geometry)
 
 
-def _draw(found: Iterable[tuple[int, Any]]) -> Shapes:
-    """Make paths of shapes, in a plane that is right for New York.
+def draw(found: Iterable[tuple[int, Any]]) -> Shapes:
+    """Make paths of zones' shapes, in a plane that is right for New York.
 
     A degree of longitude is shorter than one of latitude, by the cosine of the latitude: over the
     forty kilometres of the city that is wrong by about a pixel.

@@ -107,9 +107,9 @@ def test_a_big_month_of_yellow_reads_less_than_its_limit(costs):
 
 
 @pytest.mark.parametrize(("dataset", "month"), MONTHS)
-def test_marts_read_at_most_five_times_the_raw_bytes(costs, dataset, month):
-    """Four marts read the columns that their SQL names; of these the service leaves some out."""
-    assert ROWS * 30 < costs.marts[dataset, month] <= 5 * costs.raw[dataset, month]
+def test_marts_read_at_most_six_and_a_quarter_of_the_raw_bytes(costs, dataset, month):
+    """Five marts read the columns that their SQL names; of these the service leaves some out."""
+    assert ROWS * 30 < costs.marts[dataset, month] <= 6.25 * costs.raw[dataset, month]
 
 
 def test_a_month_reads_nothing_of_the_months_before_it(costs):

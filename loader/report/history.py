@@ -199,7 +199,7 @@ def _headline(history: History) -> Section:
         days = {month: count / len(days_of(month)) for month, count in own.items()}
         last, best = max(own), max(days, key=lambda month: days[month])
         numbers = [
-            ("trips", _short(sum(own.values())), [f"{min(own):%B %Y} to {last:%B %Y}"]),
+            ("trips", _short(sum(own.values())), [_span(min(own), last)]),
             (f"a day in {last:%B %Y}", whole(days[last]), []),
             (f"most a day: {best:%B %Y}", whole(days[best]), []),
         ]
@@ -219,7 +219,7 @@ def _headline(history: History) -> Section:
         "headline",
         "At a glance",
         sentences(
-            f"{whole(total)} trips from {months[0]:%B %Y} to {months[-1]:%B %Y}: how New York"
+            f"{whole(total)} trips, {_span(months[0], months[-1])}: how New York"
             " moved from street hails to apps, stood still in 2020, and began to pay for its"
             " congestion",
             "each number is of the months that are in this warehouse",
@@ -699,6 +699,10 @@ def _place(month: dt.date) -> int:
 def _half(width: int) -> int:
     """Return the width of one of two pictures beside each other; all of it on a phone."""
     return (width - 24) // 2 if width > 500 else width
+
+
+def _span(first: dt.date, last: dt.date) -> str:
+    return f"{first:%B %Y}" if first == last else f"{first:%B %Y} to {last:%B %Y}"
 
 
 def _short(value: float) -> str:

@@ -7,8 +7,15 @@ import typer
 
 from loader.calendar import Month, parse_month
 from loader.cli.app import app
-from loader.cli.options import A_MONTH, TargetOption, ToOption, session
-from loader.datasets import datasets, get_dataset
+from loader.cli.options import (
+    A_MONTH,
+    AnyDatasetOption,
+    AnyMonthOption,
+    TargetOption,
+    ToOption,
+    session,
+)
+from loader.datasets import get_dataset
 from loader.errors import UsageError
 from loader.report.export import export
 from loader.terminal import words
@@ -18,17 +25,8 @@ from loader.terminal.commands import nyc_tlc
 @app.command("export")
 def export_command(
     out: Annotated[Path, typer.Option("--out", help="folder to write to")] = Path("export"),
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            "--dataset",
-            help="green, yellow, …; default all",
-            autocompletion=lambda: list(datasets()),
-        ),
-    ] = None,
-    month: Annotated[
-        str | None, typer.Option("--month", help="file month, YYYY-MM; default all")
-    ] = None,
+    dataset: AnyDatasetOption = None,
+    month: AnyMonthOption = None,
     to: ToOption = None,
     trips: Annotated[
         bool, typer.Option("--trips", help="write the trips of the months, too")

@@ -15,6 +15,8 @@ from loader.cli.app import app, with_advice
 from loader.cli.figures import land_figures
 from loader.cli.options import (
     AllowEmptyOption,
+    AnyDatasetOption,
+    AnyMonthOption,
     DatasetOption,
     ForceOption,
     JsonOption,
@@ -405,17 +407,8 @@ def shapes_command(target: TargetOption = None) -> None:
 
 @app.command("marts")
 def marts_command(
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            "--dataset",
-            help="green, yellow, …; default all",
-            autocompletion=lambda: list(datasets()),
-        ),
-    ] = None,
-    month: Annotated[
-        str | None, typer.Option("--month", help="file month, YYYY-MM; default all")
-    ] = None,
+    dataset: AnyDatasetOption = None,
+    month: AnyMonthOption = None,
     to: ToOption = None,
     target: TargetOption = None,
 ) -> None:

@@ -34,6 +34,17 @@ OneOrAllOption = Annotated[
         autocompletion=lambda: list(datasets()),
     ),
 ]
+AnyDatasetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="green, yellow, …; default all",
+        autocompletion=lambda: list(datasets()),
+    ),
+]
+AnyMonthOption = Annotated[
+    str | None, typer.Option("--month", help="file month, YYYY-MM; default all")
+]
 MonthOption = Annotated[str, typer.Option("--month", help="file month, YYYY-MM")]
 ToOption = Annotated[str | None, typer.Option("--to", help="last month of a range, YYYY-MM")]
 SourceOption = Annotated[

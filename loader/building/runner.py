@@ -50,7 +50,7 @@ class DbtRunner:
 
     def __init__(self, settings: Settings) -> None:
         """Prepare its folder; the process starts when it is needed."""
-        self._target = settings.target
+        self._settings = settings
         self._target_path = settings.local_dir / "dbt"
         self._target_path.mkdir(parents=True, exist_ok=True)
         self._log = settings.local_dir / "logs" / "dbt.log"
@@ -78,7 +78,7 @@ class DbtRunner:
                     # of its flags, and for a frame without a file through all modules: -m has two
                     # such frames, which took a fifth of a small build.
                     *(sys.executable, "-P", worker.__file__),
-                    *("--no-use-colors", "--target", self._target),
+                    *("--no-use-colors", "--target", self._settings.target),
                 ],
                 env=os.environ | {name: str(path) for name, path in paths.items()},
                 stdin=subprocess.PIPE,
@@ -182,6 +182,10 @@ class DbtRunner:
             return BuildResult(False, [], project.errors)
         dataset, months = versions[0].dataset, [one.month.text for one in versions]
         table, is_all = get_dataset(dataset).table, not self.is_complete
+        if is_all:
+            from loader.landing.pipeline import complete_raw_tables  # dlt, which takes its time
+
+            complete_raw_tables(self._settings, warehouse)
         answer = self._ask(Request(dataset, months, table, merge, marts, is_all))
         if answer is None:
             return BuildResult(False, [], ["its process ended, see dbt_worker.log"])

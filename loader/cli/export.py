@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from loader.calendar import Month, parse_month
+from loader.calendar import Month, name_months, parse_month
 from loader.cli.app import app
 from loader.cli.options import (
     A_MONTH,
@@ -55,8 +55,8 @@ def export_command(
     with session(target, None) as context:
         done = export(context.warehouse, context.reporter, out, is_chosen, with_trips=trips)
     if done.without_marts:
-        labels = ", ".join(one.label for one in done.without_marts)
-        print(f"left out, as they lack their marts: {labels}; to build them: {nyc_tlc('marts')}")
+        left_out = name_months(done.without_marts)
+        print(f"left out, without their marts: {left_out}; to build them: {nyc_tlc('marts')}")
     elif not done.months:
         asked = " of those that were asked for" if month or dataset else ""
         print(f"no month{asked} is merged: try {nyc_tlc('run', *A_MONTH)}")

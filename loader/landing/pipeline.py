@@ -179,21 +179,38 @@ def load_resources(
             raise _cause(error, table) from error
 
 
+def complete_raw_tables(settings: Settings, warehouse: Warehouse) -> None:
+    """Create the raw tables, and the columns that those of an earlier version lack.
+
+    Views name all columns. A landing completes its own table; this is for what is built without.
+
+    Raises:
+        WarehouseError: when the warehouse fails.
+    """
+    # A landing may work beside it.
+    pipeline = _open_pipeline(settings, _open_destination(settings, warehouse), folder="tables")
+    try:
+        _create_raw_tables(pipeline, raw_schema(), warehouse)
+    except (PipelineStepFailed, DatabaseException) as error:
+        raise _cause(error, "raw tables") from error
+
+
 def _open_pipeline(
     settings: Settings,
     destination: Destination[Any, Any],
     staging: Destination[Any, Any] | None = None,
+    folder: str = "pipelines",
 ) -> dlt.Pipeline:
     """Open the pipeline, new for each landing.
 
     A killed run leaves a package in its folder, and a loss of power empty files. Nothing of it is
     needed: the month is landed again from its file.
     """
-    folder = settings.local_dir / "dlt" / "pipelines"
-    shutil.rmtree(folder / PIPELINE, ignore_errors=True)
+    pipelines = settings.local_dir / "dlt" / folder
+    shutil.rmtree(pipelines / PIPELINE, ignore_errors=True)
     return dlt.pipeline(
         PIPELINE,
-        pipelines_dir=str(folder),
+        pipelines_dir=str(pipelines),
         destination=destination,
         staging=staging,
         dataset_name=settings.raw_schema,
@@ -229,10 +246,14 @@ def _open_target(
 
 
 def _create_raw_tables(
-    pipeline: dlt.Pipeline, schema: dlt.Schema, warehouse: Warehouse, landed: str
+    pipeline: dlt.Pipeline, schema: dlt.Schema, warehouse: Warehouse, landed: str | None = None
 ) -> None:
-    """Create the raw tables, and those columns that are missing where a file is recorded."""
-    recorded = (landed, "month_files")
+    """Create the raw tables, and the columns that they lack.
+
+    Args:
+        landed: the table of which a file lands: then the columns of the others don't matter.
+    """
+    recorded = (landed, "month_files") if landed else schema.tables.keys()
     wanted = {
         name: schema.tables[name]["columns"] if name in recorded else () for name in schema.tables
     }

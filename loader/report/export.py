@@ -16,8 +16,10 @@ from loader import __version__
 from loader.calendar import Month
 from loader.datasets import get_dataset
 from loader.errors import ReconciliationError, UsageError
+from loader.months.state import read_states
 from loader.terminal.progress import Reporter
 from loader.warehouse.base import Warehouse
+from loader.warehouse.versions import FileVersion
 
 #: Arrow's and Frictionless' types by those of the dictionary.
 _TYPES: dict[str, tuple[pa.DataType, str]] = {
@@ -134,28 +136,16 @@ def export(
         ReconciliationError: when a month changes meanwhile.
         UsageError: when the folder can't be written.
     """
-    ledger = warehouse.read(
-        "select dataset, file_month, merged_at, table_rows, sha256 from {tlc}.file_ledger"
-        " where is_current order by dataset, file_month"
-    )
-    built = {
-        (row["dataset"], row["file_month"], row["merged_at"])
-        for row in warehouse.read(
-            "select dataset, file_month, merged_at from {marts}.month_quality"
-        )
-    }
     package = _Package(folder)
     months, without_marts = [], []
-    for row in ledger:
-        month = Month(row["dataset"], row["file_month"])
-        if not is_chosen(month):
+    for month, state in read_states(warehouse, for_reader=True).items():
+        if not is_chosen(month) or state.merged is None:
             continue
-        has_marts = get_dataset(month.dataset).kind is not None
-        if has_marts and (*month, row["merged_at"]) not in built:
+        if state.has_marts is False:
             without_marts.append(month)
             continue
         months.append(month)
-        kinds = {"ledger", "official"} | ({"marts"} if has_marts else set())
+        kinds = {"ledger", "official"} | ({"marts"} if get_dataset(month.dataset).kind else set())
         chosen = [
             table
             for table in tables()
@@ -163,7 +153,7 @@ def export(
             or (table.is_by_month and table.kind in kinds)
         ]
         with reporter.stage(month.label, "export", "rows") as stage:
-            stage.set(package.write(warehouse, chosen, month, row))
+            stage.set(package.write(warehouse, chosen, state.merged))
     if months:
         package.write(warehouse, [table for table in tables() if not table.is_by_month])
         package.describe()
@@ -191,10 +181,14 @@ class _Package:
         self,
         warehouse: Warehouse,
         chosen: Sequence[Table],
-        month: Month | None = None,
-        version: dict[str, Any] | None = None,
+        version: FileVersion | None = None,
     ) -> int:
-        """Write tables, or a month of them, all or none; return the number of rows."""
+        """Write tables, or a month of them, all or none; return the number of rows.
+
+        Args:
+            version: the merged version of the month.
+        """
+        month = version.month if version else None
         rows: dict[str, int] = {}
         try:
             for table in chosen:
@@ -202,7 +196,7 @@ class _Package:
                 path = self.folder / f"{name}.part"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 rows[name] = 0
-                rows[name] = _write(warehouse, table, month, version or {}, path)
+                rows[name] = _write(warehouse, table, version, path)
         except BaseException:
             for name in rows:
                 (self.folder / f"{name}.part").unlink(missing_ok=True)
@@ -224,7 +218,7 @@ class _Package:
                 "bytes": path.stat().st_size,
                 "hash": f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}",
                 "table_rows": count,
-                **({"source_sha256": version["sha256"]} if version else {}),
+                **({"source_sha256": version.sha256} if version else {}),
                 "schema": f"schemas/{table.name}.json",
             }
         return sum(rows.values())
@@ -259,20 +253,19 @@ class _Package:
         part.replace(self.folder / name)
 
 
-def _write(
-    warehouse: Warehouse, table: Table, month: Month | None, version: dict[str, Any], path: Path
-) -> int:
+def _write(warehouse: Warehouse, table: Table, version: FileVersion | None, path: Path) -> int:
+    query = _query(table, version.month if version else None)
     rows = 0
     with pq.ParquetWriter(path, table.schema, compression="zstd") as writer:
-        for batch in warehouse.record_batches(_query(table, month), table.schema):
-            if month and table.kind == "marts":
+        for batch in warehouse.record_batches(query, table.schema):
+            if version and table.kind == "marts":
                 merged_at = batch["merged_at"].unique().to_pylist()
-                if any(time != version["merged_at"] for time in merged_at):
-                    raise _changed(month)
+                if any(time != version.merged_at for time in merged_at):
+                    raise _changed(version.month)
             writer.write_batch(batch)
             rows += batch.num_rows
-    if month and table.kind == "trips" and rows != version["table_rows"]:
-        raise _changed(month)
+    if version and table.kind == "trips" and rows != version.table_rows:
+        raise _changed(version.month)
     return rows
 
 

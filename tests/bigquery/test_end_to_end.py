@@ -782,6 +782,18 @@ def accept_all(rig, new_database) -> None:
 
 
 # dbt adds a column by BigQuery's API, which no analyzer of SQL sees: so this comes last.
+@pytest.mark.slow
+def test_raw_tables_get_the_columns_that_they_lack_where_nothing_lands(on_bigquery):
+    column = "pickup_location_id_by_coordinates"
+    on_bigquery.query(f"alter table tlc_raw.yellow_tripdata drop column {column}")
+    on_bigquery.query("drop table if exists tlc_raw._project")
+    green = "dataset = 'green' and file_month = date '2025-01-01'"
+    on_bigquery.query(f"update tlc.marts_ledger set marts_version = 3 where {green}")
+    month = ("--dataset", "green", "--month", "2025-01", "--to", "2025-01")
+    assert succeeded(on_bigquery.loader("marts", *month)).stdout == "1 month built\n"
+    assert on_bigquery.query(f"select count({column}) from tlc_raw.yellow_tripdata") == [(0,)]
+
+
 def test_marts_of_an_earlier_version_are_built_again(on_bigquery):
     timed = ("timed_trips", "timed_miles", "timed_minutes")
     content = (

@@ -18,7 +18,9 @@ from tests.exact import assert_same, expected, ids_of
 MONTHS = {"green": ["2023-01", "2023-02"], "fhvhv": ["2023-01"]}
 #: Tables with a file a month, and columns that sort their rows.
 BY_MONTH = {
-    "hourly_zone_trips": "dataset, file_month, pickup_hour, pickup_location_id, payment_type",
+    "hourly_zone_trips": "pickup_hour, pickup_location_id, payment_type, company",
+    "monthly_trips": "hour_of_day, pickup_borough, payment_type, company",
+    "dropoff_hours": "hour_of_day, dropoff_location_id",
     "zone_pairs": "pickup_location_id, dropoff_location_id",
     "monthly_fares": "payment_type",
     "month_quality": "dataset",
@@ -159,24 +161,23 @@ def test_a_republished_month_replaces_its_files_and_leaves_the_others(loaded, tm
 
 def test_a_month_without_marts_is_said_and_one_that_changes_is_refused(loaded, tmp_path):
     workspace, _ = loaded
-    marts = f"{workspace.tlc}_marts"
     month = "dataset = 'fhvhv' and file_month = '2023-01-01'"
 
     def move(table, by):
         workspace.query(
-            f"update {marts}.{table} set merged_at = merged_at {by} interval '1 hour' where {month}"
+            f"update {table} set merged_at = merged_at {by} interval '1 hour' where {month}"
         )
 
-    move("zone_pairs", "+")
+    move(f"{workspace.tlc}_marts.zone_pairs", "+")
     changed = workspace.loader("export", "--out", tmp_path, "--dataset", "fhvhv")
-    move("zone_pairs", "-")
+    move(f"{workspace.tlc}_marts.zone_pairs", "-")
     assert changed.returncode == 7
     assert "fhvhv 2023-01 changed while it was exported; export it again" in changed.stderr
 
-    move("month_quality", "+")
+    move(f"{workspace.tlc}.marts_ledger", "+")
     without = succeeded(workspace.loader("export", "--out", tmp_path, "--dataset", "fhvhv"))
-    move("month_quality", "-")
-    said = "left out, as they lack their marts: fhvhv 2023-01; to build them: nyc-tlc marts\n"
+    move(f"{workspace.tlc}.marts_ledger", "-")
+    said = "left out, without their marts: fhvhv 2023-01; to build them: nyc-tlc marts\n"
     assert without.stdout == said
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 

@@ -224,6 +224,22 @@ def test_what_changed_in_the_project_or_was_dropped_is_built_by_the_next_run(
     assert len(nodes(workspace)) <= 30
 
 
+@pytest.mark.parametrize("command", ["marts", "sync"])
+def test_marts_of_an_earlier_version_are_built_though_raw_tables_lack_columns(warehouse, command):
+    """Nothing lands, which would add the columns; and all views are built."""
+    column = "pickup_location_id_by_coordinates"
+    warehouse.query(f"alter table {warehouse.raw}.yellow_tripdata drop column {column} cascade")
+    warehouse.query(f"drop table {warehouse.raw}._project")
+    warehouse.query(f"update {warehouse.tlc}.marts_ledger set marts_version = 3")
+    assert without_marts(warehouse) == len(MONTHS)
+    options = ("--dataset", "green", "--source", warehouse.source) if command == "sync" else ()
+    window = ("--since", "2023-01", "--to", "2023-04") if command == "sync" else ()
+    succeeded(warehouse.loader(command, *options, *window))
+    assert without_marts(warehouse) == 0
+    staged = f"select count({column}) from {warehouse.tlc}_staging.stg_tlc__yellow_trips"
+    assert warehouse.query(staged) == [(0,)]
+
+
 # ---- Months that are taken out -------------------------------------------------------------------
 
 

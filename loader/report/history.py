@@ -5,9 +5,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import itemgetter
 
 from loader.calendar import Month, days_of, format_month, name_runs
-from loader.datasets import datasets
+from loader.datasets import Kind, datasets, get_dataset
 from loader.errors import WarehouseError
 from loader.report.coverage import read_coverage
 from loader.report.numbers import AIRPORTS, Rows
@@ -120,12 +121,14 @@ def read_history(warehouse: Warehouse) -> History:
         raise WarehouseError(f"no month has marts of this version; build them: {nyc_tlc('marts')}")
     counted = {Month(row["dataset"], row["file_month"]) for row in months}
     places = ", ".join(map(str, AIRPORTS))
+    apps = ", ".join(f"'{one.name}'" for one in datasets().values() if one.kind == Kind.APP)
     return History(
         months=months,
         tips=read(
             "select dataset, file_month, hour_of_day, sum(trips) as trips,"
             f" sum(fare_amount) as fare_amount, sum(tip_amount) as tip_amount {monthly}"
-            " and (payment_type = 1 or dataset = 'fhvhv') group by 1, 2, 3"
+            f" and (payment_type = 1 or dataset in ({apps})) and tip_amount is not null"
+            " group by 1, 2, 3"
         ),
         boroughs=read(
             f"select dataset, file_month, pickup_borough, sum(trips) as trips {monthly}"
@@ -242,8 +245,11 @@ def _apps(history: History) -> Section | None:
     """Show who has which share of all trips, by month."""
     total: dict[dt.date, float] = defaultdict(float)
     sums: Series = defaultdict(lambda: defaultdict(float))
-    for row in history.months:
-        who = row["company"] or {"yellow": "taxis", "green": "taxis"}.get(row["dataset"], "others")
+    colours: dict[str, str] = {}  # of a company that was in several datasets, the newest one's
+    for row in sorted(history.months, key=itemgetter("file_month")):
+        is_taxi = get_dataset(row["dataset"]).kind == Kind.TAXI
+        who = row["company"] or ("taxis" if is_taxi else "others")
+        colours[who] = "all" if is_taxi else row["dataset"]
         sums[who][row["file_month"]] += row["trips"]
         total[row["file_month"]] += row["trips"]
     shares = {
@@ -263,17 +269,13 @@ def _apps(history: History) -> Section | None:
             "apps are told by licence and base; others are car services of no known company",
         ),
         [
-            (f"{who}, % of all trips", {_COLOURS.get(who, "fhvhv"): own})
+            (f"{who}, % of all trips", {colours[who]: own})
             for who, own in shares.items()
             if max(own.values()) >= 1
         ],
         _percent,
         is_compared=True,
     )
-
-
-#: Classes of the style sheet for what isn't a company of apps.
-_COLOURS = {"taxis": "all", "others": "fhv"}
 
 
 def _recovery(history: History) -> Section | None:
@@ -536,15 +538,17 @@ def _fee(history: History) -> Section | None:
 
 
 def _waits(history: History) -> Section | None:
-    waits: Series = defaultdict(dict)
+    waits: dict[str, Series] = defaultdict(lambda: defaultdict(dict))
     for row in history.months:
         if row["company"] and (row["waited_trips"] or 0) >= _LEAST_TRIPS:
-            waits[row["company"]][row["file_month"]] = row["waiting_minutes"] / row["waited_trips"]
+            waits[row["company"]][row["dataset"]][row["file_month"]] = (
+                row["waiting_minutes"] / row["waited_trips"]
+            )
     return _lines(
         "waits",
         "Waiting for an app's car",
         sentences("from request to pickup, mean minutes"),
-        [(f"{company}, minutes", {"fhvhv": own}) for company, own in sorted(waits.items())],
+        [(f"{company}, minutes", own) for company, own in sorted(waits.items())],
         whole,
         few,
         is_compared=True,

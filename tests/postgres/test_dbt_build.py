@@ -58,7 +58,8 @@ def test_a_run_builds_all_views_and_seeds_first_and_then_the_table_alone(workspa
     models = {node for node in first if node.startswith("model.")}
     views = {f"model.{name}" for name in ("green_tripdata", "yellow_tripdata", "trips", "dates")}
     assert views | {"model.fhv_tripdata", "model.app_trips"} <= models
-    assert not {node for node in models if "zone" in node or "month" in node}  # marts of months
+    of_months = {node for node in models if "zone" in node or "month" in node}
+    assert of_months == {"model.taxi_zone_shapes"}  # and no mart
     assert {"seed.taxi_zones", "test.rows_reconcile_green"} <= first
     assert second - {"operation.nyc_tlc-on-run-start-0"} == {
         "model.green_tripdata",

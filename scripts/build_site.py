@@ -31,6 +31,7 @@ MENU = {
     "docs/index.html": "All pages",
     "report/index.html": "Sample report",
     "dbt/index.html": "Tables and columns",
+    "search.html": "Search",
 }
 STYLE = """
 :root {
@@ -61,6 +62,21 @@ th, td {
 """
 
 
+SEARCH = """
+const words = document.getElementById("words"), found = document.getElementById("found");
+words.oninput = () => {
+  const wanted = words.value.toLowerCase().split(/\\s+/).filter(Boolean);
+  found.replaceChildren(...pages.filter(page => wanted.length && wanted.every(word =>
+    (page.title + " " + page.text).toLowerCase().includes(word))).map(page => {
+    const item = document.createElement("li"), link = document.createElement("a");
+    const place = Math.max(page.text.toLowerCase().indexOf(wanted[0]) - 60, 0);
+    link.href = page.at;
+    link.textContent = page.title;
+    item.append(link, " … " + page.text.slice(place, place + 160) + " …");
+    return item;
+  }));
+};
+"""
 #: Columns of the ledger that tell a file's history.
 VERSIONS = (
     *("dataset", "file_month", "last_modified", "file_bytes", "sha256", "table_rows"),
@@ -213,6 +229,31 @@ def data_page(package: dict) -> str:
     )
 
 
+def search_page(texts: dict[Path, str]) -> str:
+    """Return the page that finds words in all pages, without a server.
+
+    Args:
+        texts: the source of each page of the docs.
+    """
+    pages = [
+        {
+            "title": text.partition("\n")[0].lstrip("# "),
+            "at": place(page).relative_to(SITE).as_posix(),
+            "text": " ".join(re.sub(r"[`*|#]|\]\([^)]*\)|\[", " ", text).split()),
+        }
+        for page, text in texts.items()
+    ]
+    data = json.dumps(pages).replace("<", "\\u003c")  # no text ends the script
+    return in_frame(
+        SITE / "search.html",
+        "Search",
+        "<h1>Search</h1>\n"
+        '<p><label>Words: <input id="words" type="search" autofocus></label></p>\n'
+        '<ul id="found" aria-live="polite"></ul>\n'
+        f"<script>const pages = {data};\n{SEARCH}</script>\n",
+    )
+
+
 def llms() -> str:
     """Return llms.txt: what the site has, for programs that read text."""
     index = (ROOT / "docs" / "README.md").read_text()
@@ -254,6 +295,7 @@ def main(report: str, dbt_docs: str, published: str | None = None) -> None:
     for name, file in {"report": report, "dbt": dbt_docs}.items():
         (SITE / name).mkdir()
         shutil.copy(file, SITE / name / "index.html")
+    (SITE / "search.html").write_text(search_page({page: page.read_text() for page in PAGES}))
     (SITE / "llms.txt").write_text(llms())
     print(SITE / "index.html")
 

@@ -52,7 +52,7 @@ def test_every_page_is_there_and_every_link_leads_somewhere(checkout):
     site = checkout / "site"
     pages = sorted(site.rglob("*.html"))
     sources = [*(PROJECT_DIR / "docs").rglob("*.md"), PROJECT_DIR / "README.md"]
-    assert len(pages) == len(sources) + 2
+    assert len(pages) == len(sources) + 3  # a report, dbt's docs, the search
     for page in pages:
         text = page.read_text()
         for link in re.findall(r'(?:href|src)="([^"]+)"', text):
@@ -122,9 +122,17 @@ def test_pages_are_readable_for_everybody(checkout, width, scheme):
         asked, said = [], []
         page.on("request", lambda request: asked.append(request.url))
         page.on("console", lambda message: said.append(message.text))
-        for name in ("index.html", "docs/index.html", "docs/settings.html", "docs/marts.html"):
+        for name in ("index.html", "docs/index.html", "docs/settings.html", "search.html"):
             page.goto((checkout / "site" / name).as_uri())
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             found = Axe().run(page).response["violations"]
             assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
+        page.get_by_label("Words").fill("pgbouncer  SESSION")
+        links = page.locator("#found a")
+        assert "docs/postgres.html" in links.evaluate_all(
+            "all => all.map(a => a.getAttribute('href'))"
+        )
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        links.first.click()
+        assert page.url.endswith(".html")
         assert [url for url in asked if not url.startswith(("file:", "data:"))] == said == []

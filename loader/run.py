@@ -13,7 +13,12 @@ from loader.building.runner import DbtRunner, Warnings, describe_warning
 from loader.calendar import Month
 from loader.datasets import get_dataset
 from loader.errors import LoaderError, ReconciliationError
-from loader.landing.land import describe_suspicion, fetch_month, land_month
+from loader.landing.land import (
+    complete_raw_tables,
+    describe_suspicion,
+    fetch_month,
+    land_month,
+)
 from loader.months.due import RunOptions
 from loader.months.state import Step, current_versions, read_state
 from loader.settings import Settings
@@ -108,7 +113,7 @@ def run_months(
         places.append(_Place(ahead=places[-1]))
     with (
         reporter.months(len(months)) as count_month,
-        closing(DbtRunner(settings)) as dbt,
+        closing(DbtRunner(settings, complete_raw_tables)) as dbt,
         interrupts.at_stop(dbt.stop),
         ThreadPoolExecutor(len(_STAGES)) as threads,
     ):
@@ -138,7 +143,7 @@ def build_marts(
     """
     with (
         reporter.months(len(versions)) as count_month,
-        closing(DbtRunner(settings)) as dbt,
+        closing(DbtRunner(settings, complete_raw_tables)) as dbt,
         interrupts.at_stop(dbt.stop),
     ):
         for batch in _batches(versions):

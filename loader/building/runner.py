@@ -9,7 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, suppress
 from itertools import takewhile
 from pathlib import Path
@@ -48,8 +48,15 @@ _STOP_SECONDS = 3
 class DbtRunner:
     """A dbt process that parses the project while a month lands, and builds one month at a time."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Prepare its folder; the process starts when it is needed."""
+    def __init__(
+        self, settings: Settings, before_all: Callable[[Settings, Warehouse], None]
+    ) -> None:
+        """Prepare its folder; the process starts when it is needed.
+
+        Args:
+            before_all: is called before views are built, too: completes the tables that they name.
+        """
+        self._before_all = before_all
         self._settings = settings
         self._target_path = settings.local_dir / "dbt"
         self._target_path.mkdir(parents=True, exist_ok=True)
@@ -183,9 +190,7 @@ class DbtRunner:
         dataset, months = versions[0].dataset, [one.month.text for one in versions]
         table, is_all = get_dataset(dataset).table, not self.is_complete
         if is_all:
-            from loader.landing.pipeline import complete_raw_tables  # dlt, which takes its time
-
-            complete_raw_tables(self._settings, warehouse)
+            self._before_all(self._settings, warehouse)
         answer = self._ask(Request(dataset, months, table, merge, marts, is_all))
         if answer is None:
             return BuildResult(False, [], ["its process ended, see dbt_worker.log"])

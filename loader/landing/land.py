@@ -129,3 +129,13 @@ def _suspicion(settings: Settings, landed: FileVersion, merged: FileVersion | No
     if landed.file_rows >= before * (1 - settings.max_row_drop):
         return None
     return f"{count(landed.file_rows, 'row')} where the table holds {before:,}"
+
+
+def complete_raw_tables(settings: Settings, warehouse: Warehouse) -> None:
+    """Create the raw tables, and the columns that those of an earlier version lack.
+
+    Views name all columns. A landing completes its own table; this is for a build without one.
+    """
+    from loader.landing import pipeline  # dlt, which takes its time to import
+
+    pipeline.complete_raw_tables(settings, warehouse)

@@ -180,9 +180,7 @@ def load_resources(
 
 
 def complete_raw_tables(settings: Settings, warehouse: Warehouse) -> None:
-    """Create the raw tables, and the columns that those of an earlier version lack.
-
-    Views name all columns. A landing completes its own table; this is for what is built without.
+    """Create the raw tables, and the columns that they lack.
 
     Raises:
         WarehouseError: when the warehouse fails.

@@ -25,7 +25,7 @@ MERGED = BuildResult(True, [NodeResult(MODEL, "success", None, None, "")], [])
 @pytest.fixture
 def runner(tmp_path, monkeypatch) -> Iterator[DbtRunner]:
     monkeypatch.setattr("loader.building.runner._ABORTED_MAX_SECONDS", 0)
-    made = DbtRunner(Settings("bigquery", "", tmp_path, ""))
+    made = DbtRunner(Settings("bigquery", "", tmp_path, ""), lambda *_: None)
     yield made
     made.close()
 

@@ -5,18 +5,17 @@ import datetime as dt
 import hashlib
 import io
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from loader.calendar import format_month, next_month
-from loader.errors import FileRefusedError, NotPublishedError, SourceError
+from loader.errors import FileRefusedError, SourceError
 from loader.settings import TLC_CDN
 from loader.source import object_store
 from loader.source.folder import path_of
-from loader.source.http import get, is_http, version_of
+from loader.source.http import is_http
 from loader.source.published import redact
-from loader.source.retries import patiently
+from loader.source.whole import WholeFile, read_whole
 
 
 @dataclass(frozen=True)
@@ -168,8 +167,12 @@ def addresses(source: str) -> list[str]:
     if object_store.is_bucket(source):
         names = object_store.names(source)
         return [f"{source.rstrip('/')}/{name}" for name in sorted(names) if _is_report(name)]
-    with _reading(source):
+    try:
         return [str(path) for path in sorted(path_of(source).iterdir()) if _is_report(path.name)]
+    except OSError as error:
+        raise SourceError(
+            f"can't read {error.filename or source}: {error.strerror or error}; check --source"
+        ) from error
 
 
 def read(address: str, etag: str | None = None) -> Vintage | None:
@@ -186,18 +189,9 @@ def read(address: str, etag: str | None = None) -> Vintage | None:
         SourceError: when it can't be had whole.
         FileRefusedError: when it can't be right.
     """
-    if is_http(address):
-        return patiently(lambda: _read_http(address, etag))
-    if object_store.is_bucket(address):
-        if (found := object_store.look(address)) is None:
-            raise NotPublishedError(f"{address} is not there")
-        content = b"".join(object_store.read(address, found.size))
-        return parse(content, address, found.version, found.last_modified)
-    with _reading(address):
-        path = path_of(address)
-        content = path.read_bytes()
-        modified = dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC).replace(tzinfo=None)
-    return parse(content, str(path), None, modified)
+    is_paged = is_http(address) and _SOCRATA in address
+    found = _read_pages(address, etag) if is_paged else read_whole(address, etag, "--source")
+    return parse(*found) if found else None
 
 
 def parse(
@@ -300,35 +294,21 @@ def _number(text: str, where: str) -> int | None:
     return number
 
 
-def _read_http(address: str, etag: str | None) -> Vintage | None:
-    is_paged = _SOCRATA in address
+def _read_pages(address: str, etag: str | None) -> WholeFile | None:
+    """Read a report that comes in pages, each with a header."""
     content = b""
-    version: tuple[str | None, dt.datetime | None] = None, None
-    for page in range(1_000):
-        url = f"{address}&$limit={PAGE_ROWS}&$offset={page * PAGE_ROWS}" if is_paged else address
-        answer = get(url, None if page else etag)
-        if answer is None:
+    for number in range(1_000):
+        url = f"{address}&$limit={PAGE_ROWS}&$offset={number * PAGE_ROWS}"
+        if (page := read_whole(url, None if number else etag, "--source")) is None:
             return None
-        body = answer.content
-        if page == 0:
-            content, version = body, version_of(answer)
-        else:
-            content += body.partition(b"\n")[2]
-            version = None, None  # that of a page isn't the report's
-        if not is_paged or body.count(b"\n") <= PAGE_ROWS:
+        is_last = page.content.count(b"\n") <= PAGE_ROWS
+        if number == 0 and is_last:
+            return page._replace(url=address)
+        content += page.content.partition(b"\n")[2] if number else page.content
+        if is_last:
             break
-    return parse(content, address, *version)
+    return WholeFile(content, address)  # the version of a page isn't the report's
 
 
 def _is_report(name: str) -> bool:
     return any(re.fullmatch(layout.names, name) for layout in LAYOUTS)
-
-
-@contextmanager
-def _reading(address: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise SourceError(
-            f"can't read {error.filename or address}: {error.strerror or error}; check --source"
-        ) from error

@@ -22,13 +22,11 @@ import shapely
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
-from loader.errors import FileRefusedError, LoaderError, NotPublishedError, SourceError
+from loader.errors import FileRefusedError, LoaderError, SourceError
 from loader.settings import Settings
-from loader.source import object_store
 from loader.source.folder import path_of
-from loader.source.http import get, is_http, version_of
 from loader.source.published import redact
-from loader.source.retries import patiently
+from loader.source.whole import is_remote, read_whole
 
 NAME = "taxi_zones.zip"
 #: Records of TLC's file, and the zones that they are of: 56 has two records, 103 has three.
@@ -122,7 +120,7 @@ def zone_shapes(settings: Settings) -> dict[int, BaseGeometry]:
 def kept(settings: Settings) -> Shapes | None:
     """Return the shapes that are on this machine, without a request; None when there are none."""
     address = settings.shapes
-    if not _is_remote(address):
+    if not is_remote(address):
         with suppress(LoaderError):
             return fetch(settings)
         return None
@@ -150,34 +148,18 @@ def fetch(settings: Settings) -> Shapes:
         LoaderError: when they can't be kept.
     """
     address = settings.shapes
-    if not _is_remote(address):
-        path = path_of(address)
-        try:
-            path = path / NAME if path.is_dir() else path
-            modified = dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC)
-            return parse(path.read_bytes(), str(path), None, modified.replace(tzinfo=None))
-        except OSError as error:
-            raise SourceError(
-                f"can't read {path}: {error.strerror or error}; check TLC_SHAPES"
-            ) from error
-    before = kept(settings)
-    etag = before.etag if before else None
-    if is_http(address):
-        answer = patiently(lambda: get(address, etag))
-        if answer is None and before:
-            return before
-        if answer is None:
-            raise SourceError(f"{redact(address)} answers 304 to a plain request; run again later")
-        content, version = answer.content, version_of(answer)
-    else:
-        if (found := object_store.look(address)) is None:
-            raise NotPublishedError(f"{address} is not there; check TLC_SHAPES")
-        if before and found.version == etag:
-            return before
-        content = b"".join(object_store.read(address, found.size))
-        version = found.version, found.last_modified
-    shapes = parse(content, redact(address), *version)
-    _keep(_kept_path(settings), content, shapes)
+    before = kept(settings) if is_remote(address) else None
+    if not is_remote(address):
+        with suppress(OSError):
+            address = str(path_of(address) / NAME) if path_of(address).is_dir() else address
+    found = read_whole(address, before.etag if before else None, "TLC_SHAPES")
+    if found is None and before:
+        return before
+    if found is None:
+        raise SourceError(f"{redact(address)} answers 304 to a plain request; run again later")
+    shapes = parse(*found)
+    if is_remote(address):
+        _keep(_kept_path(settings), found.content, shapes)
     return shapes
 
 
@@ -260,10 +242,6 @@ def _read(content: bytes) -> tuple[list[Any], pyproj.CRS]:
         system = archive.read(f"{stems[0]}.prj").decode()
     with shapefile.Reader(**files) as reader:
         return list(reader.iterShapeRecords()), pyproj.CRS.from_wkt(system)
-
-
-def _is_remote(address: str) -> bool:
-    return is_http(address) or object_store.is_bucket(address)
 
 
 def _kept_path(settings: Settings) -> Path:

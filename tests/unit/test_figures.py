@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loader.errors import FileRefusedError
+from loader.errors import FileRefusedError, NotPublishedError
 from loader.landing.tlc_trips import tlc_figures
 from loader.source import figures
 from loader.source.retries import TransientError
@@ -97,7 +97,7 @@ def test_a_report_at_a_web_address_is_asked_for_once_a_version(cdn):
     cdn.script(path.name, [status(304)])
     assert figures.read(monthly, found.etag) is None
     assert cdn.requests[-1].headers["If-None-Match"] == found.etag
-    with pytest.raises(figures.NotPublishedError):
+    with pytest.raises(NotPublishedError):
         figures.read(by_base)
 
 

@@ -1,0 +1,66 @@
+"""Small files, read whole: from the web, a bucket or a folder."""
+
+import datetime as dt
+from typing import NamedTuple
+
+from loader.errors import NotPublishedError, SourceError
+from loader.source import object_store
+from loader.source.folder import path_of
+from loader.source.http import get, is_http, version_of
+from loader.source.published import redact
+from loader.source.retries import patiently
+
+
+class WholeFile(NamedTuple):
+    """A file as it was read.
+
+    Attributes:
+        content: its bytes.
+        url: where it came from, without credentials.
+        etag: the server's name of the version, if it gives one.
+        last_modified: naive UTC, if known.
+    """
+
+    content: bytes
+    url: str
+    etag: str | None = None
+    last_modified: dt.datetime | None = None
+
+
+def is_remote(address: str) -> bool:
+    """Return whether an address is of the web or of a bucket."""
+    return is_http(address) or object_store.is_bucket(address)
+
+
+def read_whole(address: str, etag: str | None, setting: str) -> WholeFile | None:
+    """Read a file.
+
+    Args:
+        etag: of the version that is here already.
+        setting: what names the address, for messages.
+
+    Returns:
+        The file; None when it is still that version.
+
+    Raises:
+        NotPublishedError: when it is not there, or the server refuses us.
+        SourceError: when it can't be had whole.
+    """
+    if is_http(address):
+        answer = patiently(lambda: get(address, etag))
+        return WholeFile(answer.content, redact(address), *version_of(answer)) if answer else None
+    if object_store.is_bucket(address):
+        if (found := object_store.look(address)) is None:
+            raise NotPublishedError(f"{address} is not there; check {setting}")
+        if etag and found.version == etag:
+            return None
+        content = b"".join(object_store.read(address, found.size))
+        return WholeFile(content, redact(address), found.version, found.last_modified)
+    path = path_of(address)
+    try:
+        modified = dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC).replace(tzinfo=None)
+        return WholeFile(path.read_bytes(), str(path), None, modified)
+    except OSError as error:
+        raise SourceError(
+            f"can't read {error.filename or path}: {error.strerror or error}; check {setting}"
+        ) from error

@@ -90,9 +90,14 @@ def next_month(month: dt.date) -> dt.date:
     return add_months(month, 1)
 
 
+def month_number(month: dt.date) -> int:
+    """Return a month as a number; those of months that follow each other do so, too."""
+    return month.year * 12 + month.month - 1
+
+
 def add_months(date: dt.date, count: int) -> dt.date:
     """Return the first day of the month `count` months away; a negative count goes back."""
-    months = date.year * 12 + date.month - 1 + count
+    months = month_number(date) + count
     return dt.date(months // 12, months % 12 + 1, 1)
 
 

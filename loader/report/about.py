@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from loader.calendar import Month, format_month
+from loader.calendar import Month, format_month, month_number
 from loader.months.state import State
 from loader.report.numbers import Numbers
 from loader.report.pictures import Line, Panel, Picture, beside, heat, panels
@@ -55,7 +55,7 @@ def _quality(numbers: Numbers) -> Section | None:
             )
             said.append(f"{name(dataset)} in {row['file_month']:%B %Y}: {odd}")
     months = sorted({row["file_month"] for row in numbers.quality})
-    places = {_place(month): f"{month:%b %Y}" for month in months}
+    places = {month_number(month): f"{month:%b %Y}" for month in months}
     shown = {
         column: kind
         for column, (kind, _) in QUALITY.items()
@@ -70,7 +70,7 @@ def _quality(numbers: Numbers) -> Section | None:
                     [
                         Line(
                             dataset,
-                            {_place(r["file_month"]): (r[column] or 0) * 100 for r in rows},
+                            {month_number(r["file_month"]): (r[column] or 0) * 100 for r in rows},
                             dataset,
                         )
                         for dataset, rows in by_dataset.items()
@@ -83,7 +83,7 @@ def _quality(numbers: Numbers) -> Section | None:
                     lambda value: f"{value:.2f}%",
                     height=80,
                     least_step=0,
-                )
+                ).draw
                 for column, kind in shown.items()
             ],
             width,
@@ -233,8 +233,3 @@ def _word(states: Iterable[Any], numbers: Numbers, month: Month) -> str:
 
 def _are(count: int) -> str:
     return "is" if count == 1 else "are"
-
-
-def _place(month: dt.date) -> int:
-    """Return the number of a month; those that follow each other have numbers that do."""
-    return month.year * 12 + month.month - 1

@@ -1,18 +1,19 @@
 """The page of all history: every dataset since its first month, from the marts of months."""
 
 import datetime as dt
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from functools import partial
 from operator import itemgetter
+from typing import Any
 
-from loader.calendar import Month, days_of, format_month, name_runs
+from loader.calendar import Month, days_of, format_month, month_number, name_runs
 from loader.datasets import Kind, datasets, get_dataset
 from loader.errors import WarehouseError
 from loader.report.coverage import read_coverage
-from loader.report.numbers import AIRPORTS, Rows
-from loader.report.pictures import Line, Panel, Picture, Scale, beside, heat, panels
+from loader.report.numbers import AIRPORTS, Rows, is_app, read_rows
+from loader.report.pictures import Line, Panel, Picture, Scale, heat, panels
 from loader.report.section import Card, Section
 from loader.report.words import dollars, few, listed, name, sentences, share, whole
 from loader.terminal import words
@@ -105,13 +106,7 @@ def read_history(warehouse: Warehouse) -> History:
     Raises:
         WarehouseError: when no month has marts of this version.
     """
-
-    def read(query: str) -> Rows:
-        return [
-            {n: float(v) if isinstance(v, Decimal) else v for n, v in row.items()}
-            for row in warehouse.read(query)
-        ]
-
+    read = partial(read_rows, warehouse)
     covered = read_coverage(warehouse, dt.date.min, dt.date.max)
     here = covered.condition({month for _, month in covered.counting}, datasets())
     monthly = f"from {{marts}}.monthly_trips where {here}"
@@ -121,7 +116,7 @@ def read_history(warehouse: Warehouse) -> History:
         raise WarehouseError(f"no month has marts of this version; build them: {nyc_tlc('marts')}")
     counted = {Month(row["dataset"], row["file_month"]) for row in months}
     places = ", ".join(map(str, AIRPORTS))
-    apps = ", ".join(f"'{one.name}'" for one in datasets().values() if one.kind == Kind.APP)
+    apps = ", ".join(f"'{dataset}'" for dataset in datasets() if is_app(dataset))
     return History(
         months=months,
         tips=read(
@@ -339,55 +334,43 @@ def _mile(history: History) -> Section | None:
 
 def _tips(history: History) -> Section | None:
     """Show tips by month, and by hour of all months."""
-    sums: dict[tuple[str, dt.date], list[float]] = defaultdict(lambda: [0, 0, 0])
-    hours: dict[tuple[str, int], list[float]] = defaultdict(lambda: [0, 0, 0])
-    for row in history.tips:
-        values = [row["tip_amount"] or 0, row["fare_amount"] or 0, row["trips"]]
-        for own in (
-            sums[row["dataset"], row["file_month"]],
-            *(
-                [hours[row["dataset"], row["hour_of_day"]]]
-                if row["hour_of_day"] is not None
-                else []
-            ),
-        ):
-            own[:] = [one + more for one, more in zip(own, values, strict=True)]
-    by_month: Series = defaultdict(dict)
-    for (dataset, month), (tip, fare, trips) in sums.items():
-        if fare > 0 and trips >= _LEAST_TRIPS:
-            by_month[dataset][month] = tip / fare * 100
-    by_hour: dict[str, dict[int, float]] = defaultdict(dict)
-    for (dataset, hour), (tip, fare, trips) in hours.items():
-        if fare > 0 and trips >= _LEAST_TRIPS:
-            by_hour[dataset][hour] = tip / fare * 100
-    section = _lines(
+    by_month, by_hour = (_tips_by(history.tips, place) for place in ("file_month", "hour_of_day"))
+    hours = Panel(
+        "tip in % of the fare, by hour of all months",
+        [Line(dataset, own, dataset) for dataset, own in sorted(by_hour.items())],
+        (0, 23),
+        {hour: f"{hour}:00" for hour in (0, 6, 12, 18)},
+        lambda hour: f"{hour}:00",
+        _percent,
+        max((tip for own in by_hour.values() for tip in own.values()), default=0.0),
+        _a_percent,
+    )
+    return _lines(
         "tips",
         "Tips",
         sentences(
             *_now(by_month, _a_percent),
             "tips are of taxi trips by card and all trips of apps: tips in cash are in no file",
         ),
-        [("tip in % of the fare, by month", dict(by_month))],
+        [("tip in % of the fare, by month", by_month)],
         _percent,
         _a_percent,
-        more=lambda: (
-            [
-                Panel(
-                    "tip in % of the fare, by hour of all months",
-                    [Line(dataset, own, dataset) for dataset, own in sorted(by_hour.items())],
-                    (0, 23),
-                    {hour: f"{hour}:00" for hour in (0, 6, 12, 18)},
-                    lambda hour: f"{hour}:00",
-                    _percent,
-                    max(max(own.values()) for own in by_hour.values()),
-                    _a_percent,
-                )
-            ]
-            if by_hour
-            else []
-        ),
+        more=[hours] if by_hour else [],
     )
-    return section
+
+
+def _tips_by(rows: Rows, place: str) -> dict[str, dict[Any, float]]:
+    """Return tips in percent of the fares, by dataset and a column of places."""
+    columns = ("tip_amount", "fare_amount", "trips")
+    sums: dict[tuple[str, Any], Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        for column in columns if row[place] is not None else ():
+            sums[row["dataset"], row[place]][column] += row[column] or 0
+    found: dict[str, dict[Any, float]] = defaultdict(dict)
+    for (dataset, at), own in sums.items():
+        if own["fare_amount"] > 0 and own["trips"] >= _LEAST_TRIPS:
+            found[dataset][at] = own["tip_amount"] / own["fare_amount"] * 100
+    return dict(found)
 
 
 def _speed(history: History) -> Section | None:
@@ -418,22 +401,16 @@ def _manhattan(history: History) -> Section | None:
         return None
     scale = Scale.of(value for own in speeds.values() for value in own.values())
 
-    def draw(width: int) -> Picture:
-        drawn = []
-        for dataset, own in sorted(speeds.items()):
-            years = sorted({year for year, _ in own})
-            cells = {
-                (years.index(year), hour): (
-                    scale.colour(value),
-                    f"{year}, {hour}:00: {value:.1f} miles an hour",
-                )
-                for (year, hour), value in own.items()
-            }
-            hours = [f"{hour}:00" if hour % 6 == 0 else "" for hour in range(24)]
-            labels = list(map(str, years))
-            title = f"{name(dataset)}, miles an hour"
-            drawn.append(heat(title, hours, labels, cells, _half(width), scale.legend(_decimal)))
-        return beside(drawn, width, 2 if _half(width) < width else 1)
+    def draw_one(dataset: str, width: int) -> Picture:
+        own = speeds[dataset]
+        years = sorted({year for year, _ in own})
+        cells = {
+            (years.index(year), hour): (scale.colour(value), f"{year}, {hour}:00: {_mph(value)}")
+            for (year, hour), value in own.items()
+        }
+        hours = [f"{hour}:00" if hour % 6 == 0 else "" for hour in range(24)]
+        title, legend = f"{name(dataset)}, miles an hour", scale.legend(_decimal)
+        return heat(title, hours, list(map(str, years)), cells, width, legend)
 
     return Section(
         "manhattan",
@@ -457,7 +434,7 @@ def _manhattan(history: History) -> Section | None:
             for dataset, own in sorted(speeds.items())
             for year in sorted({year for year, _ in own})
         ],
-        draw,
+        partial(panels, [partial(draw_one, dataset) for dataset in sorted(speeds)], columns=2),
     )
 
 
@@ -591,7 +568,7 @@ def _lines(
     is_compared: bool = False,
     shades: Sequence[dt.date] = (),
     height: int = 120,
-    more: Callable[[], list[Panel]] | None = None,
+    more: Sequence[Panel] = (),
 ) -> Section | None:
     """Make a section of panels over months; None without a value.
 
@@ -610,7 +587,7 @@ def _lines(
     months = sorted({m for _, lines in shown for own in lines.values() for m in own})
     said = tell or write
     tops = [max(max(own.values()) for own in lines.values()) for _, lines in shown]
-    first, last = _place(months[0]), _place(months[-1])
+    first, last = month_number(months[0]), month_number(months[-1])
     years = {12 * year: str(year) for year in range(months[0].year, months[-1].year + 1)}
     ticks = {p: text for p, text in years.items() if p >= first} or {first: format_month(months[0])}
 
@@ -619,7 +596,7 @@ def _lines(
             Panel(
                 what,
                 [
-                    Line(one, {_place(month): value for month, value in own.items()}, one)
+                    Line(one, {month_number(month): value for month, value in own.items()}, one)
                     for one, own in lines.items()
                 ],
                 (first, last),
@@ -628,18 +605,20 @@ def _lines(
                 write,
                 max(tops) if is_compared else top,
                 said,
-                shades=[_place(month) for month in shades if first <= _place(month) <= last],
+                shades=[
+                    month_number(month) for month in shades if first <= month_number(month) <= last
+                ],
                 notes={
-                    _place(month): event
+                    month_number(month): event
                     for month, event in EVENTS.items()
-                    if len(shown) == 1 and first < _place(month) <= last
+                    if len(shown) == 1 and first < month_number(month) <= last
                 },
                 height=height,
             )
             for (what, lines), top in zip(shown, tops, strict=True)
         ]
-        drawn += more() if more else []
-        return panels(drawn, width, columns=1 if len(drawn) == 1 else 2)
+        drawn += more
+        return panels([one.draw for one in drawn], width, columns=1 if len(drawn) == 1 else 2)
 
     columns = [(what, one) for what, lines in shown for one in lines]
     named = [
@@ -693,16 +672,6 @@ def _now(series: Series, write: Callable[[float], str]) -> list[str]:
             began = f"{write(own[first])} in {first:%B %Y}, " if first != last else ""
             said.append(f"{name(dataset)}: {began}{write(own[last])} in {last:%B %Y}")
     return said
-
-
-def _place(month: dt.date) -> int:
-    """Return the number of a month; those that follow each other have numbers that do."""
-    return month.year * 12 + month.month - 1
-
-
-def _half(width: int) -> int:
-    """Return the width of one of two pictures beside each other; all of it on a phone."""
-    return (width - 24) // 2 if width > 500 else width
 
 
 def _span(first: dt.date, last: dt.date) -> str:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from loader.calendar import Month, add_months, days_of, month_range, name_runs
@@ -115,6 +116,14 @@ def newest_month(warehouse: Warehouse) -> dt.date | None:
     return rows[0]["month"] if rows else None
 
 
+def read_rows(warehouse: Warehouse, query: str) -> Rows:
+    """Run a query on the marts; sums come as floats, of which pictures are made."""
+    return [
+        {name: float(v) if isinstance(v, Decimal) else v for name, v in row.items()}
+        for row in warehouse.read(query)
+    ]
+
+
 def read_numbers(warehouse: Warehouse, first: dt.date, last: dt.date) -> Numbers:
     """Read the numbers of months.
 
@@ -136,12 +145,7 @@ def read_numbers(warehouse: Warehouse, first: dt.date, last: dt.date) -> Numbers
     taxis = covered.condition(months, [name for name in shown if not is_app(name)])
     apps = ", ".join(f"'{name}'" for name in datasets() if is_app(name))
 
-    def read(query: str) -> Rows:
-        return [
-            {n: float(v) if isinstance(v, Decimal) else v for n, v in row.items()}
-            for row in warehouse.read(query)
-        ]
-
+    read = partial(read_rows, warehouse)
     versions = read(
         "select dataset, file_month, last_modified, merged_at, file_bytes, sha256, table_rows,"
         " rows_added, rows_removed,"

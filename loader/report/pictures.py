@@ -14,6 +14,8 @@ _CHARACTER, _WIDE_CHARACTER, _CHARACTER_OF_TITLE = 7.2, 11.6, 8.2
 _MOST_TIPS = 400
 #: More notes than fit into so many rows are lines without a label.
 _MOST_ROWS_OF_NOTES = 3
+#: Between pictures beside each other.
+_GAP = 24
 #: Below this width a picture is for phones, which have no pointer to show tooltips.
 _PHONE = 400
 
@@ -133,21 +135,20 @@ class Panel:
             yield rect(x(place), top, step, self.height, "tip", f"{self.name(place)}: {said}")
 
 
-def panels(shown: Sequence[Panel], width: int, columns: int = 1) -> Picture:
-    """Draw panels beside and below each other; on a phone, below each other."""
+def panels(shown: Sequence[Callable[[int], Picture]], width: int, columns: int = 1) -> Picture:
+    """Draw pictures, each for its width, beside and below each other; on a phone, below."""
     columns = min(columns if width >= _PHONE else 1, len(shown))
-    gap = 24
-    each = (width - gap * (columns - 1)) // columns
-    return beside([panel.draw(each) for panel in shown], width, columns, gap)
+    each = (width - _GAP * (columns - 1)) // columns
+    return beside([draw(each) for draw in shown], width, columns)
 
 
-def beside(drawn: Sequence[Picture], width: int, columns: int, gap: int = 24) -> Picture:
+def beside(drawn: Sequence[Picture], width: int, columns: int) -> Picture:
     """Put pictures into rows of so many columns."""
     parts, y = [], 0.0
     for start in range(0, len(drawn), columns):
         row = drawn[start : start + columns]
         for place, one in enumerate(row):
-            x = place * (width + gap) / columns
+            x = place * (width + _GAP) / columns
             parts.append(f'<g transform="translate({x:.1f} {y:.1f})">{one.body}</g>')
         y += max(one.height for one in row) + 14
     return Picture(width, y - 14, "".join(parts))

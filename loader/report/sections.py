@@ -214,7 +214,7 @@ def _days(numbers: Numbers) -> Section:
             )
             for dataset, days in by_day.items()
         ]
-        return panels(shown, width, columns=2 if numbers.length == 1 else 1)
+        return panels([one.draw for one in shown], width, columns=2 if numbers.length == 1 else 1)
 
     return Section(
         "days",
@@ -646,12 +646,12 @@ def _by_hour(
     most: float,
     write: Callable[[float], str],
     tell: Callable[[float], str] | None = None,
-) -> Panel:
+) -> Callable[[int], Picture]:
     ticks = {hour: f"{hour}:00" for hour in (0, 6, 12, 18)}
     lines = [Line("", points, colour)]
     return Panel(
         title, lines, (0, 23), ticks, lambda hour: f"{hour}:00", write, most, tell, height=110
-    )
+    ).draw
 
 
 def _before(numbers: Numbers) -> str:

@@ -255,8 +255,10 @@ class _Package:
 
 def _write(warehouse: Warehouse, table: Table, version: FileVersion | None, path: Path) -> int:
     query = _query(table, version.month if version else None)
+    of_what = {"nyc_tlc": __version__} | ({"source_sha256": version.sha256} if version else {})
+    schema = table.schema.with_metadata(of_what)
     rows = 0
-    with pq.ParquetWriter(path, table.schema, compression="zstd") as writer:
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for batch in warehouse.record_batches(query, table.schema):
             if version and table.kind == "marts":
                 merged_at = batch["merged_at"].unique().to_pylist()
@@ -270,7 +272,8 @@ def _write(warehouse: Warehouse, table: Table, version: FileVersion | None, path
 
 
 def _query(table: Table, month: Month | None) -> str:
-    columns = ", ".join(one["name"] for one in table.columns)
+    names = (one["name"] for one in table.columns)
+    columns = ", ".join("{geojson}" if name == "geometry" else name for name in names)
     where = f" where file_month = date '{month.month}'" if month else ""
     if month and table.kind != "trips":
         where += f" and dataset = '{month.dataset}'"

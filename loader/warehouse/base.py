@@ -111,7 +111,7 @@ class Warehouse(Protocol):
         """Run a query on what dbt has built, of any size.
 
         Args:
-            query: as of `read`.
+            query: as of `read`; {geojson} stands for the column `geometry`, as GeoJSON.
             schema: the columns that it returns, in the types that are wanted.
 
         Returns:

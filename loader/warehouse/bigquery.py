@@ -18,6 +18,7 @@ from loader.terminal.progress import Reporter
 from loader.warehouse.base import Warehouse
 from loader.warehouse.bigquery_connection import BigQueryConnection, translate_google_errors
 from loader.warehouse.bigquery_datasets import check_bucket, check_dataset, check_expirations
+from loader.warehouse.bigquery_export import record_batches
 from loader.warehouse.bigquery_locks import free, held_locks, lock, turn
 from loader.warehouse.versions import FileVersion
 
@@ -172,11 +173,12 @@ class BigQueryWarehouse(BigQueryConnection, Warehouse):
         return self.query_if_there(self._in_schemas(query))
 
     def record_batches(self, query: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        yield from super().record_batches(self._in_schemas(query), schema)
+        yield from record_batches(self, self._in_schemas(query), schema)
 
     def _in_schemas(self, query: str) -> str:
         schemas = {"tlc": self._final, "marts": self._marts}
-        return query.format(**{name: f"`{self.project}`.{one}" for name, one in schemas.items()})
+        names = {name: f"`{self.project}`.{one}" for name, one in schemas.items()}
+        return query.format(**names, geojson="st_asgeojson(geometry) as geometry")
 
     def ask(self, query: str, most: int) -> list[dict[str, Any]]:
         return self.query(query)[:most]

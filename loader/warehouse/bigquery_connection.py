@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import google.auth
-import pyarrow as pa
 from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
@@ -135,15 +134,10 @@ class BigQueryConnection:
     def query(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         """Run a statement or script with named parameters; return its last rows."""
         with translate_google_errors():
-            return [_named(row) for row in self._result(query, parameters)]
+            return [_named(row) for row in self.rows(query, **parameters)]
 
-    def record_batches(self, query: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        """Run a query; return its rows in the types of a schema."""
-        with translate_google_errors():
-            for batch in self._result(query, {}).to_arrow_iterable():
-                yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
-
-    def _result(self, query: str, parameters: dict[str, Any]) -> Any:
+    def rows(self, query: str, **parameters: Any) -> Any:
+        """Run a statement or script with named parameters; return its last rows, as Google does."""
         config = bigquery.QueryJobConfig(
             labels=self.labels,
             maximum_bytes_billed=self._max_bytes,

@@ -146,7 +146,7 @@ class PostgresWarehouse(Warehouse):
                 return []
 
     def record_batches(self, query: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        query = query.format(tlc=self._final, marts=self._marts)
+        query = query.format(tlc=self._final, marts=self._marts, geojson="geometry")
         with _translate_errors(), _no_right():
             try:
                 yield from record_batches(self.connection, query, schema)

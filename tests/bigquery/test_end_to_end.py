@@ -715,33 +715,45 @@ MARTS = {
 }
 
 
-def test_exported_files_are_the_same_as_from_postgres(on_bigquery, on_postgres, tmp_path):
+@pytest.mark.parametrize("bucket", ["the bucket", "no bucket"])
+def test_exported_files_are_the_same_as_from_postgres(
+    rig, on_bigquery, on_postgres, tmp_path, monkeypatch, bucket
+):
+    before = (rig.jobs / "jobs.jsonl").read_text().count("export data options")
     month = ("--dataset", "green", "--month", "2025-01", "--trips")
-    for name, workspace in (("here", on_bigquery), ("there", on_postgres)):
-        succeeded(workspace.loader("export", "--out", tmp_path / name, *month))
+    way = {} if bucket == "the bucket" else {"TLC_BUCKET": ""}
+    succeeded(on_bigquery.loader("export", "--out", tmp_path / "here", *month, **way))
+    succeeded(on_postgres.loader("export", "--out", tmp_path / "there", *month))
     files = {path.relative_to(tmp_path / "there") for path in tmp_path.glob("there/**/*.parquet")}
     assert files == {
         path.relative_to(tmp_path / "here") for path in tmp_path.glob("here/**/*.par*")
     }
-    for name in (f"{mart}/green/2025-01.parquet" for mart in (*MARTS, "green_tripdata")):
-        if Path(name) in files:  # but for the views
-            here, there = (pq.read_table(tmp_path / place / name) for place in ("here", "there"))
-            assert here.schema == there.schema
-            assert here.num_rows == there.num_rows > 0
-    trips = "green_tripdata/green/2025-01.parquet"
-    here, there = (pq.read_table(tmp_path / place / trips) for place in ("here", "there"))
+
+    def both(name: str) -> tuple[pa.Table, pa.Table]:
+        here, there = (pq.read_table(tmp_path / place / name) for place in ("here", "there"))
+        assert here.schema == there.schema
+        assert here.num_rows == there.num_rows > 0
+        return here, there
+
+    here, there = both("green_tripdata/green/2025-01.parquet")
     # Rows that are the same in every column may swap their ids.
     same = [name for name in there.column_names if name != "unique_row_id"]
     assert here.select(same) == there.select(same)
-    pairs = ("trips", "reversals", "fare_amount", "tip_amount", "miles", "minutes")
-    for name in pairs:
-        here, there = (
-            pq.read_table(tmp_path / place / "hourly_zone_trips/green/2025-01.parquet")
-            for place in ("here", "there")
-        )
-        assert sum(filter(None, here[name].to_pylist())) == sum(
-            filter(None, there[name].to_pylist())
-        )
+    here, there = both("hourly_zone_trips/green/2025-01.parquet")
+    for name in ("trips", "reversals", "fare_amount", "tip_amount", "miles", "minutes"):
+        found, wanted = (sum(filter(None, one[name].to_pylist())) for one in (here, there))
+        assert found == wanted, name
+    for name in ("zone_pairs", "monthly_fares", "monthly_trips", "dropoff_hours", "month_quality"):
+        both(f"{name}/green/2025-01.parquet")
+    for name in ("taxi_zones.parquet", "dates.parquet"):
+        here, there = both(name)
+        assert sorted(map(str, here.to_pylist())) == sorted(map(str, there.to_pylist()))
+
+    for name in ("STORAGE_EMULATOR_HOST", "BIGQUERY_ACCESS_TOKEN"):
+        monkeypatch.setenv(name, on_bigquery.env[name])
+    assert open_filesystem("gs://tlc").find("gs://tlc/export") == []  # BigQuery's own files
+    exports = (rig.jobs / "jobs.jsonl").read_text().count("export data options") - before
+    assert bool(exports) == (bucket == "the bucket")
 
 
 def test_verdicts_follow_what_tlc_counted(on_bigquery, tmp_path):

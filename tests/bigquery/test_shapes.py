@@ -51,7 +51,7 @@ def test_zones_and_ids_are_those_of_postgres_and_of_shapely(on_bigquery, source,
     assert workspace.query(rows.format(workspace.prefix)) == found
 
 
-def test_shapes_are_geographies(on_bigquery):
+def test_shapes_are_geographies(on_bigquery, tmp_path):
     table = on_bigquery.client().get_table(f"{PREFIX}tlc.taxi_zone_shapes")
     assert {field.name: field.field_type for field in table.schema}["geometry"] == "GEOGRAPHY"
     rows = on_bigquery.query(
@@ -63,6 +63,10 @@ def test_shapes_are_geographies(on_bigquery):
         drawn = shapely.from_geojson(geometry)
         assert drawn.symmetric_difference(merged()[number]).area < 1e-7
         assert square_metres == pytest.approx(square_miles * 1609.344**2, rel=0.005)
+    succeeded(on_bigquery.loader("export", "--out", tmp_path))
+    for zone in pq.read_table(tmp_path / "taxi_zone_shapes.parquet").to_pylist():
+        drawn = shapely.from_geojson(zone["geometry"])  # as on Postgres
+        assert drawn.symmetric_difference(merged()[zone["location_id"]]).area < 1e-7
     covered = on_bigquery.query(
         f"select count(*) from {PREFIX}tlc.yellow_tripdata as trips"
         f" inner join {PREFIX}tlc.taxi_zone_shapes as zones"

@@ -184,7 +184,7 @@ class Database:
         ):
             raise Refused("DDL of a permanent table within a transaction")
         match kind:
-            case "query" | "insert" | "update" | "delete":
+            case "query" | "insert" | "update" | "delete" | "export_data":
                 pass
             case "merge" if not self.executes:
                 self.before_each(self, "query", text)

@@ -10,6 +10,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from loader import __version__
 from loader.settings import PROJECT_DIR
 from tests import environments
 from tests.conftest import publish, succeeded
@@ -115,8 +116,11 @@ def test_everything_is_described(loaded):
         fields = json.loads((out / resource["schema"]).read_text())["fields"]
         assert [field["name"] for field in fields] == file.schema_arrow.names
         assert all(field["description"] for field in fields), path
+        told = file.schema_arrow.metadata
+        assert told[b"nyc_tlc"].decode() == __version__
         if path.endswith("green/2023-01.parquet"):
             assert resource["source_sha256"] == ledger[0]["sha256"]
+            assert told[b"source_sha256"].decode() == ledger[0]["sha256"]
     page = (out / "README.md").read_text()
     assert "| hourly_zone_trips | 3 |" in page
     assert "| green_tripdata | 2 |" in page

@@ -56,7 +56,7 @@ def written(tables: list[dict[str, Any]]) -> dict[str, str]:
     """Return the text of each file, by its path in the project."""
     return {
         "docs/dictionary.md": "".join(markdown(tables)),
-        "loader/dictionary.json": json.dumps(tables, indent=1, ensure_ascii=False) + "\n",
+        "loader/dictionary.json": "".join(as_json(tables)),
         "dbt_package/models/sources.yml": SOURCES
         + yaml.safe_dump(sources(tables), sort_keys=False, width=100),
     }
@@ -141,6 +141,16 @@ def markdown(tables: list[dict[str, Any]]) -> Iterator[str]:
         for column in table["columns"]:
             told = column["description"].replace("|", "\\|")
             yield f"| `{column['name']}` | {column['type']} | {column['unit'] or ''} | {told} |\n"
+
+
+def as_json(tables: list[dict[str, Any]]) -> Iterator[str]:
+    """Write the dictionary for programs: a column a line, so that a change shows as one."""
+    yield "[\n"
+    for table in tables:
+        head = json.dumps(table | {"columns": []}, ensure_ascii=False).removesuffix("[]}")
+        columns = ",\n".join(json.dumps(one, ensure_ascii=False) for one in table["columns"])
+        yield f"{head}[\n{columns}\n]}}{'' if table is tables[-1] else ','}\n"
+    yield "]\n"
 
 
 def sources(tables: list[dict[str, Any]]) -> dict[str, Any]:

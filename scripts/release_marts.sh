@@ -23,12 +23,15 @@ upload)
     gh release view marts > /dev/null 2>&1 ||
         gh release create marts --title 'Marts' --notes 'The newest marts: see datapackage.json.' --latest=false
     cd "$folder"
-    for dataset in yellow green fhvhv fhv; do
-        found=(*/"$dataset")
-        [ ! -e "${found[0]}" ] || tar -cf "$dataset.tar" "${found[@]}"
+    for dataset in file_ledger/*; do
+        tar -cf "${dataset#*/}.tar" -- */"${dataset#*/}"
     done
     tar -cf others.tar -- *.parquet README.md datapackage.json reports schemas
     gh release upload marts --clobber -- *.tar datapackage.json
     rm -- *.tar
+    ;;
+*)
+    echo "unknown: $1; say download or upload" >&2
+    exit 2
     ;;
 esac

@@ -47,7 +47,7 @@ def test_backfill_refuses_what_is_no_range(tmp_path, first, last):
 
 
 def test_workflows_offer_the_declared_datasets():
-    for name, more in (("monthly.yml", ["all"]), ("backfill.yml", [])):
+    for name, more in (("monthly.yml", ["all"]), ("backfill.yml", []), ("publish.yml", ["all"])):
         workflow = yaml.safe_load((WORKFLOWS / name).read_text())
         offered = workflow[True]["workflow_dispatch"]["inputs"]["dataset"]["options"]
         assert offered == [*more, *datasets()]

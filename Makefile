@@ -3,7 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
-# WITH=bigquery, report, explore, dashboard, or several: the optional extras of pyproject.toml.
+# WITH=bigquery, explore, dashboard, or several: the optional extras of pyproject.toml.
 WITH :=
 EXTRAS := bigquery report explore dashboard
 ifneq ($(filter-out $(EXTRAS),$(WITH)),)
@@ -71,7 +71,7 @@ $(BIN)/python:
 		{ echo 'PYTHON=$(PYTHON): Python 3.11$(comma) 3.12 or 3.13 is needed' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-demo: $(call installed,$(WITH) report)
+demo: install
 	@env -u TLC_LOCAL_DIR $(BIN)/nyc-tlc demo
 
 demo-clean: install

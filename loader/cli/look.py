@@ -2,7 +2,7 @@
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,6 +33,9 @@ from loader.source import discover
 from loader.source.published import redact
 from loader.terminal.commands import nyc_tlc
 from loader.terminal.words import count
+
+if TYPE_CHECKING:
+    from loader.report.shapes import Shapes
 
 #: What `status` tells of a month beside TLC's own count.
 _OFFICIAL = (
@@ -155,7 +158,9 @@ def report_command(
     with a sentence, a picture and a table for each. It reads the marts, and the zones' shapes, if
     the warehouse has them.
     """
-    page, drawing = _report_extra()
+    from loader.report import page  # jinja2 and shapely, which take their time to import
+    from loader.report.shapes import warehouse_shapes
+
     if to and not month:
         raise UsageError("--to goes with --month, the first month")
     if everything:
@@ -172,7 +177,7 @@ def report_command(
         return
     first = parse_month(month) if month else None
     last = month_range(first, parse_month(to))[-1] if first and to else first
-    zones = _read_shapes(shapes, drawing) if shapes else None
+    zones = _read_shapes(shapes) if shapes else None
     with session(target, None) as context:
         first = first or newest_month(context.warehouse)
         if first is None:
@@ -182,7 +187,7 @@ def report_command(
         runs = read_runs(context.settings, context.warehouse)[:_LAST_RUNS]
         text = page.render(
             numbers,
-            zones or drawing.warehouse_shapes(context.warehouse),
+            zones or warehouse_shapes(context.warehouse),
             grid(list(map(row_of_record, runs))),
             context.settings.today,
         )
@@ -193,18 +198,19 @@ def report_command(
         print(note)
 
 
-def _read_shapes(path: Path, drawing: Any) -> Any:
-    if path.suffix != ".zip":
-        return drawing.read_shapes(path)
-    from loader.source.shapes import parse  # its packages take a third of a second
+def _read_shapes(path: Path) -> "Shapes":
+    from loader.report.shapes import draw, read_shapes
+    from loader.source.shapes import parse
 
+    if path.suffix != ".zip":
+        return read_shapes(path)
     try:
         zones = parse(path.read_bytes(), str(path)).zones
     except OSError as error:
         raise UsageError(f"--shapes {path}: {error.strerror}") from error
     except FileRefusedError as error:
         raise UsageError(f"--shapes {error}") from error
-    return drawing.draw((number, zone.shape) for number, zone in zones.items())
+    return draw((number, zone.shape) for number, zone in zones.items())
 
 
 def _write(path: Path, text: str) -> None:
@@ -212,17 +218,6 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"can't write the report {path}: {error.strerror}") from error
-
-
-def _report_extra() -> Any:
-    """Import what draws the report, which is an extra of the package."""
-    try:
-        from loader.report import page, shapes
-    except ImportError as error:
-        raise UsageError(
-            f"the report needs {error.name}, of the extra `report`: {install_command('report')}"
-        ) from error
-    return page, shapes
 
 
 @app.command()

@@ -80,17 +80,16 @@ def _land(settings: Settings, warehouse: Warehouse, reporter: Reporter, found: "
         load_resources(settings, warehouse, SHAPES, [[shapes_resource(found)]], reporter)
         if found.sha256 not in _landed(warehouse):  # the view is older than the rows' table
             build_official(settings, SHAPES)
-    read, known = (
-        f"{count(records, 'record')} of {count(zones, 'zone')}"
-        for records, zones in (
-            (found.records, len(found.zones)),
-            (shapes.KNOWN_RECORDS, shapes.KNOWN_ZONES),
-        )
-    )
+    read = _counted(found.records, len(found.zones))
+    known = _counted(shapes.KNOWN_RECORDS, shapes.KNOWN_ZONES)
     reporter.say(f"TLC's zone shapes  landed: {read}")
     if read != known:
         reporter.say(f"TLC's zone shapes  warning: TLC's file has had {known}; look at it")
     return True
+
+
+def _counted(records: int, zones: int) -> str:
+    return f"{count(records, 'record')} of {count(zones, 'zone')}"
 
 
 def _landed(warehouse: Warehouse) -> set[str]:

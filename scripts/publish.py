@@ -40,7 +40,8 @@ from loader.settings import Settings, load_settings
 from loader.warehouse.postgres import PostgresWarehouse
 from loader.warehouse.versions import FileVersion
 
-LEDGERS = ("file_ledger", "marts_ledger")
+#: The ledgers, and what tells a month's rows apart.
+LEDGERS = {"file_ledger": "sha256", "marts_ledger": "merged_at"}
 #: What the page of all history reads; the other marts are for the report of a month.
 OF_HISTORY = (*LEDGERS, "month_quality", "monthly_fares", "monthly_trips", "dropoff_hours")
 
@@ -137,21 +138,21 @@ def write_reports(settings: Settings, folder: Path, months: Collection[dt.date])
 def add_versions(settings: Settings, folder: Path, month: Month) -> None:
     """Add the versions that were exported before to the ledgers: they go on."""
     with transaction(settings) as cursor:
-        for name in LEDGERS:
+        for name, key in LEDGERS.items():
             path = folder / name / month.dataset / f"{month.text}.parquet"
             if not path.exists():
                 continue
+            place = f"{settings.schema}.{name}"
+            cursor.execute(
+                f"select {key} from {place} where dataset = %s and file_month = %s", month
+            )
             rows = pq.read_table(path)
+            here = pa.array([value for (value,) in cursor.fetchall()], rows[key].type)
+            rows = rows.filter(pc.invert(pc.is_in(rows[key], here)))
             if "is_current" in rows.column_names:
-                ledger = f"{settings.schema}.file_ledger"
-                cursor.execute(
-                    f"select sha256 from {ledger} where dataset = %s and file_month = %s", month
-                )
-                rows = rows.filter(pc.field("sha256") != cursor.fetchone()[0])
-                place = rows.column_names.index("is_current")
-                none = pa.repeat(False, len(rows))
-                rows = rows.set_column(place, "is_current", none)
-            copy(cursor, f"{settings.schema}.{name}", rows)
+                at, none = rows.column_names.index("is_current"), pa.repeat(False, len(rows))
+                rows = rows.set_column(at, "is_current", none)
+            copy(cursor, place, rows)
 
 
 def restore(

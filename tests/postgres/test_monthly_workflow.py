@@ -157,7 +157,7 @@ class Year:
         server = self.workspace.env
         return {
             "inputs.target != 'default' && inputs.target || vars.TLC_TARGET": "postgres",
-            "env.TLC_TARGET == 'bigquery' && 'bigquery report' || 'report'": "",
+            "env.TLC_TARGET == 'bigquery' && 'bigquery' || ''": "",
             "steps.kept.outputs.artifact-url": "https://example.org/report",
             "steps.kept.outputs.artifact-url != ''": True,
             "env.TLC_TARGET == 'bigquery'": False,

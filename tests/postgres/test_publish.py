@@ -25,8 +25,8 @@ def week(tmp_path):
     """Publish what a folder of month files has, on an empty server."""
     servers = []
 
-    def run(*options):
-        local_dir = tmp_path / f"week-{len(servers)}"
+    def run(*options, is_same_server=False):
+        local_dir = servers[-1] if is_same_server else tmp_path / f"week-{len(servers)}"
         env = clean_env(TLC_LOCAL_DIR=str(local_dir), TLC_SOURCE=str(tmp_path / "source"))
         command = [sys.executable, "scripts/publish.py", tmp_path / "out", *WINDOW, *options]
         servers.append(local_dir)
@@ -64,6 +64,15 @@ def test_what_is_published_week_by_week_is_what_one_warehouse_has(week, tmp_path
     assert sorted(pages) == ["2023-01.html", "2023-02.html", "2023-03.html", "history.html"]
     # Compared with the month before, which that week's server had no file of.
     assert "isn't loaded" not in pages["2023-02.html"]
+
+    # The same server once more, which has versions of the month already.
+    pq.write_table(pq.read_table(path).slice(1), path)
+    succeeded(week(is_same_server=True)[0])
+    ledger = pq.read_table(out / "file_ledger/green/2023-02.parquet").to_pylist()
+    assert sorted(row["table_rows"] for row in ledger) == [299, 300, 400]
+    assert [row["table_rows"] for row in ledger if row["is_current"]] == [299]
+    built = pq.read_table(out / "marts_ledger/green/2023-02.parquet").to_pylist()
+    assert len({row["merged_at"] for row in built}) == len(built) == 3
 
     nothing, _ = week()
     assert succeeded(nothing).stdout == "nothing new\n"

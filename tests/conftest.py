@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import io
 import itertools
 import os
 import pprint
@@ -10,13 +11,15 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import psycopg2
+import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pytest
 import yaml
 
@@ -142,6 +145,24 @@ class Workspace:
                 return cursor.fetchall() if cursor.description else []
         finally:
             connection.close()
+
+    def read(self, query: str, kinds: dict[str, pa.DataType]) -> pa.Table:
+        """Run a query and return its rows, with columns of these types."""
+        out = io.BytesIO()
+        with closing(self.connect()) as connection, connection.cursor() as cursor:
+            cursor.copy_expert(f"copy ({query}) to stdout (format csv)", out)
+        if not out.getvalue():
+            return pa.schema(kinds.items()).empty_table()
+        return pa_csv.read_csv(
+            pa.BufferReader(out.getvalue()),
+            pa_csv.ReadOptions(column_names=list(kinds)),
+            convert_options=pa_csv.ConvertOptions(
+                column_types=kinds,
+                null_values=[""],  # quoted, it is a text without characters
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
 
     def relations(self, schema: str | None = None) -> dict[str, tuple]:
         """Describe a schema's relations (default: of the trips) so that any change shows."""

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -270,8 +269,7 @@ def stored(workspace: Workspace, dataset: str, month: str, *more: str) -> pa.Tab
     """Read a month of a trips table, by file_row; `more` columns come first."""
     kinds = {"unique_row_id": _TEXT, "file_row": _INT, "file_month": pa.date32()}
     kinds = {name: kinds[name] for name in more} | columns_of(dataset)
-    return _copied(
-        workspace,
+    return workspace.read(
         f"select {', '.join(kinds)} from {workspace.tlc}.{dataset}_tripdata"
         f" where file_month = '{month}-01' order by file_row",
         kinds,
@@ -281,31 +279,10 @@ def stored(workspace: Workspace, dataset: str, month: str, *more: str) -> pa.Tab
 def landed(workspace: Workspace, dataset: str, month: str) -> pa.Table:
     """Read a month of a raw table, in the file's order."""
     kinds = columns_of(dataset)
-    return _copied(
-        workspace,
+    return workspace.read(
         f"select {', '.join(kinds)} from {workspace.raw}.{dataset}_tripdata"
         f" where _file_month = '{month}-01' order by _file_row",
         kinds,
-    )
-
-
-def _copied(workspace: Workspace, query: str, kinds: dict[str, pa.DataType]) -> pa.Table:
-    out = io.BytesIO()
-    connection = workspace.connect()
-    with connection.cursor() as cursor:
-        cursor.copy_expert(f"copy ({query}) to stdout (format csv)", out)
-    connection.close()
-    if not out.getvalue():
-        return pa.schema(kinds.items()).empty_table()
-    return pa_csv.read_csv(
-        pa.BufferReader(out.getvalue()),
-        pa_csv.ReadOptions(column_names=list(kinds)),
-        convert_options=pa_csv.ConvertOptions(
-            column_types=kinds,
-            null_values=[""],  # quoted, it is a text without characters
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-        ),
     )
 
 

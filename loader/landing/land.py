@@ -1,5 +1,6 @@
 """Landing: brings one month file into the raw schema, verified, or changes nothing."""
 
+import datetime as dt
 from dataclasses import dataclass, replace
 
 from loader.calendar import Month
@@ -106,6 +107,9 @@ def land_month(
 
     landed = load_file(settings, warehouse, file, reporter, keeps_rows=keeps_rows)
     landed = replace(landed, suspect=landed.suspect or _suspicion(settings, landed, merged))
+    if newest:  # which a machine may have landed whose clock is ahead
+        after = newest.landed_at + dt.timedelta(microseconds=1)
+        landed = replace(landed, landed_at=max(landed.landed_at, after))
     warehouse.commit_landing(landed)
     if landed.suspect:
         reporter.say(f"{landed.month.label}  warning: {describe_suspicion(landed)}")

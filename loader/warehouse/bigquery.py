@@ -20,7 +20,7 @@ from loader.warehouse.bigquery_connection import BigQueryConnection, translate_g
 from loader.warehouse.bigquery_datasets import check_bucket, check_dataset, check_expirations
 from loader.warehouse.bigquery_export import record_batches
 from loader.warehouse.bigquery_locks import free, held_locks, lock, turn
-from loader.warehouse.versions import FileVersion
+from loader.warehouse.versions import NEWEST_MERGE, FileVersion
 
 #: The table that records which project dbt has built.
 _PROJECT = "_project"
@@ -201,7 +201,7 @@ class BigQueryWarehouse(BigQueryConnection, Warehouse):
         )
 
     def landed_versions(self) -> list[FileVersion]:
-        return self._versions(self._raw, "month_files", "landed_at")
+        return self._versions(self._raw, "month_files", ["landed_at"])
 
     def merged_versions(self) -> list[FileVersion]:
         built = self.rows_if_there(self._final, "marts_ledger")
@@ -212,13 +212,13 @@ class BigQueryWarehouse(BigQueryConnection, Warehouse):
         return [
             # a warehouse of an earlier version has no ledger of marts
             replace(version, marts_version=None if built is None else latest.get(key, 0))
-            for version in self._versions(self._final, "file_ledger", "merged_at")
+            for version in self._versions(self._final, "file_ledger", NEWEST_MERGE)
             for key in [(version.dataset, version.file_month, version.merged_at)]
         ]
 
-    def _versions(self, schema: str, table: str, time: str) -> list[FileVersion]:
+    def _versions(self, schema: str, table: str, newest: Sequence[str]) -> list[FileVersion]:
         rows = self.rows_if_there(schema, table) or []
-        rows.sort(key=itemgetter("dataset", "file_month", time))
+        rows.sort(key=itemgetter("dataset", "file_month", *newest))
         return [FileVersion.of_row(row) for row in rows]
 
     def has_raw_rows(self, month: Month) -> bool:

@@ -26,7 +26,7 @@ from loader.warehouse import postgres_session
 from loader.warehouse.base import Warehouse
 from loader.warehouse.postgres_export import record_batches
 from loader.warehouse.postgres_parts import Part
-from loader.warehouse.versions import LATEST_MARTS, FileVersion
+from loader.warehouse.versions import LATEST_MARTS, NEWEST_MERGE, FileVersion
 
 #: Locks of ten concurrent queries that each read 600 partitions and their indexes.
 _LOCKS = 12_500
@@ -276,18 +276,22 @@ class PostgresWarehouse(Warehouse):
             )
 
     def landed_versions(self) -> list[FileVersion]:
-        return self._versions("*", self._raw, "month_files", "landed_at")
+        return self._versions("*", self._raw, "month_files", ["landed_at"])
 
     def merged_versions(self) -> list[FileVersion]:
         has_marts = self._exists(self._final, "marts_ledger")
         columns = f"*, ({LATEST_MARTS.format(tlc=self._final)}) as marts_version"
         return self._versions(
-            columns if has_marts else "*", self._final, "file_ledger", "merged_at"
+            columns if has_marts else "*", self._final, "file_ledger", NEWEST_MERGE
         )
 
-    def _versions(self, columns: str, schema: str, table: str, time: str) -> list[FileVersion]:
+    def _versions(
+        self, columns: str, schema: str, table: str, newest: Sequence[str]
+    ) -> list[FileVersion]:
         query = sql.SQL("select {} from {} as version order by dataset, file_month, {}").format(
-            sql.SQL(columns), sql.Identifier(schema, table), sql.Identifier(time)
+            sql.SQL(columns),
+            sql.Identifier(schema, table),
+            sql.SQL(", ").join(map(sql.Identifier, newest)),
         )
         with _no_right():
             rows = self._rows(query) if self._exists(schema, table) else []

@@ -13,6 +13,8 @@ LATEST_MARTS = (
     " where built.dataset = version.dataset and built.file_month = version.file_month"
     " and built.merged_at = version.merged_at"
 )
+#: What the newest merge of a month is the last by: the current one, whatever a clock said.
+NEWEST_MERGE = ("is_current", "merged_at")
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from loader.datasets import datasets
-from tests.bigquery.test_end_to_end import workspace_on
 from tests.conftest import publish, succeeded
+from tests.emulator.workspace import workspace_on
 
 pytestmark = pytest.mark.slow
 

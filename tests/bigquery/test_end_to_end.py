@@ -20,8 +20,6 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from google.cloud import bigquery
-from google.oauth2.credentials import Credentials
 
 from loader.calendar import Month, days_of, parse_month
 from loader.datasets import get_dataset
@@ -35,43 +33,16 @@ from tests.conftest import (
     DATA_TESTS,
     NO_TESTS,
     Workspace,
-    clean_env,
     publish,
     succeeded,
 )
 from tests.emulator.roles import GRANTS
+from tests.emulator.workspace import LEAST, OWNER, BigQueryWorkspace, workspace_on
 from tests.postgres.test_end_to_end import ranges
 
 MONTHS = {"green": ["2023-02", "2025-01"], "yellow": ["2019-02", "2020-04"]}
 EDGES = ("green", "2026-06")
-#: Callers, by their tokens: see tests/emulator/roles.py.
-OWNER, LEAST = "emulator", "least"
 OUR_DATASETS = ("tlc_raw", "tlc_staging", "tlc", "tlc_marts")
-
-
-class BigQueryWorkspace(Workspace):
-    """A workspace whose warehouse is the emulator."""
-
-    def client(self) -> bigquery.Client:
-        return bigquery.Client(
-            project=self.env["GOOGLE_CLOUD_PROJECT"],
-            credentials=Credentials(token=OWNER),
-            client_options={"api_endpoint": self.env["BIGQUERY_EMULATOR_HOST"]},
-        )
-
-    def query(self, sql: str, *args) -> list[tuple]:
-        return [tuple(row.values()) for row in self.client().query(sql).result()]
-
-
-def workspace_on(rig, local_dir: Path, **variables: str) -> BigQueryWorkspace:
-    """Make a workspace on the emulators, with the folder for all that its commands keep."""
-    env = clean_env(
-        **rig.env | variables,
-        TLC_LOCAL_DIR=str(local_dir),
-        DBT_TARGET_PATH=str(local_dir / "dbt"),
-        DBT_LOG_PATH=str(local_dir / "logs"),
-    )
-    return BigQueryWorkspace(env, local_dir, "")
 
 
 def edges(path: Path) -> None:

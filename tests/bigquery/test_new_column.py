@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.bigquery.test_end_to_end import BigQueryWorkspace, workspace_on
 from tests.conftest import NO_TESTS
+from tests.emulator.workspace import BigQueryWorkspace, workspace_on
 from tests.postgres.test_new_column import (
     assert_new_column_loads,
     rows_without_column,

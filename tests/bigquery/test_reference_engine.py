@@ -26,9 +26,9 @@ from psycopg2.extras import execute_values
 from loader.calendar import file_name
 from loader.datasets import datasets, get_dataset
 from loader.sample import schema_of, write_month
-from tests.bigquery.test_end_to_end import workspace_on
 from tests.conftest import DATA_DIR, NO_TESTS, Workspace, succeeded
 from tests.emulator.rig import PROJECT
+from tests.emulator.workspace import workspace_on
 from tests.googlesql import Raised
 
 pytestmark = pytest.mark.slow

@@ -4,8 +4,8 @@ import pyarrow.parquet as pq
 import pytest
 import shapely
 
-from tests.bigquery.test_end_to_end import BigQueryWorkspace, workspace_on
 from tests.conftest import NO_TESTS, publish, succeeded
+from tests.emulator.workspace import BigQueryWorkspace, workspace_on
 from tests.shapes import NAME, merged, write_shapes, zones_by_shapely
 
 PREFIX, MONTH = "shapes_", "2009-01"

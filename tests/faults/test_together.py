@@ -11,7 +11,7 @@ import pytest
 from loader.calendar import file_name, parse_month
 from loader.settings import PROJECT_DIR
 from tests import forks
-from tests.conftest import Workspace, publish
+from tests.conftest import Workspace, publish, succeeded
 from tests.exact import assert_same, expected, landed, stored
 
 DBT_BUILD = (
@@ -197,3 +197,22 @@ def test_a_reader_of_the_raw_table_makes_the_landing_give_up(workspace):
     reader.close()
     assert together([(machine, load)])[0].code == 0
     assert_same(landed(workspace, "green", "2023-01"), expected(path, "green"))
+
+
+@pytest.mark.parametrize(
+    "ahead",
+    [
+        "update {raw}.month_files set landed_at = landed_at + interval '2 hours'",
+        "update {tlc}.file_ledger set merged_at = merged_at + interval '2 hours'",
+    ],
+)
+def test_a_version_after_one_of_a_clock_that_was_ahead_is_the_newest(workspace, ahead):
+    """Another machine landed the version before, or another server merged it."""
+    workspace.env["TLC_SOURCE"] = str(workspace.source)
+    command = ("run", "--dataset", "green", "--month", "2023-01")
+    for rows in (900, 800, 850):
+        path = publish(workspace.source, "green", "2023-01", rows)
+        succeeded(workspace.loader(*command))
+        assert_same(stored(workspace, "green", "2023-01"), expected(path, "green"))
+        assert "nothing to do" in succeeded(workspace.loader(*command)).stdout
+        workspace.query(ahead.format(raw=workspace.raw, tlc=workspace.tlc))

@@ -175,25 +175,11 @@ def get_dataset(name: str) -> Dataset:
     return datasets()[name]
 
 
-def month_files_columns() -> tuple[Column, ...]:
-    """Return the columns of `month_files`, the record of what landed."""
-    return _columns_of("month_files")
-
-
-def official_figures_columns() -> tuple[Column, ...]:
-    """Return the columns of `official_figures`, what TLC itself counted."""
-    return _columns_of("official_figures")
-
-
-def taxi_zone_shapes_columns() -> tuple[Column, ...]:
-    """Return the columns of `taxi_zone_shapes`, the outlines of the zones."""
-    return _columns_of("taxi_zone_shapes")
-
-
 @cache
-def _columns_of(name: str) -> tuple[Column, ...]:
-    (table,) = (table for table in _tables() if table["name"] == name)
-    return tuple(_column(column) for column in table["columns"])
+def record_columns(table: str) -> tuple[Column, ...]:
+    """Return the columns of a raw table besides those of the trips, like `month_files`."""
+    (found,) = (one for one in _tables() if one["name"] == table)
+    return tuple(_column(column) for column in found["columns"])
 
 
 def check_supported(dataset: str, month: dt.date) -> None:

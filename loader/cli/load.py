@@ -376,7 +376,8 @@ def figures_command(
     """Land what TLC itself counted: every month is compared with it.
 
     TLC's monthly report of trips a day, and NYC Open Data's trips by base. TLC revises them: each
-    version is kept, and the newest counts. `sync` does this by itself.
+    version is kept, and the newest counts. With them comes New York's list of licensed bases, for
+    tlc.licensed_bases. `sync` does this by itself.
     """
     with session(target, source) as context:
         place = source or TLC_CDN

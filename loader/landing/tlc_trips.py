@@ -24,15 +24,14 @@ from loader.datasets import (
     check_supported,
     datasets,
     get_dataset,
-    month_files_columns,
-    official_figures_columns,
-    taxi_zone_shapes_columns,
+    record_columns,
 )
 from loader.errors import LoaderError
 from loader.landing.conform import Conformer
 from loader.landing.zones import open_grid
 from loader.settings import TLC_CDN, Settings, load_settings
 from loader.source import discover, download, figures
+from loader.source.bases import BaseList
 
 if TYPE_CHECKING:
     from loader.source.shapes import Shapes
@@ -53,6 +52,7 @@ _HINTS: dict[str, TColumnSchema] = {
 FIGURES = "official_figures"
 #: The raw table of the zones' outlines.
 SHAPES = "taxi_zone_shapes"
+BASES = "base_list"
 
 
 @dlt.source(name="nyc_tlc")
@@ -116,13 +116,8 @@ def raw_schema(conformer: Conformer | None = None) -> dlt.Schema:
         A schema with every raw table.
     """
     schema = dlt.Schema("nyc_tlc")
-    records = {
-        "month_files": month_files_columns(),
-        FIGURES: official_figures_columns(),
-        SHAPES: taxi_zone_shapes_columns(),
-    }
-    for name, of_table in records.items():
-        columns = [_hint(column) for column in of_table]
+    for name in ("month_files", FIGURES, SHAPES, BASES):
+        columns = [_hint(column) for column in record_columns(name)]
         schema.update_table(new_table(name, write_disposition="append", columns=columns))
     # BigQuery's partitions and clusters; Postgres' are made in postgres_copy.py.
     hints = {
@@ -142,13 +137,14 @@ def raw_schema(conformer: Conformer | None = None) -> dlt.Schema:
 
 @dlt.source(name="nyc_tlc_figures")
 def tlc_figures(source: str = TLC_CDN) -> Iterator[DltResource]:
-    """Read what TLC itself counted: a resource for each report.
+    """Read what TLC itself counted: a resource for each report, and one of the list of bases.
 
     Args:
         source: a report, or the base URL, folder or bucket of copies; default TLC's own.
     """
-    vintages = list(filter(None, map(figures.read, figures.addresses(source))))
-    return figures_resources(vintages)
+    found = list(map(figures.read, figures.addresses(source)))
+    yield from figures_resources([one for one in found if isinstance(one, figures.Vintage)])
+    yield from map(bases_resource, (one for one in found if isinstance(one, BaseList)))
 
 
 def figures_resources(vintages: Sequence[figures.Vintage]) -> Iterator[DltResource]:
@@ -165,20 +161,23 @@ def figures_resources(vintages: Sequence[figures.Vintage]) -> Iterator[DltResour
             for figure in one.figures
         ]
         name = layout.source.replace(" ", "_")
-        yield _landed_rows(name, FIGURES, official_figures_columns(), rows)
+        yield _landed_rows(name, FIGURES, rows)
 
 
 def shapes_resource(shapes: "Shapes") -> DltResource:
     """Make the resource of a version of the zones' shapes: one row per zone."""
     rows = [{**zone.row(), **shapes.about()} for zone in shapes.zones.values()]
-    return _landed_rows(SHAPES, SHAPES, taxi_zone_shapes_columns(), rows)
+    return _landed_rows(SHAPES, SHAPES, rows)
 
 
-def _landed_rows(
-    name: str, table: str, columns: Sequence[Column], rows: Sequence[dict[str, Any]]
-) -> DltResource:
+def bases_resource(found: BaseList) -> DltResource:
+    """Make the resource of a version of the list of bases: one row per base."""
+    return _landed_rows(BASES, BASES, found.rows())
+
+
+def _landed_rows(name: str, table: str, rows: Sequence[dict[str, Any]]) -> DltResource:
     """Make a resource of rows that land now, and take none away."""
-    columns = [column for column in columns if column.name != "_dlt_load_id"]
+    columns = [column for column in record_columns(table) if column.name != "_dlt_load_id"]
     schema = pa.schema([(column.name, column.arrow_type) for column in columns])
     now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
     landed = pa.Table.from_pylist([{**row, "landed_at": now} for row in rows], schema)

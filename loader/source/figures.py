@@ -1,4 +1,7 @@
-"""TLC's own counts: finds, reads and checks the reports that month files are compared with."""
+"""TLC's own counts: finds, reads and checks the reports that month files are compared with.
+
+The list of bases is published beside them, and read on the same way.
+"""
 
 import csv
 import datetime as dt
@@ -11,7 +14,8 @@ from dataclasses import dataclass
 from loader.calendar import format_month, next_month
 from loader.errors import FileRefusedError, SourceError
 from loader.settings import TLC_CDN
-from loader.source import object_store
+from loader.source import bases, object_store
+from loader.source.bases import BaseList
 from loader.source.folder import path_of
 from loader.source.http import is_http
 from loader.source.published import redact
@@ -70,15 +74,16 @@ LAYOUTS = (
         datasets={"UBER": "fhvhv", "LYFT": "fhvhv"},
     ),
 )
-#: Where TLC publishes them: the monthly report on its own site, the base report on NYC Open Data.
+#: Where TLC publishes them: the monthly report on its own site, the others on NYC Open Data.
 ADDRESSES = (
     "https://www.nyc.gov/assets/tlc/downloads/csv/data_reports_monthly.csv",
     "https://data.cityofnewyork.us/resource/2v9c-2k7f.csv"
     "?$select=base_license_number,year,month,total_dispatched_trips"
     "&$where=base_license_number in('UBER','LYFT')&$order=year,month,base_license_number",
+    bases.ADDRESS,
 )
 #: Where copies have them, below a web address.
-_NAMES = ("data_reports_monthly.csv", "fhv_base_aggregate.csv")
+_NAMES = ("data_reports_monthly.csv", "fhv_base_aggregate.csv", "current_bases.csv")
 #: NYC Open Data answers with at most so many rows at once.
 PAGE_ROWS = 50_000
 _SOCRATA = "/resource/"
@@ -175,14 +180,14 @@ def addresses(source: str) -> list[str]:
         ) from error
 
 
-def read(address: str, etag: str | None = None) -> Vintage | None:
-    """Read a report, and check it.
+def read(address: str, etag: str | None = None) -> Vintage | BaseList | None:
+    """Read a report or the list of bases, and check it.
 
     Args:
         etag: of the version that is here already.
 
     Returns:
-        The report; None when the server still has that version.
+        What it says; None when the server still has that version.
 
     Raises:
         NotPublishedError: when the server has none, or refuses us.
@@ -199,8 +204,8 @@ def parse(
     address: str,
     etag: str | None = None,
     last_modified: dt.datetime | None = None,
-) -> Vintage:
-    """Read a report's figures.
+) -> Vintage | BaseList:
+    """Read a report's figures, or the list of bases.
 
     Raises:
         FileRefusedError: when it isn't one of the reports, a column is gone, a figure is no whole
@@ -212,6 +217,9 @@ def parse(
     except (UnicodeDecodeError, csv.Error) as error:
         raise FileRefusedError(f"{name}: not a CSV file: {error}") from error
     header = [_plain(cell) for cell in rows[0]] if rows else []
+    if set(map(_plain, bases.COLUMNS)) <= set(header):
+        places = [header.index(_plain(column)) for column in bases.COLUMNS]
+        return bases.parse(rows, places, content, address, etag, last_modified)
     layout, missing = min(
         ((one, [c for c in _columns(one) if _plain(c) not in header]) for one in LAYOUTS),
         key=lambda found: len(found[1]) / len(_columns(found[0])),
@@ -311,4 +319,6 @@ def _read_pages(address: str, etag: str | None) -> WholeFile | None:
 
 
 def _is_report(name: str) -> bool:
-    return any(re.fullmatch(layout.names, name) for layout in LAYOUTS)
+    return any(
+        re.fullmatch(names, name) for names in (*(one.names for one in LAYOUTS), bases.NAMES)
+    )

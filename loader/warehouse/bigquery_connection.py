@@ -15,7 +15,7 @@ from google.cloud import bigquery
 from google.oauth2.credentials import Credentials
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from loader.datasets import month_files_columns
+from loader.datasets import record_columns
 from loader.errors import ABORTED, NoRightError, UsageError, WarehouseError
 from loader.settings import Settings
 
@@ -200,7 +200,7 @@ def _mend(denied: str) -> str:
 
 def _parameter_type(name: str, value: Any) -> str:
     """Return a parameter's type: that of the column of `month_files`, else of the value."""
-    for column in month_files_columns():
+    for column in record_columns("month_files"):
         if column.name == name:
             return _PARAMETER_TYPES[column.data_type]
     return "DATE" if isinstance(value, dt.date) else "STRING"

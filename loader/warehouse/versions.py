@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from loader.calendar import Month, format_of
-from loader.datasets import month_files_columns
+from loader.datasets import record_columns
 
 #: Version of the marts that count a version of the ledger, in SQL; 0 if they don't.
 LATEST_MARTS = (
@@ -109,5 +109,5 @@ class FileVersion:
         A table that an earlier version of the loader made may lack those.
         """
         values = asdict(self)
-        names = [column.name for column in month_files_columns()]
+        names = [column.name for column in record_columns("month_files")]
         return {name: values[name] for name in names if values[name] is not None}

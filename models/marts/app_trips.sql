@@ -75,13 +75,15 @@ described as (
             {%- endfor %}
         end as is_repeat,
         coalesce(pickup_zones.is_in_cbd, false)
-        or coalesce(dropoff_zones.is_in_cbd, false) as is_to_or_from_cbd
+        or coalesce(dropoff_zones.is_in_cbd, false) as is_to_or_from_cbd,
+
+        bases.base_type as dispatching_base_type
 
     from trips
     -- The seeds' codes are unique, by an index and by a test: no join adds a row or takes one away.
     left join {{ ref('hvfhs_licenses') }} as hvfhs_licenses
         on trips.hvfhs_license_num = hvfhs_licenses.hvfhs_license_num
-    left join {{ ref('bases') }} as bases
+    left join {{ ref('licensed_bases') }} as bases
         on trips.dispatching_base_num = bases.base_num
     left join {{ ref('taxi_zones') }} as pickup_zones
         on trips.pickup_location_id = pickup_zones.location_id

@@ -747,6 +747,17 @@ def test_verdicts_follow_what_tlc_counted(on_bigquery, tmp_path):
             assert found == expected, table
 
 
+def test_the_citys_list_of_bases_lands(on_bigquery, tmp_path):
+    city = tmp_path / "current_bases.csv"
+    city.write_text("license_number,entity_name,type_of_base\nB02510,LYFT INC,BLACK CAR BASE\n")
+    succeeded(on_bigquery.loader("figures", "--source", city))
+    found = on_bigquery.query(
+        "select base_name, base_type, company, count(*) over () from tlc.licensed_bases"
+        " order by landed_at is null limit 1"
+    )
+    assert found == [("LYFT INC", "BLACK CAR BASE", "Lyft", 1_099)]
+
+
 def test_google_accepts_every_statement(on_bigquery, rig, new_database):
     """Stays the last of make test's: it analyzes what the tests above sent."""
     accept_all(rig, new_database)

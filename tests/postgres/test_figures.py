@@ -221,3 +221,47 @@ def test_a_place_without_reports_is_told(workspace):
     process = workspace.loader("figures", "--source", workspace.source)
     assert process.returncode == 3
     assert process.stderr == f"error: no report of TLC's own counts is in {workspace.source}\n"
+
+
+def test_the_citys_list_of_bases_names_those_of_trips(workspace):
+    def bases(*numbers: str) -> dict[str, tuple]:
+        rows = workspace.query(
+            f"select base_num, base_name, base_type, company from {workspace.tlc}.licensed_bases"
+            " where base_num = any(%s)",
+            list(numbers),
+        )
+        return {number: row for number, *row in rows}
+
+    path = publish(workspace.source, "fhv", "2021-01", 50)
+    sent_by = [number.strip().upper() for number in pq.read_table(path)[0].to_pylist()]
+    one, other = list(dict.fromkeys(sent_by))[:2]
+    city = workspace.source / "current_bases.csv"
+    header = "license_number,entity_name,type_of_base"
+    city.write_text(f"{header}\n{one},ONE INC,LIVERY BASE\nB99999,NEW INC,BLACK CAR BASE\n")
+    options = ("sync", "--dataset", "fhv", "--since", "2021-01", "--to", "2021-01")
+    process = succeeded(workspace.loader(*options, "--source", workspace.source))
+    assert "list of bases  landed: 2 bases\n" in process.stderr
+    named = f"""select upper(trim(dispatching_base_num)), dispatching_base_name,
+        dispatching_base_type, count(*) from {workspace.tlc}_marts.app_trips group by 1, 2, 3"""
+    found = {number: (name, kind, rows) for number, name, kind, rows in workspace.query(named)}
+    assert found[one] == ("ONE INC", "LIVERY BASE", sent_by.count(one))
+    assert found[other][1:] == (None, sent_by.count(other))
+    assert sum(rows for *_, rows in found.values()) == 50
+
+    # The seed knows more of a base than the list; and what the list loses keeps the seed's name.
+    (lyft,) = workspace.query(
+        f"select base_name from {workspace.tlc}.bases where base_num = 'B02510'"
+    )
+    assert bases("B02510") == {"B02510": [*lyft, None, "Lyft"]}
+    city.write_text(f"{header}\nB02510,LYFT INC,BLACK CAR BASE\n")
+    process = succeeded(workspace.loader("figures", "--source", city))
+    assert "list of bases  landed: 1 base\n" in process.stderr
+    assert bases("B02510", "B99999") == {"B02510": ["LYFT INC", "BLACK CAR BASE", "Lyft"]}
+    assert succeeded(workspace.loader("figures", "--source", city)).stdout == (
+        "nothing new: these figures are here already\n"
+    )
+    city.write_text("license_number,entity_name,type_of_base\n")
+    refused = workspace.loader("figures", "--source", city)
+    assert refused.returncode == 5
+    assert refused.stderr.splitlines()[-1] == "error: current_bases.csv: it has no base"
+    assert bases("B02510")["B02510"][0] == "LYFT INC"

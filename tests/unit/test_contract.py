@@ -24,7 +24,7 @@ from loader.datasets import (
     check_supported,
     datasets,
     get_dataset,
-    month_files_columns,
+    record_columns,
 )
 from loader.errors import UsageError
 from loader.landing.values import CLEANERS
@@ -100,7 +100,7 @@ def test_what_ids_are_made_of_never_changes_and_new_columns_come_last(dataset):
 
 
 def test_every_column_has_a_known_type():
-    for columns in (month_files_columns(), *(one.columns for one in datasets().values())):
+    for columns in (record_columns("month_files"), *(one.columns for one in datasets().values())):
         assert {column.data_type for column in columns} <= set(ARROW_TYPES)
 
 

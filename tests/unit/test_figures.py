@@ -88,10 +88,44 @@ def test_what_is_refused(text, reason):
     assert len(str(refused.value).splitlines()) == 1
 
 
+LIST = "license_number,entity_name,telephone_number,type_of_base"
+
+
+def test_the_list_of_bases():
+    text = f"""{LIST}
+B02667,LEON LUXURY LIMO INC,7186265300,LUXURY/LIMOUSINE
+b00225 ,"DELANCEY  CAR SERVICE, INC.",,LIVERY BASE
+B00225,DELANCEY,,
+
+B80028,,8886468666,COMMUTER VAN AUTHORITY BASE
+"""
+    found = figures.parse(text.encode(), "https://host/resource/eccv-9dzr.csv?$order=a")
+    assert found.bases == {
+        "B02667": ("LEON LUXURY LIMO INC", "LUXURY/LIMOUSINE"),
+        "B00225": ("DELANCEY", None),
+        "B80028": (None, "COMMUTER VAN AUTHORITY BASE"),
+    }
+    assert (found.repeated, found.file_bytes) == (1, len(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (f"{LIST}\n", "it has no base"),
+        (f"{LIST}\n,LEON,,LIVERY BASE\n", "line 2: License Number is missing"),
+        (f"{LIST}\nB02667,LEON\n", "line 2: 2 columns, and the header has 4"),
+        ("license_number,entity_name\nB02667,LEON\n", "none of TLC's reports"),
+    ],
+)
+def test_a_list_that_cant_be_right(text, reason):
+    with pytest.raises(FileRefusedError, match=f"^current_bases.csv: .*{reason}"):
+        figures.parse(text.encode(), "/some/current_bases.csv")
+
+
 def test_a_report_at_a_web_address_is_asked_for_once_a_version(cdn):
     path = cdn.folder / "data_reports_monthly.csv"
     path.write_text(f"{PLAIN}\n2022-02,Green,5,-\n")
-    monthly, by_base = figures.addresses(cdn.url)
+    monthly, by_base, _ = figures.addresses(cdn.url)
     found = figures.read(monthly)
     assert (found.etag, found.file_bytes, found.url) == (found.etag, path.stat().st_size, monthly)
     cdn.script(path.name, [status(304)])
@@ -151,10 +185,12 @@ def test_real_reports():
 def test_the_dlt_source_has_a_resource_for_each_report(tmp_path):
     (tmp_path / "data_reports_monthly.csv").write_text(f"{PLAIN}\n2022-02,Green,5,-\n")
     (tmp_path / "fhv_base_aggregate.csv").write_text(f'{BASES}\n"LYFT","2024","1","7","0"\n')
+    (tmp_path / "current_bases.csv").write_text(f"{LIST}\nB02667,LEON,,LIVERY BASE\n")
     found = {
         name: [row for table in resource for row in table.to_pylist()]
         for name, resource in tlc_figures(str(tmp_path)).resources.items()
     }
+    assert [row["base_num"] for row in found.pop("base_list")] == ["B02667"]
     assert {name: [row["trips"] for row in rows] for name, rows in found.items()} == {
         "monthly_report": [140],
         "base_report": [7],

@@ -18,6 +18,7 @@ READERS_OF_SOURCES = {
     ("month_files", "trips"): "a merge takes the version that landed, and records it",
     ("official_figures", "official"): "its columns are the table's",
     ("taxi_zone_shapes", "official"): "its columns are the view's",
+    ("base_list", "official"): "its columns are the view's",
 }
 
 

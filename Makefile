@@ -124,7 +124,8 @@ $(PEERS)/installed: benchmarks/constraints.txt $(BIN)/python
 ROUNDS ?= 200
 SEED ?= 1
 chaos: $(call installed,dev)
-	@$(IN_VENV) python -m tests.chaos --rounds $(ROUNDS) --seed $(SEED) $(if $(POWER),--power)
+	@$(IN_VENV) python -m tests.chaos --rounds $(ROUNDS) --seed $(SEED) $(if $(POWER),--power) \
+		$(if $(TARGET),--target $(TARGET))
 
 fuzz: ROUNDS = 5000
 fuzz: $(call installed,dev)

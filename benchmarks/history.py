@@ -187,7 +187,7 @@ def measure_history(
     _say("comparing every month with its file")
     merged = {(name, format_month(month)): path for (name, month), path in paths.items()}
     found["problems"] = [
-        *check_records(workspace, merged, {}, {}, merged),
+        *check_records(workspace, merged, {}, {}),
         *check_rows(workspace, merged, {}),
         *check_leftovers(workspace, {}, []),
     ]

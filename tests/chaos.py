@@ -675,14 +675,15 @@ def check(rig: Rig, plan: Plan) -> list[str]:
     merged: dict[Key, Path] = {}
     if not plan.blank:
         merged = {(path.name.split("_")[0], path.stem[-7:]): path for path in rig.files()}
-    before = {key: wanted(path, key[0]).num_rows for key, path in merged.items()}
+    had = {}
     if plan.command != "load":
+        had = {key: wanted(merged[key], key[0]).num_rows for key in asked if key in merged}
         merged |= asked
     raw = asked if plan.command != "run" else {}
     return [
         *check_rows(rig.workspace, merged, raw),
         *check_marts(rig.workspace, merged),
-        *check_records(rig.workspace, merged, raw, before if plan.command != "load" else {}, asked),
+        *check_records(rig.workspace, merged, raw, had),
         *check_leftovers(
             rig.workspace, raw, [path.name for path in raw.values()] if plan.over_http else []
         ),
@@ -702,13 +703,13 @@ def check_rows(workspace: Workspace, merged: dict[Key, Path], raw: dict[Key, Pat
                 problems.append(f"{reader.__name__} {' '.join(key)}: {error}")
     for dataset in {dataset for dataset, _ in merged}:
         found = workspace.query(
-            "select to_char(file_month, 'YYYY-MM'), count(distinct unique_row_id), count(*)"
+            "select file_month, count(distinct unique_row_id), count(*)"
             f" from {workspace.tlc}.{dataset}_tripdata group by 1 order by 1"
         )
-        if [month for month, *_ in found] != sorted(m for d, m in merged if d == dataset):
+        if [f"{m:%Y-%m}" for m, *_ in found] != sorted(m for d, m in merged if d == dataset):
             problems.append(f"{dataset} has the months {found}")
         problems += [
-            f"{dataset} {m}: {rows - ids} ids repeat" for m, ids, rows in found if ids != rows
+            f"{dataset} {m:%Y-%m}: {rows - ids} ids repeat" for m, ids, rows in found if ids != rows
         ]
     return problems
 
@@ -718,7 +719,7 @@ def check_marts(workspace: Workspace, merged: dict[Key, Path]) -> list[str]:
     marts = f"{workspace.tlc}_marts"
     problems = []
     for (dataset, month), path in merged.items():
-        rows = wanted(path, dataset)
+        rows, of_month = wanted(path, dataset), where(dataset, month)
         zones = [rows[f"{end}_location_id"].to_pylist() for end in ("pickup", "dropoff")]
         hours = [
             t and t.replace(minute=0, second=0, microsecond=0)
@@ -736,21 +737,18 @@ def check_marts(workspace: Workspace, merged: dict[Key, Path]) -> list[str]:
                 Counter(zip(*zones, strict=True)),
             ),
             *(
-                (mart, "1, 1", {(1, 1): len(rows)})
+                (mart, "1 as one, 2 as two", {(1, 2): len(rows)})
                 for mart in ("monthly_fares", "monthly_trips", "dropoff_hours")
             ),
         ):
             found = workspace.query(
-                f"select {columns}, sum(trips + reversals)::int from {marts}.{mart}"
-                " where dataset = %s and file_month = %s group by 1, 2",
-                *(dataset, f"{month}-01"),
+                f"select {columns}, sum(trips + reversals) from {marts}.{mart} {of_month}"
+                " group by 1, 2"
             )
             if {tuple(group): count for *group, count in found} != groups:
                 problems.append(f"{mart} of {dataset} {month} doesn't count the file's trips")
-        if workspace.query(
-            f"select all_rows from {marts}.month_quality where dataset = %s and file_month = %s",
-            *(dataset, f"{month}-01"),
-        ) != [(len(rows),)]:
+        quality = f"select all_rows from {marts}.month_quality {of_month}"
+        if workspace.query(quality) != [(len(rows),)]:
             problems.append(f"month_quality of {dataset} {month} doesn't count the file's trips")
     return problems
 
@@ -759,35 +757,36 @@ def check_records(
     workspace: Workspace,
     merged: dict[Key, Path],
     raw: dict[Key, Path],
-    before: dict[Key, int],
-    asked: dict[Key, Path],
+    had: dict[Key, int],
 ) -> list[str]:
-    """Compare the ledger and the record of landed files with the files."""
+    """Compare the ledger and the record of landed files with the files.
+
+    `had` are the rows of months before their newest version, of those that had any.
+    """
     problems = []
     for key, path in merged.items():
-        of_month = (key[0], f"{key[1]}-01")
         rows, digest = wanted(path, key[0]).num_rows, sha256(path)
         entries = workspace.query(
             "select sha256, file_rows, landed_rows, table_rows, rows_added + rows_unchanged,"
             " rows_removed + rows_unchanged"
-            f" from {workspace.tlc}.file_ledger"
-            " where dataset = %s and file_month = %s and is_current",
-            *of_month,
+            f" from {workspace.tlc}.file_ledger {where(*key)} and is_current"
         )
-        had = before.get(key, 0) if key in asked else 0
-        if entries != [(digest, rows, rows, rows, rows, had)]:
-            problems.append(f"ledger of {' '.join(key)}: {entries}, {rows} rows, {had} before")
+        before = had.get(key, 0)
+        if entries != [(digest, rows, rows, rows, rows, before)]:
+            problems.append(f"ledger of {' '.join(key)}: {entries}, {rows} rows, {before} before")
     for key, path in (merged | raw).items():
-        of_month = (key[0], f"{key[1]}-01")
         newest = workspace.query(
             "select sha256, landed_rows, raw_dropped_at is null"
-            f" from {workspace.raw}.month_files where dataset = %s and file_month = %s"
-            " order by landed_at desc limit 1",
-            *of_month,
+            f" from {workspace.raw}.month_files {where(*key)} order by landed_at desc limit 1"
         )
         if newest != [(sha256(path), wanted(path, key[0]).num_rows, key in raw)]:
             problems.append(f"month_files of {' '.join(key)}: {newest}")
     return problems
+
+
+def where(dataset: str, month: str) -> str:
+    """Name a month in SQL."""
+    return f"where dataset = '{dataset}' and file_month = date '{month}-01'"
 
 
 def check_leftovers(workspace: Workspace, raw: dict[Key, Path], kept: list[str]) -> list[str]:
@@ -857,9 +856,14 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--power", action="store_true")
+    parser.add_argument("--target", choices=("postgres", "bigquery"), default="postgres")
     options = parser.parse_args()
     # In the background of a shell it is ignored, and would be by the commands too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if options.target == "bigquery":
+        from tests import chaos_bigquery
+
+        return chaos_bigquery.main(options.rounds, options.seed)
     struck: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     wrong = 0

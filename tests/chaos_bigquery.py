@@ -42,7 +42,7 @@ _STAGES = {
     "lock": "_locks",
     "merge": "begin transaction",
     "marts": "tlc_marts|marts_ledger",
-    "raw dropped": r"delete from .*_tripdata",
+    "raw rows deleted": r"delete from .*_tripdata",
     "recorded": "month_files",
     "landing": "_tripdata",
 }

@@ -300,15 +300,14 @@ def play(rig: Rig, plan: Plan) -> tuple[str, list[str]]:
     again = Command(rig.folder, arguments, env)
     if code := again.process.wait(timeout=600):
         problems.append(f"exit {code}: {again.said()}")
-    if stage == "ended" and plan.fault not in (_REFUSED, _LOST):
+    if stage == "ended":  # it makes fewer requests
         rig.requests[plan.command] *= 0.8
-    if plan.command != "run":
-        for key in keys:
-            rig.keep("raw", key, source)
-    if plan.command == "run":
-        for key in keys:
+    for key in keys:
+        if plan.command == "run":
             rig.keep("merged", key, source)
             rig.raw.pop(key, None)
+        else:
+            rig.keep("raw", key, source)
     if plan.command == "build":
         for key in rig.raw:
             rig.keep("merged", key, rig.folder / "raw")

@@ -11,7 +11,8 @@ from loader.source import figures
 def main(folder: str) -> None:
     """Write the seed."""
     found = [figures.read(address) for address in figures.addresses(folder)]
-    vintages = sorted((one for one in found if one), key=lambda one: one.vintage)
+    reports = (one for one in found if isinstance(one, figures.Vintage))
+    vintages = sorted(reports, key=lambda one: one.vintage)
     newest = {
         (one.source, figure.licence, figure.month): (one, figure)
         for one in vintages

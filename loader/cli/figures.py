@@ -8,7 +8,6 @@ from loader.source.bases import BaseList
 from loader.source.figures import Vintage
 from loader.source.published import redact
 from loader.terminal.progress import Reporter
-from loader.terminal.words import count
 from loader.warehouse.base import Warehouse
 
 
@@ -24,32 +23,33 @@ def land_figures(
         Whether something landed, and what kept the rest from it.
     """
     found, errors = _read_new(warehouse, reporter, source)
-    if found:
-        # dlt, which takes its time to import
-        from loader.landing.pipeline import load_resources
-        from loader.landing.tlc_trips import BASES, FIGURES, bases_resource, figures_resources
+    if not found:
+        return False, errors
+    # dlt, which takes its time to import
+    from loader.landing.pipeline import load_resources
+    from loader.landing.tlc_trips import BASES, FIGURES, bases_resource, figures_resources
 
-        reports = [list(figures_resources([one])) for one in found if isinstance(one, Vintage)]
-        lists = [[bases_resource(one)] for one in found if isinstance(one, BaseList)]
-        try:
-            with warehouse.build_lock(reporter):
-                for table, loads, model in (
-                    (FIGURES, reports, "official_verdicts"),
-                    (BASES, lists, "licensed_bases"),
-                ):
-                    if loads:
-                        load_resources(settings, warehouse, table, loads, reporter)
-                        build_official(settings, model)
-        except LoaderError as error:
-            return False, [*errors, error]
-    for one in found:
-        if isinstance(one, Vintage):
-            what = f"TLC's {one.source}  landed: to {one.vintage}, {len(one.figures):,} figures"
-        else:
-            twice = f", {one.repeated} of them twice: the last counts" if one.repeated else ""
-            what = f"list of bases  landed: {count(len(one.bases), 'base')}{twice}"
-        reporter.say(what)
-    return bool(found), errors
+    reports = [one for one in found if isinstance(one, Vintage)]
+    reports.sort(key=lambda report: report.vintage)
+    lists = [one for one in found if isinstance(one, BaseList)]
+    landed: list[Vintage | BaseList] = []
+    try:
+        with warehouse.build_lock(reporter):
+            if reports:
+                loads = [list(figures_resources([one])) for one in reports]
+                load_resources(settings, warehouse, FIGURES, loads, reporter)
+                build_official(settings, "official_verdicts")
+                landed += reports
+            if lists:
+                loads = [[bases_resource(one)] for one in lists]
+                load_resources(settings, warehouse, BASES, loads, reporter)
+                build_official(settings, "licensed_bases")
+                landed += lists
+    except LoaderError as error:
+        errors.append(error)
+    for one in landed:
+        reporter.say(f"{one}  landed: {one.content}")
+    return bool(landed), errors
 
 
 def _read_new(
@@ -62,8 +62,8 @@ def _read_new(
     )
     etags = {row["source_url"]: row["etag"] for row in known}
     newest = {(row["source"], row["vintage"]): row["sha256"] for row in known}
-    lists = warehouse.read("select distinct sha256 from {tlc}.licensed_bases")
-    known_lists = {row["sha256"] for row in lists}
+    rows = warehouse.read("select max(sha256) as sha256 from {tlc}.licensed_bases")
+    list_here = rows[0]["sha256"] if rows else None  # nothing was built yet
     found: dict[str, Vintage | BaseList] = {}
     errors: list[LoaderError] = []
     absent: list[LoaderError] = []
@@ -79,18 +79,18 @@ def _read_new(
         except (SourceError, FileRefusedError) as error:
             errors.append(error)
         else:
-            if isinstance(read, BaseList):
-                if read.sha256 not in known_lists:
-                    found[read.sha256] = read
-            elif read:
-                if newest.get((read.source, read.vintage)) != read.sha256:
-                    found[read.sha256] = read
+            if isinstance(read, Vintage):
+                here = newest.get((read.source, read.vintage))
                 if read.unknown:
                     names = ", ".join(read.unknown)
-                    reporter.say(f"TLC's {read.source}  warning: nobody knows {names}; left out")
+                    reporter.say(f"{read}  warning: nobody knows {names}; left out")
+            else:
+                here = list_here
+            if read and read.sha256 != here:
+                found[read.sha256] = read
     # A copy need not have all reports.
     if source == TLC_CDN or len(absent) == len(addresses):
         errors += absent
     if not addresses:
         errors.append(NotPublishedError(f"no report of TLC's own counts is in {redact(source)}"))
-    return sorted(found.values(), key=lambda one: getattr(one, "vintage", "")), errors
+    return list(found.values()), errors

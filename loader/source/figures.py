@@ -1,14 +1,13 @@
 """TLC's own counts: finds, reads and checks the reports that month files are compared with.
 
-The list of bases is published beside them, and read on the same way.
+The list of bases is published beside them, and read in the same way.
 """
 
 import csv
 import datetime as dt
-import hashlib
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from loader.calendar import format_month, next_month
@@ -19,7 +18,8 @@ from loader.source.bases import BaseList
 from loader.source.folder import path_of
 from loader.source.http import is_http
 from loader.source.published import redact
-from loader.source.whole import WholeFile, read_whole
+from loader.source.whole import Version, WholeFile, read_whole, version_fields
+from loader.terminal.words import count
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Vintage:
+class Vintage(Version):
     """A report as it was published at a time: TLC revises old figures, too.
 
     Attributes:
@@ -122,34 +122,24 @@ class Vintage:
         vintage: its newest month, YYYY-MM.
         figures: what it says.
         unknown: licences in it that belong to no dataset here.
-        url: where it came from, without credentials.
-        etag: the server's name of the version, if it gives one.
-        last_modified: naive UTC, if known.
-        file_bytes: size.
-        sha256: of the bytes.
     """
 
     source: str
     vintage: str
     figures: tuple[Figure, ...]
     unknown: tuple[str, ...]
-    url: str
-    etag: str | None
-    last_modified: dt.datetime | None
-    file_bytes: int
-    sha256: str
 
     def about(self) -> dict[str, object]:
         """Return what the warehouse records of the report beside each of its figures."""
-        return {
-            "source": self.source,
-            "vintage": self.vintage,
-            "source_url": self.url,
-            "etag": self.etag,
-            "last_modified": self.last_modified,
-            "file_bytes": self.file_bytes,
-            "sha256": self.sha256,
-        }
+        return {"source": self.source, "vintage": self.vintage, **super().about()}
+
+    def __str__(self) -> str:
+        return f"TLC's {self.source}"
+
+    @property
+    def content(self) -> str:
+        """What is in it, for messages."""
+        return f"to {self.vintage}, {count(len(self.figures), 'figure')}"
 
 
 def addresses(source: str) -> list[str]:
@@ -217,9 +207,10 @@ def parse(
     except (UnicodeDecodeError, csv.Error) as error:
         raise FileRefusedError(f"{name}: not a CSV file: {error}") from error
     header = [_plain(cell) for cell in rows[0]] if rows else []
+    version = version_fields(content, address, etag, last_modified)
     if set(map(_plain, bases.COLUMNS)) <= set(header):
         places = [header.index(_plain(column)) for column in bases.COLUMNS]
-        return bases.parse(rows, places, content, address, etag, last_modified)
+        return bases.parse(name, _records(name, rows), places, version)
     layout, missing = min(
         ((one, [c for c in _columns(one) if _plain(c) not in header]) for one in LAYOUTS),
         key=lambda found: len(found[1]) / len(_columns(found[0])),
@@ -233,12 +224,7 @@ def parse(
     licences = {_plain(licence): licence for licence in layout.datasets}
     found: dict[tuple[str, dt.date], Figure] = {}
     unknown: dict[str, None] = {}
-    for number, row in enumerate(rows[1:], 2):
-        if not any(cell.strip() for cell in row):
-            continue
-        where = f"{name}: line {number}"
-        if len(row) != len(header):
-            raise FileRefusedError(f"{where}: {len(row)} columns, and the header has {len(header)}")
+    for where, row in _records(name, rows):
         month = _month([row[place].strip() for place in month_at], where)
         licence = licences.get(_plain(row[licence_at]))
         if licence is None:
@@ -264,12 +250,21 @@ def parse(
         format_month(max(month for _, month in found)),
         tuple(found.values()),
         tuple(unknown),
-        redact(address),
-        etag,
-        last_modified,
-        len(content),
-        hashlib.sha256(content).hexdigest(),
+        **version,
     )
+
+
+def _records(name: str, rows: list[list[str]]) -> Iterator[tuple[str, list[str]]]:
+    """Give the rows below a header that aren't blank, each with its place, for messages."""
+    for number, row in enumerate(rows[1:], 2):
+        where = f"{name}: line {number}"
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) != len(rows[0]):
+            raise FileRefusedError(
+                f"{where}: {len(row)} columns, and the header has {len(rows[0])}"
+            )
+        yield where, row
 
 
 def _columns(layout: Layout) -> tuple[str, ...]:

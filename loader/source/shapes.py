@@ -26,7 +26,7 @@ from loader.errors import FileRefusedError, LoaderError, SourceError
 from loader.settings import Settings
 from loader.source.folder import path_of
 from loader.source.published import redact
-from loader.source.whole import is_remote, read_whole
+from loader.source.whole import Version, is_remote, read_whole, version_fields
 
 NAME = "taxi_zones.zip"
 #: Records of TLC's file, and the zones that they are of: 56 has two records, 103 has three.
@@ -75,36 +75,16 @@ class Zone:
 
 
 @dataclass(frozen=True, eq=False)
-class Shapes:
+class Shapes(Version):
     """TLC's file of shapes, checked.
 
     Attributes:
         zones: by number, in order.
         records: of the file: a zone may have several.
-        url: where it came from, without credentials.
-        etag: the server's name of the version, if it gives one.
-        last_modified: naive UTC, if known.
-        file_bytes: size.
-        sha256: of the bytes.
     """
 
     zones: dict[int, Zone]
     records: int
-    url: str
-    etag: str | None
-    last_modified: dt.datetime | None
-    file_bytes: int
-    sha256: str
-
-    def about(self) -> dict[str, object]:
-        """Return what the warehouse records of the file beside each zone."""
-        return {
-            "source_url": self.url,
-            "etag": self.etag,
-            "last_modified": self.last_modified,
-            "file_bytes": self.file_bytes,
-            "sha256": self.sha256,
-        }
 
 
 def zone_shapes(settings: Settings) -> dict[int, BaseGeometry]:
@@ -210,15 +190,7 @@ def parse(
     if not parts:
         raise FileRefusedError(f"{label}: it has no zone")
     zones = {n: Zone(n, *names[n], shapely.union_all(parts[n])) for n in sorted(parts)}
-    return Shapes(
-        zones,
-        len(records),
-        url,
-        etag,
-        last_modified,
-        len(content),
-        hashlib.sha256(content).hexdigest(),
-    )
+    return Shapes(zones, len(records), **version_fields(content, url, etag, last_modified))
 
 
 def geojson(geometry: BaseGeometry) -> str:

@@ -1,7 +1,9 @@
 """Small files, read whole: from the web, a bucket or a folder."""
 
 import datetime as dt
-from typing import NamedTuple
+import hashlib
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from loader.errors import NotPublishedError, SourceError
 from loader.source import object_store
@@ -25,6 +27,48 @@ class WholeFile(NamedTuple):
     url: str
     etag: str | None = None
     last_modified: dt.datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """A version of a file that is published besides the trips.
+
+    Attributes:
+        url: where it came from, without credentials.
+        etag: the server's name of the version, if it gives one.
+        last_modified: naive UTC, if known.
+        file_bytes: size.
+        sha256: of the bytes.
+    """
+
+    url: str
+    etag: str | None
+    last_modified: dt.datetime | None
+    file_bytes: int
+    sha256: str
+
+    def about(self) -> dict[str, object]:
+        """Return what the warehouse records of the version beside each of its rows."""
+        return {
+            "source_url": self.url,
+            "etag": self.etag,
+            "last_modified": self.last_modified,
+            "file_bytes": self.file_bytes,
+            "sha256": self.sha256,
+        }
+
+
+def version_fields(
+    content: bytes, address: str, etag: str | None, last_modified: dt.datetime | None
+) -> dict[str, Any]:
+    """Return the fields of `Version` for a file that was read."""
+    return {
+        "url": redact(address),
+        "etag": etag,
+        "last_modified": last_modified,
+        "file_bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
 
 
 def is_remote(address: str) -> bool:

@@ -77,10 +77,11 @@ described as (
         coalesce(pickup_zones.is_in_cbd, false)
         or coalesce(dropoff_zones.is_in_cbd, false) as is_to_or_from_cbd,
 
+        -- the newest column is the last: Postgres replaces a view only if its others stay in place
         bases.base_type as dispatching_base_type
 
     from trips
-    -- The seeds' codes are unique, by an index and by a test: no join adds a row or takes one away.
+    -- The codes are unique, of seeds by an index, and tested: no join adds a row or takes one away.
     left join {{ ref('hvfhs_licenses') }} as hvfhs_licenses
         on trips.hvfhs_license_num = hvfhs_licenses.hvfhs_license_num
     left join {{ ref('licensed_bases') }} as bases

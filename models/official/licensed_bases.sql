@@ -31,15 +31,22 @@ both_lists as (
     where landed_at = (select max(latest.landed_at) from {{ landed }} as latest)
     {%- endif %}
 
+),
+
+-- Grouped, so that Postgres knows that a base is one row, and leaves out joins that nobody needs.
+grouped as (
+
+    select
+        base_num,
+        coalesce(max(base_name), max(former_name)) as base_name,
+        max(base_type) as base_type,
+        max(company) as company,
+        max(sha256) as sha256,
+        max(landed_at) as landed_at
+
+    from both_lists
+    group by base_num
+
 )
 
-select
-    base_num,
-    coalesce(max(base_name), max(former_name)) as base_name,
-    max(base_type) as base_type,
-    max(company) as company,
-    max(sha256) as sha256,
-    max(landed_at) as landed_at
-
-from both_lists
-group by base_num
+select * from grouped

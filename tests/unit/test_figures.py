@@ -105,7 +105,8 @@ B80028,,8886468666,COMMUTER VAN AUTHORITY BASE
         "B00225": ("DELANCEY", None),
         "B80028": (None, "COMMUTER VAN AUTHORITY BASE"),
     }
-    assert (found.repeated, found.file_bytes) == (1, len(text))
+    assert found.content == "3 bases, 1 of them twice: the last counts"
+    assert found.file_bytes == len(text)
 
 
 @pytest.mark.parametrize(

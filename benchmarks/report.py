@@ -39,7 +39,7 @@ _FIGURES = {
     "dbt_overhead_seconds": "`run` of one more landed month of 1,000 rows, less the line above",
     "backfill_month_seconds": "a month, when one `run` does several",
     "marts_to_run": "the marts of month 1, by `nyc-tlc marts` ÷ one `run` without them",
-    "official_ms": "of these marts, what TLC's own count and hours without trips take",
+    "official_ms": "of these marts, what TLC's own count and hours without trips add",
     "mirror_ratio": "`mirror` ÷ a plain copy of the files, which verifies nothing",
     "bytes_a_row": "a row of month 1 at rest, its index included",
     "written_ratio": "what the disk wrote for one `run` ÷ the finished month",

@@ -67,44 +67,52 @@ finished_marts as (
 
 ),
 
-zones as (
+-- both in one scan
+hours_and_zones as (
 
     select
         dataset,
         file_month,
-        count(distinct pickup_location_id) as pickup_zones
+        pickup_hour,
+        pickup_location_id
 
     from {{ ref('hourly_zone_trips') }}
     where {{ is_month_of(months, datasets()) }}
-    group by dataset, file_month
+    group by grouping sets (
+        (dataset, file_month, pickup_hour),
+        (dataset, file_month, pickup_location_id)
+    )
 
 ),
 
-pickup_hours as (
-
-    select distinct
-        dataset,
-        file_month,
-        pickup_hour
-
-    from {{ ref('hourly_zone_trips') }}
-    where {{ is_month_of(months, datasets()) }}
-
-),
-
-hours as (
+month_hours as (
 
     select
         dataset,
         file_month,
-        count(*) as hours_with_trips,
-        count(distinct cast(pickup_hour as date)) as days_with_trips
+        pickup_location_id,
+        case
+            when
+                pickup_hour >= cast(file_month as {{ type_datetime() }})
+                and pickup_hour < {{ dbt.dateadd('month', 1, 'file_month') }}
+                and not {{ is_skipped_hour('pickup_hour') }}
+                then pickup_hour
+        end as month_hour
 
-    from pickup_hours
-    where
-        pickup_hour >= cast(file_month as {{ type_datetime() }})
-        and pickup_hour < {{ dbt.dateadd('month', 1, 'file_month') }}
-        and not {{ is_skipped_hour('pickup_hour') }}
+    from hours_and_zones
+
+),
+
+pickups as (
+
+    select
+        dataset,
+        file_month,
+        count(pickup_location_id) as pickup_zones,
+        count(month_hour) as hours_with_trips,
+        count(distinct cast(month_hour as date)) as days_with_trips
+
+    from month_hours
     group by dataset, file_month
 
 ),
@@ -154,7 +162,7 @@ versioned as (
         counted.{{ name }}_rows,
         {{ ratio('counted.' ~ name ~ '_rows', 'counted.all_rows') }} as {{ name }}_share,
         {%- endfor %}
-        zones.pickup_zones,
+        pickups.pickup_zones,
         versions.versions_seen,
         versions.rows_added_since,
         versions.rows_removed_since,
@@ -168,23 +176,20 @@ versioned as (
         verdicts.official_verdict,
         -- the clock skips an hour in March
         24 * {{ days }} - case when extract(month from counted.file_month) = 3 then 1 else 0 end
-        - coalesce(hours.hours_with_trips, 0) as hours_without_trips,
-        {{ days }} - coalesce(hours.days_with_trips, 0) as days_without_trips,
+        - pickups.hours_with_trips as hours_without_trips,
+        {{ days }} - pickups.days_with_trips as days_without_trips,
         quiet_months.reason as quiet_reason
 
     from counted
     inner join finished_marts
         on counted.dataset = finished_marts.dataset
         and counted.file_month = finished_marts.file_month
-    inner join zones
-        on counted.dataset = zones.dataset
-        and counted.file_month = zones.file_month
+    inner join pickups
+        on counted.dataset = pickups.dataset
+        and counted.file_month = pickups.file_month
     inner join versions
         on counted.dataset = versions.dataset
         and counted.file_month = versions.file_month
-    left join hours
-        on counted.dataset = hours.dataset
-        and counted.file_month = hours.file_month
     left join {{ ref('quiet_months') }} as quiet_months
         on counted.file_month = quiet_months.file_month
     left join verdicts

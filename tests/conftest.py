@@ -25,6 +25,7 @@ import yaml
 
 from loader.calendar import file_name, parse_month
 from loader.embedded import local_server
+from loader.embedded.wheel import program_path
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from loader.terminal import commands
@@ -293,10 +294,12 @@ def new_database() -> Callable[..., Any]:
 def new_workspace(server, tmp_path_factory) -> Callable[..., Workspace]:
     """Makes workspaces: for fixtures of a wider scope than one test.
 
+    In its warehouse all is built, and nothing has landed: building takes longer than what most
+    tests look at. `built=False` is for tests of a first run, and of what makes or owns the schemas.
     `marts=True` is for tests that look at the marts, whose building takes half of a small month.
     """
 
-    def make(marts: bool = False) -> Workspace:
+    def make(marts: bool = False, built: bool = True) -> Workspace:
         prefix = f"t{next(_NUMBERS):03}_"  # as long as _NO_PREFIX
         local_dir = tmp_path_factory.mktemp(prefix)
         env = clean_env(
@@ -308,15 +311,40 @@ def new_workspace(server, tmp_path_factory) -> Callable[..., Workspace]:
             **NO_TESTS,  # tests of dbt's that matter to a test of ours are asked for
             **local_server.connection_env(server),
         )
-        return Workspace(env, local_dir, prefix, marts)
+        workspace = Workspace(env, local_dir, prefix, marts)
+        if built:
+            workspace.query(built_warehouse().replace(_NO_PREFIX.decode(), prefix))
+        return workspace
+
+    @functools.cache
+    def built_warehouse() -> str:
+        first = make(marts=True, built=False)
+        publish(first.source, "green", "2023-01", 1)
+        month = ("--dataset", "green", "--month", "2023-01", "--source", first.source)
+        succeeded(first.loader("run", *month))
+        return _without_months(first)
 
     return make
 
 
+def _without_months(workspace: Workspace) -> str:
+    """Return a warehouse, as if no month had landed, as SQL with _NO_PREFIX."""
+    no_rows = ("*.month_files", "*._dlt_loads", "*.*_ledger", "*tlc_marts.*")
+    command = [
+        *(program_path("pg_dump"), "--inserts", "--rows-per-insert=1000"),
+        *(f"--schema={workspace.prefix}*", "--exclude-table=*.*_20*"),
+        *(f"--exclude-table-data={name}" for name in no_rows),
+    ]
+    done = subprocess.run(command, env=workspace.env, capture_output=True, text=True, check=True)
+    # the others are psql's own
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("\\")]
+    return "\n".join(lines).replace(workspace.prefix, _NO_PREFIX.decode())
+
+
 @pytest.fixture
-def workspace(new_workspace) -> Workspace:
+def workspace(request, new_workspace) -> Workspace:
     """A workspace of the test's own, with nothing landed."""
-    return new_workspace()
+    return new_workspace(built=not request.node.get_closest_marker("empty_warehouse"))
 
 
 @pytest.fixture(autouse=True)

@@ -106,6 +106,7 @@ def children(pid: int) -> list[int]:
     return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
+@pytest.mark.empty_warehouse
 def test_a_full_local_disk_is_told_and_changes_nothing(workspace, cdn):
     path = publish(cdn.folder, "green", "2023-02", 40_000)
     workspace.env["TLC_SOURCE"] = cdn.url
@@ -141,6 +142,7 @@ def test_tables_of_an_earlier_version_get_the_columns_that_are_new(workspace):
     assert_same(stored(workspace, "green", "2023-02"), expected(path, "green"))
 
 
+@pytest.mark.empty_warehouse
 def test_a_column_of_another_type_is_refused(workspace):
     put(workspace, 500)
     succeeded(workspace.loader("load", *MONTH))

@@ -81,6 +81,7 @@ def test_a_better_version_needs_no_acceptance_nor_does_the_old_one(merged):
     assert_same(stored(merged, "green", "2023-02"), expected(file_of(merged), "green"))
 
 
+@pytest.mark.empty_warehouse
 def test_another_months_file_is_suspect(workspace):
     workspace.env["TLC_SOURCE"] = str(workspace.source)
     other = publish(workspace.source, "green", "2023-01", 1_500)

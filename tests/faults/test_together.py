@@ -14,6 +14,8 @@ from tests import forks
 from tests.conftest import Workspace, publish, succeeded
 from tests.exact import assert_same, expected, landed, stored
 
+pytestmark = pytest.mark.empty_warehouse
+
 DBT_BUILD = (
     *("-m", "dbt.cli.main", "--no-use-colors", "build"),
     *("--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)),
@@ -79,7 +81,7 @@ def crowd(new_workspace) -> dict:
 
     Then again, published anew, while a fifth builds all that is landed.
     """
-    workspace = new_workspace()
+    workspace = new_workspace(built=False)
     *four, fifth = machines(workspace, 5)
     for key in MONTHS:
         publish(workspace.source, *key, 2_000)

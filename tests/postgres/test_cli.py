@@ -94,6 +94,7 @@ WRONG = {
 
 @pytest.mark.parametrize("command", ["load", "run"])
 @pytest.mark.parametrize(("options", "reason"), WRONG.values(), ids=WRONG.keys())
+@pytest.mark.empty_warehouse
 def test_wrong_options_are_told_in_one_line(in_process, workspace, command, options, reason):
     code, stdout, stderr = in_process(command, *options)
     assert (code, stdout) == (2, "")
@@ -238,6 +239,7 @@ def by_password(server, workspace):
     workspace.query("drop role guest")
 
 
+@pytest.mark.empty_warehouse
 def test_a_wrong_password_ends_with_6_and_is_not_shown(in_process, by_password):
     code, _, stderr = in_process("status", PGUSER=by_password, PGPASSWORD="wr0ng-one")
     assert code == 6
@@ -246,6 +248,7 @@ def test_a_wrong_password_ends_with_6_and_is_not_shown(in_process, by_password):
     assert in_process("status", PGUSER=by_password, PGPASSWORD="right")[0] == 0
 
 
+@pytest.mark.empty_warehouse
 def test_doctor_names_the_right_that_is_missing(in_process, by_password, workspace):
     code, stdout, stderr = in_process("doctor", "--source", workspace.source)
     assert (code, stderr) == (0, "")

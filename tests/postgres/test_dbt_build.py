@@ -6,6 +6,7 @@ import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from tests.conftest import DATA_TESTS, Workspace, publish, succeeded
 
@@ -42,6 +43,7 @@ def test_a_month_that_is_merged_and_dropped_is_nothing_to_do_and_can_be_tested(w
     assert "nothing to do" not in failed.stdout
 
 
+@pytest.mark.empty_warehouse
 def test_a_run_builds_all_views_and_seeds_first_and_then_the_table_alone(workspace):
     for month in ("2023-01", "2023-02"):
         publish(workspace.source, "green", month, 50)

@@ -25,6 +25,8 @@ from tests.exact import assert_same, expected, landed, stored
 
 __all__ = ["cdn"]
 
+pytestmark = pytest.mark.empty_warehouse
+
 GREEN = ("--dataset", "green", "--month")
 #: Far less than what commands are held up for: a stalled body, a lock.
 SECONDS = 20

@@ -243,6 +243,7 @@ def test_sync_looks_for_new_shapes_at_tlc_and_goes_on_without(workspace, cdn):
     assert workspace.query(landed) == [(6, 1)]
 
 
+@pytest.mark.empty_warehouse
 def test_load_gets_the_shapes_and_needs_no_right_to_build(workspace):
     write_shapes(workspace.source / NAME)
     publish(workspace.source, "yellow", "2009-01", 400)
@@ -259,6 +260,7 @@ def test_load_gets_the_shapes_and_needs_no_right_to_build(workspace):
     assert workspace.query("select to_regnamespace(%s)", workspace.tlc) == [(None,)]
 
 
+@pytest.mark.empty_warehouse
 def test_a_seed_of_an_earlier_version_gets_its_new_column_and_keeps_its_views(workspace):
     table = f"{workspace.tlc}.taxi_zones"
     workspace.query(f"create schema {workspace.tlc}")

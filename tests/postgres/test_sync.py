@@ -3,6 +3,8 @@
 import json
 import subprocess
 
+import pytest
+
 from loader.settings import PROJECT_DIR
 from tests import forks
 from tests.cdn import cdn
@@ -83,6 +85,7 @@ def test_a_month_that_fails_stops_no_other_and_force_does_all_anew(workspace, tm
     assert sorted(workspace.query(merged)) == [("2023-01-01", 50), ("2023-03-01", 50)]
 
 
+@pytest.mark.empty_warehouse
 def test_builds_on_one_warehouse_take_turns(workspace):
     small_month(workspace.source)
     connection = workspace.connect()

@@ -151,6 +151,7 @@ def test_nothing_that_a_server_says_is_a_path_or_sql(in_process, workspace, cdn)
     assert in_process("load", *GREEN, "2023-01", "--source", cdn.url)[0] == 0
 
 
+@pytest.mark.empty_warehouse
 def test_names_and_values_of_a_file_are_data(workspace):
     rows = 60
     path = publish(workspace.source, "green", "2023-01", rows)

@@ -205,6 +205,7 @@ def test_a_database_that_one_user_has_loaded_is_handed_over(with_passwords, work
         remove(roles)
 
 
+@pytest.mark.empty_warehouse
 def test_the_owner_of_the_database_need_not_be_a_superuser(with_passwords, workspace):
     owner = f"{workspace.prefix}tlc_owner"
     database = workspace.env["PGDATABASE"]

@@ -23,6 +23,8 @@ from tests import forks
 from tests.conftest import DATA_DIR, clean_env, publish, succeeded
 from tests.unit.test_download import parquet
 
+pytestmark = pytest.mark.slow
+
 MONTHS = [dt.date(2023, 1, 1), dt.date(2023, 2, 1)]
 NAMES = [file_name("green", month) for month in MONTHS]
 RANGE = ("--month", "2023-01", "--to", "2023-03")

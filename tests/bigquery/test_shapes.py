@@ -8,6 +8,8 @@ from tests.conftest import NO_TESTS, publish, succeeded
 from tests.emulator.workspace import BigQueryWorkspace, workspace_on
 from tests.shapes import NAME, merged, write_shapes, zones_by_shapely
 
+pytestmark = pytest.mark.slow
+
 PREFIX, MONTH = "shapes_", "2009-01"
 ZONES = "pickup_location_id_by_coordinates, dropoff_location_id_by_coordinates"
 

@@ -49,6 +49,7 @@ def hurried(workspace) -> Iterator[str]:
     workspace.query("drop role hurried")
 
 
+@pytest.mark.slow
 def test_a_statement_that_the_server_ends_changes_nothing(workspace, hurried):
     before = put(workspace, 500)
     succeeded(workspace.loader("run", *MONTH))
@@ -70,6 +71,7 @@ def test_a_statement_that_the_server_ends_changes_nothing(workspace, hurried):
     assert_same(stored(workspace, "green", "2023-02"), expected(path, "green"))
 
 
+@pytest.mark.slow
 def test_a_dbt_that_dies_fails_its_month_and_the_next_gets_another(workspace):
     put(workspace, 500)
     succeeded(workspace.loader("run", *MONTH))
@@ -218,6 +220,7 @@ def crash(machine: Workspace) -> None:
     local_server.start(machine.local_dir)
 
 
+@pytest.mark.slow
 def test_a_landing_that_a_crash_takes_away_lands_again_by_itself(machine):
     before = put(machine, 500)
     succeeded(machine.loader("run", *MONTH))
@@ -249,6 +252,7 @@ def test_a_landing_that_a_crash_takes_away_lands_again_by_itself(machine):
 
 
 @pytest.mark.parametrize("command", [("load",), ("run", "--keep-raw")])
+@pytest.mark.slow
 def test_raw_rows_that_were_asked_for_outlive_a_crash(machine, command):
     path = put(machine, 500)
     succeeded(machine.loader(*command, *MONTH))

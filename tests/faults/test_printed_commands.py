@@ -16,6 +16,8 @@ from loader.source.published import redact
 from loader.terminal import commands
 from tests.conftest import Workspace, publish, succeeded
 
+pytestmark = pytest.mark.slow
+
 #: A command in a message: it ends where the message goes on.
 COMMAND = re.compile(r"nyc-tlc .+?(?=; | \(put in | > in macro|$)", re.M)
 

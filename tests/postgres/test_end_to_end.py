@@ -665,6 +665,7 @@ def test_a_build_without_anything_landed_says_what_to_do(workspace):
 # ---- The full history's shape --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_merging_one_month_touches_no_relation_of_the_23_before(workspace):
     months, month = [], dt.date(2022, 1, 1)
     while len(months) < 24:

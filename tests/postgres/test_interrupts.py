@@ -185,6 +185,7 @@ def test_in_a_landing(workspace, running, mode, stage):
         assert_same(landed(workspace, "green", month), expected(path, "green"))
 
 
+@pytest.mark.slow
 def test_in_a_build(workspace, running):
     put(workspace.source, "2023-01", rows=2_000)
     command = ("run", *GREEN, "2023-01", "--source", workspace.source)

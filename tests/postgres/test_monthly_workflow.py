@@ -25,7 +25,7 @@ from tests.workflow import Workflow, clone_project
 
 __all__ = ["cdn"]
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.empty_warehouse]
 
 MONTHLY = PROJECT_DIR / ".github" / "workflows" / "monthly.yml"
 ROWS = 1_000

@@ -8,6 +8,8 @@ import pytest
 from tests.conftest import Workspace, publish, succeeded
 from tests.copies import copy_project, declare_new_column, in_copy
 
+pytestmark = pytest.mark.slow
+
 MONTH = "2026-06"
 #: All of a month's columns and ids, compared in the copy, which knows the new one.
 COMPARE = f"""

@@ -17,6 +17,8 @@ from loader.settings import PROJECT_DIR
 from tests.conftest import DATA_TESTS, succeeded
 from tests.copies import copy_project, in_copy
 
+pytestmark = pytest.mark.slow
+
 SOURCE = """version: 2
 sources:
   - name: tlc_raw

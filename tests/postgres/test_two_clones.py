@@ -15,7 +15,7 @@ from loader.settings import PROJECT_DIR
 from tests import forks
 from tests.conftest import DATA_TESTS, Workspace, clean_env, publish, succeeded
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.empty_warehouse]
 
 MONTH = ("--dataset", "green", "--month", "2023-01")
 

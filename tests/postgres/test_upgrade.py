@@ -10,7 +10,7 @@ from loader.settings import PROJECT_DIR
 from tests.conftest import Workspace, publish, succeeded
 from tests.exact import assert_same, expected, stored
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.empty_warehouse]
 
 #: The last commits of version 0.1.0, and of those whose codes took four bytes.
 VERSIONS_BEFORE = ("ee89a65", "3fd1978")

@@ -14,7 +14,7 @@ from loader.settings import PROJECT_DIR
 from tests.conftest import Workspace, clean_env, publish, succeeded
 from tests.exact import assert_same, expected, stored
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.empty_warehouse]
 
 
 @pytest.fixture(scope="module")

@@ -180,6 +180,7 @@ def test_each_does_its_part_of_a_month_and_of_its_next_version(roles):
     assert [roles.owner.relations(schema) for schema in (raw, tlc, marts)] == before
 
 
+@pytest.mark.slow
 def test_a_database_that_one_user_has_loaded_is_handed_over(with_passwords, workspace):
     put(workspace, 50)
     succeeded(

@@ -82,6 +82,7 @@ def secret_source(cdn: Cdn) -> str:
     return f"{cdn.url.replace('://', f'://{login}')}?token={quote(TOKEN, safe='')}&part=1"
 
 
+@pytest.mark.slow
 def test_a_password_and_a_token_are_nowhere(workspace_with_password, cdn):
     workspace = workspace_with_password
     path = publish(cdn.folder, "green", "2023-01", 40)

@@ -91,22 +91,19 @@ class Ours:
         It counts zones in any case, and hours in the same scan: they cost what that adds.
         """
         of_month = f"where dataset = '{self._dataset}' and file_month = '{month}'"
-        zone, hour = (
-            f"dataset, file_month, {column}" for column in ("pickup_location_id", "pickup_hour")
+        scan = (
+            f"select count(*) from (select 1 from {prefix}tlc_marts.hourly_zone_trips {of_month}"
+            " group by grouping sets ({})) as counted"
         )
-        verdict, zones, both = (
-            self._explain(query)["Execution Time"]
-            for query in (
-                f"select * from {prefix}tlc.official_verdicts {of_month}",
-                *(
-                    f"select count(*) from (select 1 from {prefix}tlc_marts.hourly_zone_trips"
-                    f" {of_month} group by grouping sets ({sets})) as groups"
-                    for sets in (f"({zone})", f"({zone}), ({hour})")
-                ),
-            )
-        )
-        hours = both - zones
-        return {"verdict_ms": verdict, "hours_ms": hours, "ms": verdict + hours}
+        zones = "(dataset, file_month, pickup_location_id)"
+        queries = {
+            "verdict": f"select * from {prefix}tlc.official_verdicts {of_month}",
+            "zones": scan.format(zones),
+            "both": scan.format(f"{zones}, (dataset, file_month, pickup_hour)"),
+        }
+        took = {name: self._explain(sql)["Execution Time"] for name, sql in queries.items()}
+        hours = took["both"] - took["zones"]
+        return {"verdict_ms": took["verdict"], "hours_ms": hours, "ms": took["verdict"] + hours}
 
     def _explain(self, query: str) -> dict[str, Any]:
         explained = self._server.scalar(f"explain (analyze, buffers, format json) {query}")

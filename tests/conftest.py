@@ -336,8 +336,8 @@ def _without_months(workspace: Workspace) -> str:
         *(f"--exclude-table-data={name}" for name in no_rows),
     ]
     done = subprocess.run(command, env=workspace.env, capture_output=True, text=True, check=True)
-    # the others are psql's own
-    lines = [line for line in done.stdout.splitlines() if not line.startswith("\\")]
+    # Lines with a backslash are commands of psql.
+    lines = [line for line in done.stdout.split("\n") if not line.startswith("\\")]
     return "\n".join(lines).replace(workspace.prefix, _NO_PREFIX.decode())
 
 

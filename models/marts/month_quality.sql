@@ -67,7 +67,7 @@ finished_marts as (
 
 ),
 
--- both in one scan
+-- Hours and zones in one scan, which is most of what they cost.
 hours_and_zones as (
 
     select

@@ -8,7 +8,7 @@ import pytest
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from tests.bigquery.test_bill import FIRST
-from tests.conftest import NO_TESTS, clean_env, succeeded
+from tests.conftest import clean_env, succeeded
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +19,7 @@ def test_the_trial_loads_compares_reports_and_cleans_up(rig, tmp_path):
     arguments = ("--month", f"{FIRST:%Y-%m}", "--source", tmp_path, "--report", report)
     done = subprocess.run(
         [sys.executable, PROJECT_DIR / "scripts" / "try_bigquery.py", *map(str, arguments)],
-        env=clean_env(**rig.env, **NO_TESTS),
+        env=clean_env(**rig.env),
         capture_output=True,
         text=True,
     )

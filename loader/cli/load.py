@@ -9,29 +9,12 @@ from typing import Annotated
 
 import typer
 
+import loader.cli.options as options
 from loader.building.runner import run_operation
 from loader.calendar import Month, month_range, name_months, parse_month
 from loader.cli.app import app, with_advice
 from loader.cli.figures import land_figures
-from loader.cli.options import (
-    AllowEmptyOption,
-    AnyDatasetOption,
-    AnyMonthOption,
-    DatasetOption,
-    ForceOption,
-    JsonOption,
-    MartsOption,
-    MonthOption,
-    OneOrAllOption,
-    Session,
-    SourceOption,
-    SummaryOption,
-    TargetOption,
-    ToOption,
-    WhenMarts,
-    months_of,
-    session,
-)
+from loader.cli.options import Session, months_of, range_of, session
 from loader.cli.runs import counts_of_result, json_of_result
 from loader.cli.shapes import get_shapes_for, land_shapes, land_shapes_for
 from loader.cli.summary import Summary, describe_bill, summarizing
@@ -52,12 +35,12 @@ from loader.terminal.words import count, duration
 
 @app.command()
 def load(
-    dataset: DatasetOption,
-    month: MonthOption,
-    to: ToOption = None,
-    source: SourceOption = None,
-    target: TargetOption = None,
-    allow_empty: AllowEmptyOption = False,
+    dataset: options.Dataset,
+    month: options.OneMonth,
+    to: options.To = None,
+    source: options.Source = None,
+    target: options.Target = None,
+    allow_empty: options.AllowEmpty = False,
 ) -> None:
     """Land month files in the raw schema. `dbt build` merges them.
 
@@ -88,9 +71,9 @@ def load(
 
 @app.command()
 def run(
-    dataset: OneOrAllOption = None,
+    dataset: options.OneOrAll = None,
     month: Annotated[str | None, typer.Option("--month", help="file month, YYYY-MM")] = None,
-    to: ToOption = None,
+    to: options.To = None,
     all_months: Annotated[
         bool, typer.Option("--all", help="every month that is published, instead of --month")
     ] = False,
@@ -100,8 +83,8 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="with --all: print the plan, and do nothing")
     ] = False,
-    source: SourceOption = None,
-    target: TargetOption = None,
+    source: options.Source = None,
+    target: options.Target = None,
     keep_raw: Annotated[
         bool, typer.Option("--keep-raw", help="keep the raw rows after the merge")
     ] = False,
@@ -111,11 +94,11 @@ def run(
     accept: Annotated[
         bool, typer.Option("--accept", help="merge a version that is suspect, too")
     ] = False,
-    allow_empty: AllowEmptyOption = False,
-    force: ForceOption = False,
-    marts: MartsOption = WhenMarts.now,
-    summary: SummaryOption = None,
-    as_json: JsonOption = False,
+    allow_empty: options.AllowEmpty = False,
+    force: options.Force = False,
+    marts: options.Marts = options.WhenMarts.now,
+    summary: options.SummaryFile = None,
+    as_json: options.Json = False,
 ) -> None:
     """Load months end to end: land, merge, test, reconcile, clean up.
 
@@ -135,19 +118,19 @@ def run(
     first, last = (parse_month(text) if text else None for text in (since, to))
     names = [get_dataset(dataset).name] if dataset else list(datasets())
     months = months_of(names[0], month, to) if month else []
-    options = RunOptions(
+    how = RunOptions(
         keep_raw=keep_raw,
         keep_files=keep_files,
         accept=accept,
         allow_empty=allow_empty,
         force=force,
-        marts=marts is WhenMarts.now,
+        marts=marts is options.WhenMarts.now,
     )
     with summarizing(summary) as told, session(target, source) as context:
         asked = months
         if all_months:
             states = _look(context, names, first, last)
-            due = [one for one in states if is_due(one, options)]
+            due = [one for one in states if is_due(one, how)]
             loads = [one for one in due if force or one.state != State.MERGED]
             plan = plan_of(loads)
             of_each = {
@@ -156,13 +139,11 @@ def run(
             if as_json and dry_run:
                 print_json({name: asdict(one) for name, one in of_each.items()})
             elif not as_json:
-                _print_plan(
-                    context, plan, of_each, states, len(due) - len(loads), marts=options.marts
-                )
+                _print_plan(context, plan, of_each, states, len(due) - len(loads), marts=how.marts)
             if context.settings.target == "local":
                 require_room(plan, context.settings.local_dir)
             asked = [] if dry_run else [one.month for one in due]
-        _run(context, asked, options, told)
+        _run(context, asked, how, told)
     if asked or (as_json and not dry_run):
         _finish(told, as_json)
 
@@ -247,13 +228,13 @@ def sync(
             " and a year back when there is none",
         ),
     ] = None,
-    to: Annotated[str | None, typer.Option("--to", help="last month; default this month")] = None,
-    source: SourceOption = None,
-    target: TargetOption = None,
-    force: ForceOption = False,
-    marts: MartsOption = WhenMarts.now,
-    summary: SummaryOption = None,
-    as_json: JsonOption = False,
+    to: options.ToNow = None,
+    source: options.Source = None,
+    target: options.Target = None,
+    force: options.Force = False,
+    marts: options.Marts = options.WhenMarts.now,
+    summary: options.SummaryFile = None,
+    as_json: options.Json = False,
 ) -> None:
     """Find what is newly published or republished, and run it: what a schedule calls.
 
@@ -262,7 +243,7 @@ def sync(
     """
     asked = get_dataset(dataset).name if dataset else None
     first, last = (parse_month(text) if text else None for text in (since, to))
-    options = RunOptions(force=force, marts=marts is WhenMarts.now)
+    how = RunOptions(force=force, marts=marts is options.WhenMarts.now)
     with summarizing(summary) as told, session(target, source) as context:
         settings, reporter = context.settings, context.reporter
 
@@ -297,7 +278,7 @@ def sync(
         verdicts = read_verdicts(context.warehouse).values() if new else ()
         if any(one.is_unexplained for one in verdicts):
             note(f"warning: {describe_unexplained(verdicts)}")
-        due = [one for one in told.states if is_due(one, options)]
+        due = [one for one in told.states if is_due(one, how)]
         if due and not states and not asked:
             plan = plan_of(due)
             reporter.say(
@@ -307,10 +288,10 @@ def sync(
                 " less, stop it and name a --dataset"
             )
         for one in due:
-            forced = "" if is_due(one, replace(options, force=False)) else ", forced"
+            forced = "" if is_due(one, replace(how, force=False)) else ", forced"
             reporter.say(f"{one.month.label}  {reason(one)}{forced}")
         requests = sorted((one.month for one in due), key=lambda month: month[::-1])
-        _run(context, requests, options, told)
+        _run(context, requests, how, told)
     if not told.done and not as_json:
         absent = sum(one.published is None for one in told.states)
         looked = count(len(told.states), "month")
@@ -319,7 +300,7 @@ def sync(
     _finish(told, as_json)
 
 
-def _run(context: Session, requests: Sequence[Month], options: RunOptions, told: Summary) -> None:
+def _run(context: Session, requests: Sequence[Month], how: RunOptions, told: Summary) -> None:
     """Run months, and record each one, for the summary and for the message after a stop."""
 
     def lines() -> list[str]:
@@ -328,7 +309,7 @@ def _run(context: Session, requests: Sequence[Month], options: RunOptions, told:
 
     context.reporter.if_stopped(lines)
     land_shapes_for(context.settings, context.warehouse, context.reporter, requests)
-    for one in run_months(context.settings, requests, context.reporter, options):
+    for one in run_months(context.settings, requests, context.reporter, how):
         told.done.append(one)
 
 
@@ -371,7 +352,7 @@ def figures_command(
             "--source", help="a report, or a folder, bucket or URL of copies; default TLC's own"
         ),
     ] = None,
-    target: TargetOption = None,
+    target: options.Target = None,
 ) -> None:
     """Land what TLC itself counted: every month is compared with it.
 
@@ -394,7 +375,7 @@ def figures_command(
 
 
 @app.command("shapes")
-def shapes_command(target: TargetOption = None) -> None:
+def shapes_command(target: options.Target = None) -> None:
     """Land TLC's shapes of its zones in tlc.taxi_zone_shapes: for maps, and zones of coordinates.
 
     From TLC, or from where TLC_SHAPES says: a URL, a zip, or a folder that holds taxi_zones.zip.
@@ -408,10 +389,10 @@ def shapes_command(target: TargetOption = None) -> None:
 
 @app.command("marts")
 def marts_command(
-    dataset: AnyDatasetOption = None,
-    month: AnyMonthOption = None,
-    to: ToOption = None,
-    target: TargetOption = None,
+    dataset: options.AnyDataset = None,
+    month: options.AnyMonth = None,
+    to: options.To = None,
+    target: options.Target = None,
 ) -> None:
     """Build the marts of merged months that lack them, oldest first.
 
@@ -419,10 +400,7 @@ def marts_command(
     were marts. Stop it at any moment, and run it again to go on.
     """
     names = [get_dataset(dataset).name] if dataset else list(datasets())
-    if to and not month:
-        raise UsageError("--to goes with --month, the first month")
-    first = parse_month(month) if month else None
-    months = month_range(first, parse_month(to) if to else first) if first else None
+    months = range_of(month, to)
     with session(target, None) as context:
         states = read_states(context.warehouse).values()
         versions = [
@@ -446,10 +424,10 @@ def marts_command(
 
 @app.command()
 def remove(
-    dataset: DatasetOption,
-    month: MonthOption,
-    to: ToOption = None,
-    target: TargetOption = None,
+    dataset: options.Dataset,
+    month: options.OneMonth,
+    to: options.To = None,
+    target: options.Target = None,
 ) -> None:
     """Take months out of the warehouse: their trips, marts and raw rows. The ledger keeps a record.
 
@@ -480,7 +458,7 @@ def upgrade(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="say what it needs, and change nothing")
     ] = False,
-    target: TargetOption = None,
+    target: options.Target = None,
 ) -> None:
     """Give trips tables of an earlier version today's shape: a tenth smaller, faster to read.
 

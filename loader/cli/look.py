@@ -6,18 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import loader.cli.options as options
 from loader.calendar import Month, format_month, month_range, parse_month
 from loader.cli.app import app
 from loader.cli.become import become
-from loader.cli.options import (
-    A_MONTH,
-    DatasetOption,
-    JsonOption,
-    SourceOption,
-    TargetOption,
-    ToOption,
-    session,
-)
+from loader.cli.options import range_of, session
 from loader.cli.runs import json_of_record, read_runs, row_of_record
 from loader.cli.tables import grid, place_of, print_json, print_table
 from loader.datasets import get_dataset
@@ -26,8 +19,8 @@ from loader.errors import FileRefusedError, UsageError
 from loader.months.due import IN_WORDS, compare
 from loader.months.state import State, read_states
 from loader.months.verdicts import read_verdicts
-from loader.report.history import read_history
-from loader.report.numbers import newest_month, read_numbers
+from loader.report.history import History, read_history
+from loader.report.numbers import Numbers, newest_month, read_numbers
 from loader.settings import install_command, load_settings
 from loader.source import discover
 from loader.source.published import redact
@@ -45,7 +38,7 @@ _OFFICIAL = (
 
 
 @app.command()
-def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
+def status(target: options.Target = None, as_json: options.Json = False) -> None:
     """Show the ledger: which version of each month is landed, which the trips table holds."""
     with session(target, None) as context:
         found = read_states(context.warehouse, for_reader=True).values()
@@ -75,7 +68,7 @@ def status(target: TargetOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(rows)
     elif not rows:
-        print(f"nothing is landed yet: try {nyc_tlc('run', *A_MONTH)}")
+        print(f"nothing is landed yet: try {nyc_tlc('run', *options.A_MONTH)}")
     else:
         print_table(
             [
@@ -114,8 +107,8 @@ def runs_command(
     last: Annotated[
         int, typer.Option("--last", help="how many, the newest first", min=1)
     ] = _LAST_RUNS,
-    target: TargetOption = None,
-    as_json: JsonOption = False,
+    target: options.Target = None,
+    as_json: options.Json = False,
 ) -> None:
     """Show what was run: each month with its seconds, rows a second, warnings and errors.
 
@@ -127,7 +120,7 @@ def runs_command(
     if as_json:
         print_json(list(map(json_of_record, runs)))
     elif not runs:
-        print(f"nothing was run yet: try {nyc_tlc('run', *A_MONTH)}")
+        print(f"nothing was run yet: try {nyc_tlc('run', *options.A_MONTH)}")
     else:
         print_table(list(map(row_of_record, runs)))
 
@@ -137,7 +130,7 @@ def report_command(
     month: Annotated[
         str | None, typer.Option("--month", help="file month, YYYY-MM; default the newest")
     ] = None,
-    to: ToOption = None,
+    to: options.To = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="file to write; default report-MONTH.html")
     ] = None,
@@ -150,7 +143,7 @@ def report_command(
     everything: Annotated[
         bool, typer.Option("--all", help="all of history on one page, instead of months")
     ] = False,
-    target: TargetOption = None,
+    target: options.Target = None,
 ) -> None:
     """Write a report of a month, or of several, as one HTML file that opens offline.
 
@@ -161,29 +154,24 @@ def report_command(
     from loader.report import page  # jinja2 and shapely, which take their time to import
     from loader.report.shapes import warehouse_shapes
 
-    if to and not month:
-        raise UsageError("--to goes with --month, the first month")
+    months = range_of(month, to)
     if everything:
         if month or shapes:
             raise UsageError("--all is of all months: leave out --month, --to and --shapes")
         with session(target, None) as context:
             history = read_history(context.warehouse)
             text = page.render_history(history, context.settings.today)
-        path = out or Path("report-all.html")
-        _write(path, text)
-        print(f"{path}: {count(len(history.months_there), 'month')}, {', '.join(history.datasets)}")
-        for note in history.notes:
-            print(note)
+        shown = count(len(history.months_there), "month")
+        _write(out or Path("report-all.html"), text, shown, history)
         return
-    first = parse_month(month) if month else None
-    last = month_range(first, parse_month(to))[-1] if first and to else first
     zones = _read_shapes(shapes) if shapes else None
     with session(target, None) as context:
-        first = first or newest_month(context.warehouse)
-        if first is None:
-            print(f"no month has marts yet: try {nyc_tlc('run', *A_MONTH)}")
+        if not months and (newest := newest_month(context.warehouse)):
+            months = [newest]
+        if not months:
+            print(f"no month has marts yet: try {nyc_tlc('run', *options.A_MONTH)}")
             return
-        numbers = read_numbers(context.warehouse, first, last or first)
+        numbers = read_numbers(context.warehouse, months[0], months[-1])
         runs = read_runs(context.settings, context.warehouse)[:_LAST_RUNS]
         text = page.render(
             numbers,
@@ -191,11 +179,8 @@ def report_command(
             grid(list(map(row_of_record, runs))),
             context.settings.today,
         )
-    path = out or Path(f"report-{format_month(first)}{f'-to-{to}' if to else ''}.html")
-    _write(path, text)
-    print(f"{path}: {numbers.title}, {', '.join(numbers.datasets)}")
-    for note in numbers.notes:
-        print(note)
+    span = f"{format_month(months[0])}{f'-to-{to}' if to else ''}"
+    _write(out or Path(f"report-{span}.html"), text, numbers.title, numbers)
 
 
 def _read_shapes(path: Path) -> "Shapes":
@@ -213,17 +198,18 @@ def _read_shapes(path: Path) -> "Shapes":
     return draw((number, zone.shape) for number, zone in zones.items())
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, title: str, shown: Numbers | History) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"can't write the report {path}: {error.strerror}") from error
+    print("\n".join([f"{path}: {title}, {', '.join(shown.datasets)}", *shown.notes]))
 
 
 @app.command()
 def explore(
     port: Annotated[int, typer.Option("--port", help="port on this machine")] = 2718,
-    target: TargetOption = None,
+    target: options.Target = None,
     headless: Annotated[
         bool, typer.Option("--headless", help="print the address, and open no browser")
     ] = False,
@@ -243,14 +229,14 @@ def explore(
     if settings.target == "local":
         local_server.start(settings.local_dir)
     notebook = Path(__file__).parents[1] / "report" / "explore.py"
-    options = ["--host", "127.0.0.1", "--port", str(port), "--token"]
-    arguments = ["run", str(notebook), *options, *(["--headless"] if headless else [])]
+    arguments = ["run", str(notebook), "--host", "127.0.0.1", "--port", str(port), "--token"]
+    arguments += ["--headless"] if headless else []
     become("marimo", arguments, {"TLC_TARGET": settings.target})
 
 
 @app.command()
 def available(
-    dataset: DatasetOption,
+    dataset: options.Dataset,
     month: Annotated[
         str | None,
         typer.Option(
@@ -258,10 +244,10 @@ def available(
             help="first month, YYYY-MM; default all that a folder or bucket has, else a year back",
         ),
     ] = None,
-    to: Annotated[str | None, typer.Option("--to", help="last month; default this month")] = None,
-    source: SourceOption = None,
-    target: TargetOption = None,
-    as_json: JsonOption = False,
+    to: options.ToNow = None,
+    source: options.Source = None,
+    target: options.Target = None,
+    as_json: options.Json = False,
 ) -> None:
     """Show which months the source has, and the state of each in the warehouse.
 

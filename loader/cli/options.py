@@ -1,12 +1,13 @@
 """What commands share: their options, and the settings and connection of a command."""
 
+import datetime as dt
 import shlex
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.console import Console
 from loader.calendar import Month, month_range, parse_month
 from loader.cli.log import log_to_file, showing_retries
 from loader.datasets import check_supported, datasets, get_dataset
+from loader.errors import UsageError
 from loader.settings import TARGETS, Settings, load_settings
 from loader.source.published import redact
 from loader.terminal import interrupts
@@ -22,48 +24,9 @@ from loader.terminal.progress import Reporter
 from loader.warehouse.base import Warehouse
 from loader.warehouse.connect import connect_warehouse
 
-DatasetOption = Annotated[
-    str,
-    typer.Option("--dataset", help="green, yellow, …", autocompletion=lambda: list(datasets())),
-]
-OneOrAllOption = Annotated[
-    str | None,
-    typer.Option(
-        "--dataset",
-        help="green, yellow, …; with --all, default all",
-        autocompletion=lambda: list(datasets()),
-    ),
-]
-AnyDatasetOption = Annotated[
-    str | None,
-    typer.Option(
-        "--dataset",
-        help="green, yellow, …; default all",
-        autocompletion=lambda: list(datasets()),
-    ),
-]
-AnyMonthOption = Annotated[
-    str | None, typer.Option("--month", help="file month, YYYY-MM; default all")
-]
-MonthOption = Annotated[str, typer.Option("--month", help="file month, YYYY-MM")]
-ToOption = Annotated[str | None, typer.Option("--to", help="last month of a range, YYYY-MM")]
-SourceOption = Annotated[
-    str | None, typer.Option("--source", help="base URL, folder or bucket; default TLC's CDN")
-]
-TargetOption = Annotated[
-    str | None,
-    typer.Option(
-        "--target",
-        help="local, postgres or bigquery; default local",
-        autocompletion=lambda: list(TARGETS),
-    ),
-]
-AllowEmptyOption = Annotated[
-    bool, typer.Option("--allow-empty", help="take a file with zero rows, which is refused")
-]
-ForceOption = Annotated[
-    bool, typer.Option("--force", help="land and merge again, even what is unchanged")
-]
+
+def _dataset(help: str) -> Any:
+    return typer.Option("--dataset", help=help, autocompletion=lambda: list(datasets()))
 
 
 class WhenMarts(StrEnum):
@@ -73,16 +36,39 @@ class WhenMarts(StrEnum):
     later = "later"
 
 
-MartsOption = Annotated[
+Dataset = Annotated[str, _dataset("green, yellow, …")]
+OneOrAll = Annotated[str | None, _dataset("green, yellow, …; with --all, default all")]
+AnyDataset = Annotated[str | None, _dataset("green, yellow, …; default all")]
+AnyMonth = Annotated[str | None, typer.Option("--month", help="file month, YYYY-MM; default all")]
+OneMonth = Annotated[str, typer.Option("--month", help="file month, YYYY-MM")]
+To = Annotated[str | None, typer.Option("--to", help="last month of a range, YYYY-MM")]
+ToNow = Annotated[str | None, typer.Option("--to", help="last month; default this month")]
+Source = Annotated[
+    str | None, typer.Option("--source", help="base URL, folder or bucket; default TLC's CDN")
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        help="local, postgres or bigquery; default local",
+        autocompletion=lambda: list(TARGETS),
+    ),
+]
+AllowEmpty = Annotated[
+    bool, typer.Option("--allow-empty", help="take a file with zero rows, which is refused")
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="land and merge again, even what is unchanged")
+]
+Marts = Annotated[
     WhenMarts,
     typer.Option("--marts", help="later: leave the marts to `nyc-tlc marts`, for a backfill"),
 ]
-SummaryOption = Annotated[
+SummaryFile = Annotated[
     Path | None,
     typer.Option("--summary", help="append a table for people to this file, in Markdown"),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
-
+Json = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
 
 #: What messages suggest for a start.
 A_MONTH = shlex.split("--dataset green --month 2023-01")
@@ -123,7 +109,16 @@ def reporting(settings: Settings) -> Iterator[Reporter]:
 def months_of(dataset: str, month: str, to: str | None) -> list[Month]:
     """Check the options that name the dataset and its months."""
     get_dataset(dataset)
-    first = parse_month(month)
-    months = month_range(first, parse_month(to) if to else first)
-    check_supported(dataset, first)
+    months = range_of(month, to) or []
+    check_supported(dataset, months[0])
     return [Month(dataset, one) for one in months]
+
+
+def range_of(month: str | None, to: str | None) -> list[dt.date] | None:
+    """List the months of --month and --to; None without --month, which stands for all."""
+    if month is None:
+        if to:
+            raise UsageError("--to goes with --month, the first month")
+        return None
+    first = parse_month(month)
+    return month_range(first, parse_month(to) if to else first)

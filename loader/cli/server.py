@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
+import loader.cli.options as options
 from loader.cli.app import app
-from loader.cli.options import (
-    JsonOption,
-)
 from loader.cli.tables import print_json
 from loader.embedded import local_server
 from loader.settings import load_settings
@@ -36,7 +34,7 @@ def postgres_stop() -> None:
 
 
 @postgres_app.command("status")
-def postgres_status(as_json: JsonOption = False) -> None:
+def postgres_status(as_json: options.Json = False) -> None:
     """Show whether the embedded server runs, and where its data are."""
     server = local_server.status(load_settings("local").local_dir)
     if as_json:

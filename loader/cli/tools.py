@@ -6,20 +6,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+import loader.cli.options as options
 from loader.cli.app import app
 from loader.cli.become import become
 from loader.cli.doctor import checks
-from loader.cli.options import (
-    DatasetOption,
-    MonthOption,
-    SourceOption,
-    TargetOption,
-    ToOption,
-    months_of,
-    reporting,
-    session,
-    settings_of,
-)
+from loader.cli.options import months_of, reporting, session, settings_of
 from loader.cli.tables import print_table
 from loader.embedded import local_server
 from loader.errors import LoaderError, UsageError
@@ -35,10 +26,10 @@ def mirror(
     destination: Annotated[
         str, typer.Argument(metavar="DEST", help="folder, gs://bucket/path or s3://bucket/path")
     ],
-    dataset: DatasetOption,
-    month: MonthOption,
-    to: ToOption = None,
-    source: SourceOption = None,
+    dataset: options.Dataset,
+    month: options.OneMonth,
+    to: options.To = None,
+    source: options.Source = None,
 ) -> None:
     """Copy published files, byte for byte, to a folder or a bucket.
 
@@ -64,8 +55,8 @@ def mirror(
 
 @app.command()
 def doctor(
-    source: SourceOption = None,
-    target: TargetOption = None,
+    source: options.Source = None,
+    target: options.Target = None,
     work: Annotated[
         str, typer.Option("--for", help="load, build (dbt), or run, which is both")
     ] = "run",
@@ -89,7 +80,7 @@ def unlock(
     name: Annotated[
         str | None, typer.Argument(help="the lock to free, such as 'yellow 2019-01'")
     ] = None,
-    target: TargetOption = None,
+    target: options.Target = None,
 ) -> None:
     """Show the locks that runs hold on BigQuery; free that of a run that was killed elsewhere.
 

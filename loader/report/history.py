@@ -8,14 +8,24 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from loader.calendar import Month, days_of, format_month, month_number, name_runs
+from loader.calendar import Month, days_of, format_month, month_number, name_months
 from loader.datasets import Kind, datasets, get_dataset
 from loader.errors import WarehouseError
 from loader.report.coverage import read_coverage
-from loader.report.numbers import AIRPORTS, Rows, is_app, read_rows
-from loader.report.pictures import Line, Panel, Picture, Scale, heat, panels
+from loader.report.numbers import AIRPORTS, LEAST_TRIPS, Rows, is_app, read_rows, tips_by
+from loader.report.pictures import HOURS, Line, Panel, Picture, Scale, heat, over_hours, panels
 from loader.report.section import Card, Section
-from loader.report.words import dollars, few, listed, name, sentences, share, whole
+from loader.report.words import (
+    dollars,
+    few,
+    listed,
+    name,
+    percentage,
+    round_percentage,
+    sentences,
+    share,
+    whole,
+)
 from loader.terminal import words
 from loader.terminal.commands import nyc_tlc
 from loader.warehouse.base import Warehouse
@@ -29,8 +39,7 @@ EVENTS = {
 _BOROUGHS = ("Manhattan", "Brooklyn", "Queens", "Bronx", "Staten Island")
 #: The recovery is told against this year.
 _YEAR_BEFORE = 2019
-#: A month or an hour is drawn from so many trips on: below, an average is chance.
-_LEAST_TRIPS = 100
+_mph = "{:.1f} miles an hour".format
 _COLUMNS = (
     *("trips", "fee_trips", "miles", "timed_trips", "timed_miles", "timed_minutes"),
     *("waited_trips", "waiting_minutes", "fare_amount", "tip_amount", "total_amount"),
@@ -82,13 +91,20 @@ class History:
         if not self.unbuilt:
             return []
         by_dataset = [
-            f"{dataset} {name_runs([m for d, m in self.unbuilt if d == dataset])}"
-            for dataset in sorted({dataset for dataset, _ in self.unbuilt})
+            name_months(month for month in self.unbuilt if month.dataset == dataset)
+            for dataset in sorted({month.dataset for month in self.unbuilt})
         ]
-        verb = "lacks" if len(self.unbuilt) == 1 else "lack"
-        months = words.count(len(self.unbuilt), "month")
-        said = f"{months} {verb} the marts of this version"
-        return [f"{said}: {nyc_tlc('marts')} ({'; '.join(by_dataset)})"]
+        lack = f"{words.count(len(self.unbuilt), 'month')} lack{'s' * (len(self.unbuilt) == 1)}"
+        marts = f"the marts of this version: {nyc_tlc('marts')}"
+        return [f"{lack} {marts} ({'; '.join(by_dataset)})"]
+
+    @property
+    def trips_a_day(self) -> Series:
+        """Mean trips a day, by dataset and month."""
+        return {
+            dataset: {month: trips / len(days_of(month)) for month, trips in own.items()}
+            for dataset, own in self.sums("trips").items()
+        }
 
     def sums(self, column: str) -> Series:
         """Return sums by dataset and month, without the months that have none."""
@@ -164,10 +180,7 @@ def read_history(warehouse: Warehouse) -> History:
 def history_sections(history: History) -> Iterator[Section]:
     """Make the parts of the page, in their order."""
     yield _headline(history)
-    trips = {
-        dataset: {month: count / len(days_of(month)) for month, count in own.items()}
-        for dataset, own in history.sums("trips").items()
-    }
+    trips = history.trips_a_day
     lacking = sorted({row["file_month"] for row in history.lacking})
     everything = _lines(
         "trips",
@@ -181,35 +194,32 @@ def history_sections(history: History) -> Iterator[Section]:
         shades=lacking,
         height=240,
     )
-    if everything:
-        yield everything
     parts = [_apps, _recovery, _prices, _mile, _tips, _speed, _manhattan, _boroughs, _nights]
     parts += [_airports, _fee, _waits, _lacking]
-    yield from filter(None, (part(history) for part in parts))
+    yield from filter(None, [everything, *(part(history) for part in parts)])
 
 
 def _headline(history: History) -> Section:
     trips, paid = history.sums("trips"), history.sums("total_amount")
-    total = sum(sum(own.values()) for own in trips.values())
     months = sorted({row["file_month"] for row in history.months})
     cards, rows = [], []
-    for dataset, own in trips.items():
-        days = {month: count / len(days_of(month)) for month, count in own.items()}
-        last, best = max(own), max(days, key=lambda month: days[month])
+    total = 0.0
+    for dataset, days in history.trips_a_day.items():
+        first, last, best = min(days), max(days), max(days, key=days.__getitem__)
+        in_all, charged = (sum(sums[dataset].values()) for sums in (trips, paid))
+        total += in_all
         numbers = [
-            ("trips", _short(sum(own.values())), [_span(min(own), last)]),
+            ("trips", _short(in_all), [_span(first, last)]),
             (f"a day in {last:%B %Y}", whole(days[last]), []),
             (f"most a day: {best:%B %Y}", whole(days[best]), []),
         ]
-        charged = sum(paid[dataset].values())
         if charged:
             numbers.append(("paid by passengers", f"${_short(charged)}", []))
         cards.append(Card(dataset, name(dataset), numbers))
         rows.append(
             [
-                *(dataset, str(len(own)), format_month(min(own)), format_month(last)),
-                *(whole(sum(own.values())), whole(days[last])),
-                *(format_month(best), whole(days[best])),
+                *(dataset, str(len(days)), format_month(first), format_month(last)),
+                *(whole(in_all), whole(days[last]), format_month(best), whole(days[best])),
                 dollars(charged, cents=False) if charged else "",
             ]
         )
@@ -232,14 +242,14 @@ def _headline(history: History) -> Section:
 
 
 def _peak(dataset: str, days: dict[dt.date, float]) -> str:
-    best = max(days, key=lambda month: days[month])
+    best = max(days, key=days.__getitem__)
     return f"{name(dataset)} had most in {best:%B %Y}: {whole(days[best])} a day"
 
 
 def _apps(history: History) -> Section | None:
     """Show who has which share of all trips, by month."""
-    total: dict[dt.date, float] = defaultdict(float)
-    sums: Series = defaultdict(lambda: defaultdict(float))
+    total: Counter[dt.date] = Counter()
+    sums: dict[str, Counter[dt.date]] = defaultdict(Counter)
     colours: dict[str, str] = {}  # of a company that was in several datasets, the newest one's
     for row in sorted(history.months, key=itemgetter("file_month")):
         is_taxi = get_dataset(row["dataset"]).kind == Kind.TAXI
@@ -249,18 +259,17 @@ def _apps(history: History) -> Section | None:
         total[row["file_month"]] += row["trips"]
     shares = {
         who: {month: trips / total[month] * 100 for month, trips in own.items() if total[month]}
-        for who, own in sorted(sums.items(), key=lambda item: -sum(item[1].values()))
+        for who, own in sorted(sums.items(), key=lambda item: -item[1].total())
     }
     if len(shares) < 2:
         return None
     last = max(total)
-    now = {who: own[last] for who, own in shares.items() if last in own}
+    now = [f"{who} had {share(own[last], 100)}" for who, own in shares.items() if last in own]
     return _lines(
         "apps",
         "Taxis and apps",
         sentences(
-            f"in {last:%B %Y}, {listed([f'{w} had {share(part, 100)}' for w, part in now.items()])}"
-            " of the trips in this warehouse",
+            f"in {last:%B %Y}, {listed(now)} of the trips in this warehouse",
             "apps are told by licence and base; others are car services of no known company",
         ),
         [
@@ -268,7 +277,7 @@ def _apps(history: History) -> Section | None:
             for who, own in shares.items()
             if max(own.values()) >= 1
         ],
-        _percent,
+        round_percentage,
         is_compared=True,
     )
 
@@ -276,45 +285,39 @@ def _apps(history: History) -> Section | None:
 def _recovery(history: History) -> Section | None:
     """Compare each month since 2020 with the same month of 2019."""
     found: Series = {}
-    for dataset, own in history.sums("trips").items():
-        found[dataset] = {
-            month: trips / before * 100
-            for month, trips in own.items()
-            if month.year > _YEAR_BEFORE
-            if (before := own.get(month.replace(year=_YEAR_BEFORE)))
-        }
-    found = {dataset: own for dataset, own in found.items() if own}
-    if not found:
-        return None
     said = []
-    for dataset, own in found.items():
-        worst, last = min(own, key=lambda month: own[month]), max(own)
-        said.append(
-            f"{name(dataset)} fell to {share(own[worst], 100)} in {worst:%B %Y}, and had"
-            f" {share(own[last], 100)} in {last:%B %Y}"
-        )
+    for dataset, trips in history.sums("trips").items():
+        own = found[dataset] = {
+            month: count / before * 100
+            for month, count in trips.items()
+            if month.year > _YEAR_BEFORE
+            if (before := trips.get(month.replace(year=_YEAR_BEFORE)))
+        }
+        if own:
+            worst, last = min(own, key=own.__getitem__), max(own)
+            said.append(
+                f"{name(dataset)} fell to {share(own[worst], 100)} in {worst:%B %Y}, and had"
+                f" {share(own[last], 100)} in {last:%B %Y}"
+            )
     return _lines(
         "recovery",
         "Recovery after 2020",
         sentences(*said, "of the trips of the same month of 2019"),
         [(f"{name(dataset)}, % of 2019", {dataset: own}) for dataset, own in found.items()],
-        _percent,
+        round_percentage,
         is_compared=True,
     )
 
 
 def _prices(history: History) -> Section | None:
     paid = _ratios(history, "total_amount", "trips")
-    medians: Series = defaultdict(dict)
-    for row in history.medians:
-        if row["fare"] is not None:
-            medians[row["dataset"]][row["file_month"]] = row["fare"]
+    medians = _series(history.medians, itemgetter("fare"))
     return _lines(
         "prices",
         "What a passenger pays",
         sentences(*_now(paid, dollars), "the mean of all that is paid, and the median fare"),
-        [("mean of a trip, with all fees and tips", paid), ("median fare", dict(medians))],
-        _dollars,
+        [("mean of a trip, with all fees and tips", paid), ("median fare", medians)],
+        "${:g}".format,
         dollars,
         is_compared=True,
     )
@@ -327,59 +330,40 @@ def _mile(history: History) -> Section | None:
         "What a mile costs",
         sentences(*_now(miles, dollars)),
         [("dollars a mile, with all fees and tips", miles)],
-        _dollars,
+        "${:g}".format,
         dollars,
     )
 
 
 def _tips(history: History) -> Section | None:
     """Show tips by month, and by hour of all months."""
-    by_month, by_hour = (_tips_by(history.tips, place) for place in ("file_month", "hour_of_day"))
-    hours = Panel(
+    by_month, by_hour = (
+        tips_by(history.tips, itemgetter(place), least=LEAST_TRIPS)
+        for place in ("file_month", "hour_of_day")
+    )
+    hours = over_hours(
         "tip in % of the fare, by hour of all months",
-        [Line(dataset, own, dataset) for dataset, own in sorted(by_hour.items())],
-        (0, 23),
-        {hour: f"{hour}:00" for hour in (0, 6, 12, 18)},
-        lambda hour: f"{hour}:00",
-        _percent,
+        [Line(dataset, own, dataset) for dataset, own in by_hour.items()],
+        round_percentage,
         max((tip for own in by_hour.values() for tip in own.values()), default=0.0),
-        _a_percent,
+        percentage,
     )
     return _lines(
         "tips",
         "Tips",
         sentences(
-            *_now(by_month, _a_percent),
+            *_now(by_month, percentage),
             "tips are of taxi trips by card and all trips of apps: tips in cash are in no file",
         ),
         [("tip in % of the fare, by month", by_month)],
-        _percent,
-        _a_percent,
+        round_percentage,
+        percentage,
         more=[hours] if by_hour else [],
     )
 
 
-def _tips_by(rows: Rows, place: str) -> dict[str, dict[Any, float]]:
-    """Return tips in percent of the fares, by dataset and a column of places."""
-    columns = ("tip_amount", "fare_amount", "trips")
-    sums: dict[tuple[str, Any], Counter[str]] = defaultdict(Counter)
-    for row in rows:
-        for column in columns if row[place] is not None else ():
-            sums[row["dataset"], row[place]][column] += row[column] or 0
-    found: dict[str, dict[Any, float]] = defaultdict(dict)
-    for (dataset, at), own in sums.items():
-        if own["fare_amount"] > 0 and own["trips"] >= _LEAST_TRIPS:
-            found[dataset][at] = own["tip_amount"] / own["fare_amount"] * 100
-    return dict(found)
-
-
 def _speed(history: History) -> Section | None:
-    speeds: Series = {
-        dataset: {month: value * 60 for month, value in own.items()}
-        for dataset, own in _ratios(
-            history, "timed_miles", "timed_minutes", least="timed_trips"
-        ).items()
-    }
+    speeds = _ratios(history, "timed_miles", "timed_minutes", least="timed_trips", times=60)
     return _lines(
         "speed",
         "Speed",
@@ -394,23 +378,25 @@ def _manhattan(history: History) -> Section | None:
     """Show speeds in Manhattan by hour of the day and year."""
     speeds: dict[str, dict[tuple[int, int], float]] = defaultdict(dict)
     for row in history.hours:
-        if row["hour_of_day"] is not None and (row["timed_trips"] or 0) >= _LEAST_TRIPS:
+        if row["hour_of_day"] is not None and (row["timed_trips"] or 0) >= LEAST_TRIPS:
             value = row["timed_miles"] / row["timed_minutes"] * 60
             speeds[row["dataset"]][int(row["year_number"]), row["hour_of_day"]] = value
     if not speeds:
         return None
+    speeds = dict(sorted(speeds.items()))
+    years = {dataset: sorted({year for year, _ in own}) for dataset, own in speeds.items()}
     scale = Scale.of(value for own in speeds.values() for value in own.values())
 
     def draw_one(dataset: str, width: int) -> Picture:
-        own = speeds[dataset]
-        years = sorted({year for year, _ in own})
         cells = {
-            (years.index(year), hour): (scale.colour(value), f"{year}, {hour}:00: {_mph(value)}")
-            for (year, hour), value in own.items()
+            (years[dataset].index(year), hour): (
+                scale.colour(value),
+                f"{year}, {hour}:00: {_mph(value)}",
+            )
+            for (year, hour), value in speeds[dataset].items()
         }
-        hours = [f"{hour}:00" if hour % 6 == 0 else "" for hour in range(24)]
-        title, legend = f"{name(dataset)}, miles an hour", scale.legend(_decimal)
-        return heat(title, hours, list(map(str, years)), cells, width, legend)
+        title, legend = f"{name(dataset)}, miles an hour", scale.legend("{:.1f}".format)
+        return heat(title, HOURS, list(map(str, years[dataset])), cells, width, legend)
 
     return Section(
         "manhattan",
@@ -418,36 +404,37 @@ def _manhattan(history: History) -> Section | None:
         sentences(
             "trips that begin in Manhattan",
             *(
-                f"{name(dataset)} are slowest at {hour}:00 ({own[year, hour]:.1f} miles an hour in"
-                f" {year})"
-                for dataset, own in sorted(speeds.items())
-                for year, hour in [min(own, key=lambda place: own[place])]
+                f"{name(dataset)} are slowest at {hour}:00 ({_mph(own[year, hour])} in {year})"
+                for dataset, own in speeds.items()
+                for year, hour in [min(own, key=own.__getitem__)]
             ),
         ),
         ["dataset", "year", *(f"{hour}:00" for hour in range(24))],
         [
             [
-                dataset,
-                str(year),
+                *(dataset, str(year)),
                 *(f"{own[year, h]:.1f}" if (year, h) in own else "" for h in range(24)),
             ]
-            for dataset, own in sorted(speeds.items())
-            for year in sorted({year for year, _ in own})
+            for dataset, own in speeds.items()
+            for year in years[dataset]
         ],
-        partial(panels, [partial(draw_one, dataset) for dataset in sorted(speeds)], columns=2),
+        partial(panels, [partial(draw_one, dataset) for dataset in speeds], columns=2),
     )
 
 
 def _boroughs(history: History) -> Section | None:
-    total: dict[tuple[str, dt.date], float] = defaultdict(float)
+    total: Counter[tuple[str, dt.date]] = Counter()
     for row in history.boroughs:
         total[row["dataset"], row["file_month"]] += row["trips"]
-    shares: dict[str, Series] = {borough: {} for borough in _BOROUGHS}
-    for row in history.boroughs:
-        if row["pickup_borough"] in shares and total[row["dataset"], row["file_month"]]:
-            own = shares[row["pickup_borough"]].setdefault(row["dataset"], {})
-            of = total[row["dataset"], row["file_month"]]
-            own[row["file_month"]] = row["trips"] / of * 100
+
+    def percent_of(row: dict[str, Any]) -> float | None:
+        of = total[row["dataset"], row["file_month"]]
+        return row["trips"] / of * 100 if of else None
+
+    shares = {
+        borough: _series(history.boroughs, percent_of, pickup_borough=borough)
+        for borough in _BOROUGHS
+    }
     return _lines(
         "boroughs",
         "Shifts between boroughs",
@@ -460,39 +447,42 @@ def _boroughs(history: History) -> Section | None:
                 if (first := min(own)) != (last := max(own))
             ),
         ),
-        [(f"{borough}, % of the trips", own) for borough, own in shares.items() if own],
-        _percent,
+        [(f"{borough}, % of the trips", own) for borough, own in shares.items()],
+        round_percentage,
         is_compared=True,
     )
 
 
 def _nights(history: History) -> Section | None:
     trips = history.sums("trips")
-    nights: Series = defaultdict(dict)
-    for row in history.nights:
+
+    def percent_of(row: dict[str, Any]) -> float | None:
         of = trips[row["dataset"]].get(row["file_month"], 0)
-        if of >= _LEAST_TRIPS:
-            nights[row["dataset"]][row["file_month"]] = row["trips"] / of * 100
+        return row["trips"] / of * 100 if of >= LEAST_TRIPS else None
+
+    nights = _series(history.nights, percent_of)
     return _lines(
         "nights",
         "Night and day",
-        sentences(*_now(nights, _a_percent), "trips that begin from 20:00 to 6:00"),
-        [("% of the trips that begin at night", dict(nights))],
-        _percent,
-        _a_percent,
+        sentences(*_now(nights, percentage), "trips that begin from 20:00 to 6:00"),
+        [("% of the trips that begin at night", nights)],
+        round_percentage,
+        percentage,
     )
 
 
 def _airports(history: History) -> Section | None:
-    airports: dict[int, Series] = {zone: {} for zone in AIRPORTS}
-    for row in history.airports:
-        own = airports[row["dropoff_location_id"]].setdefault(row["dataset"], {})
-        own[row["file_month"]] = row["trips"] / len(days_of(row["file_month"]))
+    def a_day(row: dict[str, Any]) -> float:
+        return row["trips"] / len(days_of(row["file_month"]))
+
     return _lines(
         "airports",
         "To the airports",
         "Trips a day that end there.",
-        [(f"{AIRPORTS[zone]}, trips a day", own) for zone, own in airports.items() if own],
+        [
+            (f"{airport}, trips a day", _series(history.airports, a_day, dropoff_location_id=zone))
+            for zone, airport in AIRPORTS.items()
+        ],
         whole,
         few,
         is_compared=True,
@@ -501,31 +491,32 @@ def _airports(history: History) -> Section | None:
 
 def _fee(history: History) -> Section | None:
     paid = {
-        dataset: {month: value * 100 for month, value in own.items() if value > 0}
-        for dataset, own in _ratios(history, "fee_trips", "trips").items()
+        dataset: {month: value for month, value in own.items() if value > 0}
+        for dataset, own in _ratios(history, "fee_trips", "trips", times=100).items()
     }
     return _lines(
         "fee",
         "The congestion fee of 2025",
-        sentences(*_now(paid, _a_percent), "trips that paid the fee of the congestion zone"),
+        sentences(*_now(paid, percentage), "trips that paid the fee of the congestion zone"),
         [("% of the trips that paid the fee", paid)],
-        _percent,
-        _a_percent,
+        round_percentage,
+        percentage,
     )
 
 
 def _waits(history: History) -> Section | None:
-    waits: dict[str, Series] = defaultdict(lambda: defaultdict(dict))
-    for row in history.months:
-        if row["company"] and (row["waited_trips"] or 0) >= _LEAST_TRIPS:
-            waits[row["company"]][row["dataset"]][row["file_month"]] = (
-                row["waiting_minutes"] / row["waited_trips"]
-            )
+    def minutes(row: dict[str, Any]) -> float | None:
+        is_shown = (row["waited_trips"] or 0) >= LEAST_TRIPS
+        return row["waiting_minutes"] / row["waited_trips"] if is_shown else None
+
     return _lines(
         "waits",
         "Waiting for an app's car",
         sentences("from request to pickup, mean minutes"),
-        [(f"{company}, minutes", own) for company, own in sorted(waits.items())],
+        [
+            (f"{company}, minutes", _series(history.months, minutes, company=company))
+            for company in sorted({row["company"] for row in history.months if row["company"]})
+        ],
         whole,
         few,
         is_compared=True,
@@ -580,84 +571,79 @@ def _lines(
         shades: months with a grey ground.
         more: further panels.
     """
-    shown = [(what, {n: own for n, own in lines.items() if own}) for what, lines in shown]
+    shown = [(what, {one: own for one, own in lines.items() if own}) for what, lines in shown]
     shown = [(what, lines) for what, lines in shown if lines]
     if not shown:
         return None
-    months = sorted({m for _, lines in shown for own in lines.values() for m in own})
+    columns: list[tuple[str, dict[dt.date, float]]] = []
+    for what, lines in shown:
+        panel = what.partition(",")[0]
+        for one, own in lines.items():
+            heading = panel if len(lines) == 1 else f"{panel} ({one})"
+            columns.append((heading if len(shown) > 1 else one, own))
     said = tell or write
-    tops = [max(max(own.values()) for own in lines.values()) for _, lines in shown]
+    months = sorted({month for _, own in columns for month in own})
     first, last = month_number(months[0]), month_number(months[-1])
     years = {12 * year: str(year) for year in range(months[0].year, months[-1].year + 1)}
     ticks = {p: text for p, text in years.items() if p >= first} or {first: format_month(months[0])}
-
-    def draw(width: int) -> Picture:
-        drawn = [
-            Panel(
-                what,
-                [
-                    Line(one, {month_number(month): value for month, value in own.items()}, one)
-                    for one, own in lines.items()
-                ],
-                (first, last),
-                ticks,
-                lambda place: f"{dt.date(place // 12, place % 12 + 1, 1):%B %Y}",
-                write,
-                max(tops) if is_compared else top,
-                said,
-                shades=[
-                    month_number(month) for month in shades if first <= month_number(month) <= last
-                ],
-                notes={
-                    month_number(month): event
-                    for month, event in EVENTS.items()
-                    if len(shown) == 1 and first < month_number(month) <= last
-                },
-                height=height,
-            )
-            for (what, lines), top in zip(shown, tops, strict=True)
-        ]
-        drawn += more
-        return panels([one.draw for one in drawn], width, columns=1 if len(drawn) == 1 else 2)
-
-    columns = [(what, one) for what, lines in shown for one in lines]
-    named = [
-        f"{what.partition(',')[0]} ({one})"
-        if len(shown) > 1 and len(lines) > 1
-        else what.partition(",")[0]
-        if len(shown) > 1
-        else one
-        for what, lines in shown
-        for one in lines
+    tops = [max(max(own.values()) for own in lines.values()) for _, lines in shown]
+    drawn = [
+        Panel(
+            what,
+            [
+                Line(one, {month_number(month): value for month, value in own.items()}, one)
+                for one, own in lines.items()
+            ],
+            (first, last),
+            ticks,
+            lambda place: f"{dt.date(place // 12, place % 12 + 1, 1):%B %Y}",
+            write,
+            max(tops) if is_compared else top,
+            tell,
+            shades=[month_number(one) for one in shades if months[0] <= one <= months[-1]],
+            notes={
+                month_number(month): event
+                for month, event in EVENTS.items()
+                if len(shown) == 1 and months[0] < month <= months[-1]
+            },
+            height=height,
+        )
+        for (what, lines), top in zip(shown, tops, strict=True)
     ]
-    by_panel = dict(shown)
+    drawn += more
     return Section(
         section,
         title,
         sentence,
-        ["month", *named],
+        ["month", *(heading for heading, _ in columns)],
         [
             [
                 format_month(month),
-                *(
-                    said(by_panel[what][one][month]) if month in by_panel[what][one] else ""
-                    for what, one in columns
-                ),
+                *(said(own[month]) if month in own else "" for _, own in columns),
             ]
             for month in months
         ],
-        draw,
+        partial(panels, [one.draw for one in drawn], columns=min(len(drawn), 2)),
     )
 
 
-def _ratios(history: History, part: str, of: str, least: str = "trips") -> Series:
+def _series(rows: Rows, value: Callable[[dict[str, Any]], float | None], **where: object) -> Series:
+    """Return a value by dataset and month, where there is one, of rows with such columns."""
+    found: Series = {}
+    for row in rows:
+        if where.items() <= row.items() and (own := value(row)) is not None:
+            found.setdefault(row["dataset"], {})[row["file_month"]] = own
+    return dict(sorted(found.items()))
+
+
+def _ratios(history: History, part: str, of: str, least: str = "trips", times: int = 1) -> Series:
     """Divide sums by dataset and month, where there are enough trips."""
     parts, wholes, counts = history.sums(part), history.sums(of), history.sums(least)
     return {
         dataset: {
-            month: value / wholes[dataset][month]
+            month: value / wholes[dataset][month] * times
             for month, value in own.items()
-            if wholes[dataset].get(month, 0) > 0 and counts[dataset][month] >= _LEAST_TRIPS
+            if wholes[dataset].get(month, 0) > 0 and counts[dataset][month] >= LEAST_TRIPS
         }
         for dataset, own in parts.items()
     }
@@ -684,23 +670,3 @@ def _short(value: float) -> str:
         if value >= size:
             return f"{value / size:.3g} {word}"
     return whole(value)
-
-
-def _percent(value: float) -> str:
-    return f"{value:g}%"
-
-
-def _a_percent(value: float) -> str:
-    return f"{value:.1f}%"
-
-
-def _dollars(value: float) -> str:
-    return f"${value:g}"
-
-
-def _decimal(value: float) -> str:
-    return f"{value:.1f}"
-
-
-def _mph(value: float) -> str:
-    return f"{value:.1f} miles an hour"

@@ -1,8 +1,8 @@
 """The numbers of a report, read from the marts; the same SQL on all warehouses."""
 
 import datetime as dt
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -19,6 +19,9 @@ Rows = list[dict[str, Any]]
 
 #: Airports, as zones of pickup.
 AIRPORTS = {132: "JFK", 138: "LaGuardia", 1: "Newark"}
+#: A zone, an hour, a month or an airport is shown by itself from so many trips on: below, an
+#: average is chance.
+LEAST_TRIPS = 100
 #: What a passenger pays, from the fare on.
 PARTS = {
     "fare_amount": "fare",
@@ -101,13 +104,27 @@ def is_app(dataset: str) -> bool:
     return get_dataset(dataset).kind == Kind.APP
 
 
-def runs_of(places: Iterable[int]) -> dict[int, int]:
-    """Give places that follow each other the same number: a line ends where another begins.
+def tips_by(
+    rows: Rows, place_of: Callable[[dict[str, Any]], Any], prefix: str = "", least: int = 0
+) -> dict[str, dict[Any, float]]:
+    """Return tips in percent of the fares, by dataset and place.
 
     Args:
-        places: days, hours or months, as numbers.
+        place_of: the place of a row, such as its hour; None: it has none.
+        prefix: of the columns of trips, fares and tips.
+        least: only places with so many trips.
     """
-    return {place: place - rank for rank, place in enumerate(sorted(set(places)))}
+    sums: dict[tuple[str, Any], Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        if (place := place_of(row)) is not None:
+            for column in ("trips", "fare_amount", "tip_amount"):
+                sums[row["dataset"], place][column] += row[prefix + column] or 0
+    found: dict[str, dict[Any, float]] = {}
+    for (dataset, place), own in sorted(sums.items()):
+        if own["fare_amount"] > 0 and own["trips"] >= least:
+            tip = own["tip_amount"] / own["fare_amount"] * 100
+            found.setdefault(dataset, {})[place] = tip
+    return found
 
 
 def newest_month(warehouse: Warehouse) -> dt.date | None:

@@ -5,6 +5,7 @@ import math
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 #: Height of a line of text, in pixels of the picture.
 _LINE = 14
@@ -14,6 +15,8 @@ _CHARACTER, _WIDE_CHARACTER, _CHARACTER_OF_TITLE = 7.2, 11.6, 8.2
 _MOST_TIPS = 400
 #: More notes than fit into so many rows are lines without a label.
 _MOST_ROWS_OF_NOTES = 3
+#: Labels of the hours of the day; those between have none.
+HOURS = [f"{hour}:00" if hour % 6 == 0 else "" for hour in range(24)]
 #: Between pictures beside each other.
 _GAP = 24
 #: Below this width a picture is for phones, which have no pointer to show tooltips.
@@ -108,7 +111,7 @@ class Panel:
         parts += _row(ticks, bottom + 16, width)[0]
         parts += [f'<path class="note" d="M{x(p):.1f} {top - 4}V{bottom}"/>' for p in self.notes]
         for line in self.lines:
-            for run in _runs(line.points):
+            for _, run in groupby(sorted(line.points), runs_of(line.points).get):
                 points = [(x(place), y(line.points[place])) for place in run]
                 if len(points) == 1:
                     ((across, up),) = points
@@ -133,6 +136,19 @@ class Panel:
             own = [line for line in self.lines if place in line.points]
             said = ", ".join(f"{line.name} {tell(line.points[place])}".strip() for line in own)
             yield rect(x(place), top, step, self.height, "tip", f"{self.name(place)}: {said}")
+
+
+def over_hours(
+    title: str,
+    lines: Sequence[Line],
+    write: Callable[[float], str],
+    most: float,
+    tell: Callable[[float], str] | None = None,
+    height: int = 120,
+) -> Panel:
+    """Make a panel over the hours of the day; arguments as of `Panel`."""
+    ticks = {hour: label for hour, label in enumerate(HOURS) if label}
+    return Panel(title, lines, (0, 23), ticks, "{}:00".format, write, most, tell, height=height)
 
 
 def panels(shown: Sequence[Callable[[int], Picture]], width: int, columns: int = 1) -> Picture:
@@ -224,6 +240,15 @@ def heat(
     return Picture(width, bottom + 18 + math.ceil(len(legend) / across) * 16 + 6, "".join(parts))
 
 
+def runs_of(places: Iterable[int]) -> dict[int, int]:
+    """Give places that follow each other the same number: a line ends where another begins.
+
+    Args:
+        places: days, hours or months, as numbers.
+    """
+    return {place: place - rank for rank, place in enumerate(sorted(set(places)))}
+
+
 def rect(x: float, y: float, width: float, height: float, colour: str, said: str = "") -> str:
     """Write a rectangle; `said` is its tooltip."""
     shape = f'<rect class="{colour}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height}"'
@@ -282,17 +307,6 @@ def _apart(places: Sequence[float], bottom: float) -> list[float]:
     for n in range(len(moved) - 1, -1, -1):
         moved[n] = min(moved[n], bottom - _LINE * (len(moved) - 1 - n))
     return moved
-
-
-def _runs(places: Iterable[int]) -> list[list[int]]:
-    """Split places where one is missing."""
-    runs: list[list[int]] = []
-    for place in sorted(places):
-        if runs and runs[-1][-1] == place - 1:
-            runs[-1].append(place)
-        else:
-            runs.append([place])
-    return runs
 
 
 def _steps(most: float, least: float) -> list[float]:

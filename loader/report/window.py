@@ -9,7 +9,8 @@ import psycopg2
 
 from loader.calendar import days_of, format_month, parse_month
 from loader.errors import LoaderError
-from loader.report.numbers import IN_FILE_MONTH, runs_of
+from loader.report.numbers import IN_FILE_MONTH
+from loader.report.pictures import runs_of
 from loader.settings import load_settings
 from loader.warehouse.connect import connect_warehouse
 

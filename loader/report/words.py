@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 from loader.datasets import get_dataset
 
+#: Write a percentage, and one of an axis, whose steps are round.
+percentage, round_percentage = "{:.1f}%".format, "{:g}%".format
+
 
 def name(dataset: str) -> str:
     """Name a dataset in a sentence, in the plural."""

@@ -1,7 +1,10 @@
 """What the report says of the data: how good they are, which months and versions there are."""
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from loader.calendar import Month, format_month, month_number
@@ -9,7 +12,7 @@ from loader.months.state import State
 from loader.report.numbers import Numbers
 from loader.report.pictures import Line, Panel, Picture, beside, heat, panels
 from loader.report.section import Section
-from loader.report.words import name, percent, sentences, whole
+from loader.report.words import name, percent, round_percentage, sentences, whole
 from loader.terminal import words
 
 #: Shares of odd rows: what they are called, and what these rows have.
@@ -40,19 +43,16 @@ def about(numbers: Numbers, runs: list[list[str]]) -> Iterator[Section]:
 def _quality(numbers: Numbers) -> Section | None:
     if not numbers.quality:
         return None
-    by_dataset: dict[str, list[dict[str, Any]]] = {}
-    for row in numbers.quality:
-        by_dataset.setdefault(row["dataset"], []).append(row)
+    by_dataset = {
+        dataset: list(rows) for dataset, rows in groupby(numbers.quality, itemgetter("dataset"))
+    }
     said = []
+    newest = _newest(numbers)
     for dataset in numbers.datasets:
-        newest = [r for r in by_dataset.get(dataset, []) if r["file_month"] >= numbers.first][-1:]
-        for row in newest:
+        if row := newest.get(dataset):
             worst = max(QUALITY, key=lambda column: row[column] or 0)
-            odd = (
-                f"{percent(row[worst], 1)} of the rows have {QUALITY[worst][1]}"
-                if row[worst]
-                else "no row is odd"
-            )
+            share = f"{percent(row[worst] or 0, 1)} of the rows have {QUALITY[worst][1]}"
+            odd = share if row[worst] else "no row is odd"
             said.append(f"{name(dataset)} in {row['file_month']:%B %Y}: {odd}")
     months = sorted({row["file_month"] for row in numbers.quality})
     places = {month_number(month): f"{month:%b %Y}" for month in months}
@@ -62,34 +62,28 @@ def _quality(numbers: Numbers) -> Section | None:
         if any(row[column] for row in numbers.quality)
     }
 
-    def draw(width: int) -> Picture:
-        return panels(
+    drawn = [
+        Panel(
+            f"{kind}, % of the rows",
             [
-                Panel(
-                    f"{kind}, % of the rows",
-                    [
-                        Line(
-                            dataset,
-                            {month_number(r["file_month"]): (r[column] or 0) * 100 for r in rows},
-                            dataset,
-                        )
-                        for dataset, rows in by_dataset.items()
-                    ],
-                    (min(places), max(places)),
-                    places,
-                    places.__getitem__,
-                    lambda value: f"{value:g}%",
-                    max((row[column] or 0) * 100 for row in numbers.quality),
-                    lambda value: f"{value:.2f}%",
-                    height=80,
-                    least_step=0,
-                ).draw
-                for column, kind in shown.items()
+                Line(
+                    dataset,
+                    {month_number(row["file_month"]): (row[column] or 0) * 100 for row in rows},
+                    dataset,
+                )
+                for dataset, rows in by_dataset.items()
             ],
-            width,
-            columns=2,
-        )
-
+            (min(places), max(places)),
+            places,
+            places.__getitem__,
+            round_percentage,
+            max((row[column] or 0) * 100 for row in numbers.quality),
+            "{:.2f}%".format,
+            height=80,
+            least_step=0,
+        ).draw
+        for column, kind in shown.items()
+    ]
     return Section(
         "quality",
         "How good the data is",
@@ -109,13 +103,13 @@ def _quality(numbers: Numbers) -> Section | None:
             ]
             for row in numbers.quality
         ],
-        draw if shown and len(months) > _FEW_MONTHS else None,
+        partial(panels, drawn, columns=2) if shown and len(months) > _FEW_MONTHS else None,
     )
 
 
 def _oddities(numbers: Numbers) -> Section | None:
     """Say of the last month of each dataset how many rows are odd, and how to read them."""
-    newest = {row["dataset"]: row for row in numbers.quality if row["file_month"] >= numbers.first}
+    newest = _newest(numbers)
     rows = [
         [
             odd["what"],
@@ -141,35 +135,49 @@ def _oddities(numbers: Numbers) -> Section | None:
     )
 
 
+def _newest(numbers: Numbers) -> dict[str, dict[str, Any]]:
+    """Return the quality of the report's last month of each dataset."""
+    return {row["dataset"]: row for row in numbers.quality if row["file_month"] >= numbers.first}
+
+
 def _calendar(numbers: Numbers) -> Section:
-    states = [state for state in numbers.states if state.here != State.ABSENT]
-    merged = [state for state in states if state.here == State.MERGED]
-    years = sorted({state.month.month.year for state in states})
+    here = {state.month: state.here for state in numbers.states if state.here != State.ABSENT}
+    kinds = {
+        month: "republished"
+        if month in numbers.republished
+        else "merged"
+        if state == State.MERGED
+        else "landed"
+        for month, state in here.items()
+    }
+    years = {
+        dataset: sorted({month.month.year for month in here if month.dataset == dataset})
+        for dataset in sorted({month.dataset for month in here})
+    }
 
     def draw(width: int) -> Picture:
         drawn = []
-        for dataset in sorted({state.month.dataset for state in states}):
-            own = [state for state in states if state.month.dataset == dataset]
-            of_dataset = sorted({state.month.month.year for state in own})
+        for dataset, own in years.items():
             cells = {
-                (of_dataset.index(state.month.month.year), state.month.month.month - 1): (
-                    _WORDS[word].format(dataset),
-                    f"{state.month.label}: {word}",
+                (own.index(month.month.year), month.month.month - 1): (
+                    _CLASSES[kind].format(dataset),
+                    f"{month.label}: {kind}",
                 )
-                for state in own
-                for word in [_word(states, numbers, state.month)]
+                for month, kind in kinds.items()
+                if month.dataset == dataset
             }
             months = [str(month) for month in range(1, 13)]
-            drawn.append(heat(name(dataset), months, list(map(str, of_dataset)), cells, 344))
+            drawn.append(heat(name(dataset), months, list(map(str, own)), cells, 344))
         return beside(drawn, width, max(1, width // 344))
 
-    waiting = len(states) - len(merged)
+    merged = sum(state == State.MERGED for state in here.values())
+    waiting = len(here) - merged
     again = len(numbers.republished)
     return Section(
         "calendar",
         "Months in the warehouse",
         sentences(
-            f"{words.count(len(merged), 'month')} {_are(len(merged))} merged"
+            f"{words.count(merged, 'month')} {_are(merged)} merged"
             + (f", {waiting} {_are(waiting)} waiting" if waiting else ""),
             f"{again} {'was' if again == 1 else 'were'} republished since the first load, and"
             f" {'has' if again == 1 else 'have'} a frame"
@@ -178,22 +186,19 @@ def _calendar(numbers: Numbers) -> Section:
         ),
         ["dataset", "year", *(f"{month:02}" for month in range(1, 13))],
         [
-            [dataset, str(year), *cells]
-            for dataset in sorted({state.month.dataset for state in states})
-            for year in years
-            if any(
-                cells := [
-                    _word(states, numbers, Month(dataset, dt.date(year, month, 1)))
-                    for month in range(1, 13)
-                ]
-            )
+            [
+                *(dataset, str(year)),
+                *(kinds.get(Month(dataset, dt.date(year, n, 1)), "") for n in range(1, 13)),
+            ]
+            for dataset, own in years.items()
+            for year in own
         ],
-        draw if states else None,
+        draw if here else None,
     )
 
 
 #: Classes of the style sheet by the word for a month.
-_WORDS = {"merged": "{}", "republished": "{} framed", "landed": "missing"}
+_CLASSES = {"merged": "{}", "republished": "{} framed", "landed": "missing"}
 
 
 def _versions(numbers: Numbers) -> Section:
@@ -220,15 +225,6 @@ def _versions(numbers: Numbers) -> Section:
             for row in numbers.versions
         ],
     )
-
-
-def _word(states: Iterable[Any], numbers: Numbers, month: Month) -> str:
-    found = [state for state in states if state.month == month]
-    if not found:
-        return ""
-    if month in numbers.republished:
-        return "republished"
-    return "merged" if found[0].here == State.MERGED else "landed"
 
 
 def _are(count: int) -> str:

@@ -84,7 +84,9 @@ class Coverage:
             if one.merged and not one.merged.table_rows
             if one.month.month in self.months(one.month.dataset)
         ]
-        return [*notes, *([f"The file has no rows: {name_months(empty)}"] if empty else [])]
+        if empty:
+            notes.append(f"The file has no rows: {name_months(empty)}")
+        return notes
 
     def months(self, dataset: str, months_back: int = 0) -> list[dt.date]:
         """List the months of a dataset that count.
@@ -101,6 +103,10 @@ class Coverage:
     def is_comparable(self, dataset: str, months_back: int) -> bool:
         """Return whether all months of the report count, and all those so many months before."""
         return all(len(self.months(dataset, back)) == self.length for back in (0, months_back))
+
+    def comparable(self, months_back: int) -> list[str]:
+        """List the datasets that are comparable."""
+        return [one for one in self.datasets if self.is_comparable(one, months_back)]
 
     def condition(self, months: Iterable[dt.date], datasets: Collection[str]) -> str:
         """Write a condition in SQL: the months of these that count, of these datasets."""

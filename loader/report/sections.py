@@ -3,11 +3,22 @@
 import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
-from loader.calendar import add_months
+from loader.calendar import days_of
 from loader.report.about import about
-from loader.report.numbers import AIRPORTS, PARTS, Numbers, is_app
-from loader.report.pictures import Line, Panel, Picture, Scale, beside, heat, panels
+from loader.report.numbers import AIRPORTS, LEAST_TRIPS, PARTS, Numbers, is_app, tips_by
+from loader.report.pictures import (
+    HOURS,
+    Line,
+    Panel,
+    Picture,
+    Scale,
+    beside,
+    heat,
+    over_hours,
+    panels,
+)
 from loader.report.section import Card, Legend, Mark, Section
 from loader.report.shapes import Shapes
 from loader.report.words import (
@@ -16,20 +27,21 @@ from loader.report.words import (
     few,
     listed,
     name,
+    names_of,
     percent,
+    percentage,
+    round_percentage,
     sentences,
     share,
     whole,
 )
-from loader.report.zone_map import zone_map
+from loader.report.zone_map import changes_of, zone_map
 from loader.terminal import words
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 #: What is left of a price, and of payments.
 NOT_RECORDED, DIFFERENCE = "not recorded", "difference"
 _TOP_ZONES = 15
-#: A zone, an hour or an airport is shown by itself from so many trips on.
-_LEAST_TRIPS = 100
 _HOURS = range(24)
 #: Boroughs in TLC's table that are none.
 _PLACES = {None: "Unknown", "Unknown": "Unknown", "N/A": "Outside of NYC"}
@@ -135,8 +147,8 @@ def _headline(numbers: Numbers) -> Section:
 _WRITTEN: dict[str, Callable[[float], str]] = {
     "trips a day": whole,
     "a passenger pays": dollars,
-    "speed": lambda value: f"{value:.1f} mph",
-    "tip": lambda value: f"{value:.1f}%",
+    "speed": "{:.1f} mph".format,
+    "tip": percentage,
 }
 
 
@@ -169,7 +181,9 @@ def _why(numbers: Numbers) -> str:
 
 
 def _days(numbers: Numbers) -> Section:
-    by_day = _trips_by_day(numbers)
+    by_day = {one: dict.fromkeys(numbers.days(one), 0.0) for one in numbers.datasets}
+    for row in numbers.hours:
+        by_day[row["dataset"]][row["pickup_date"]] += row["trips"]
     dates = sorted({date for days in by_day.values() for date in days})
 
     def named(date: dt.date) -> str:
@@ -179,43 +193,34 @@ def _days(numbers: Numbers) -> Section:
 
     said = []
     for dataset, days in by_day.items():
-        best, least = max(days, key=lambda d: days[d]), min(days, key=lambda d: days[d])
+        best, least = (choose(days, key=days.__getitem__) for choose in (max, min))
         if not days[best]:
             said.append(f"no trip of {name(dataset)} began in its file's month")
             continue
-        without = sum(not trips for trips in days.values())
-        fewest = (
-            f"none on {words.count(without, 'day')}"
-            if without
-            else f"fewest on {named(least)} ({whole(days[least])})"
-        )
+        fewest = f"fewest on {named(least)} ({whole(days[least])})"
+        if without := sum(not trips for trips in days.values()):
+            fewest = f"none on {words.count(without, 'day')}"
         said.append(
             f"{name(dataset)} have most trips on {named(best)} ({whole(days[best])}) and {fewest}"
         )
-    first, last = numbers.first, add_months(numbers.last, 1) - dt.timedelta(1)
-
-    def draw(width: int) -> Picture:
-        if numbers.length <= 3:
-            marks = [d for d in dates if d.day in (1, 8, 15, 22, 29)]
-            ticks = {d.toordinal(): f"{d:%b} {d.day}" for d in marks}
-        else:
-            ticks = {d.toordinal(): f"{d:%b %Y}" for d in dates if d.day == 1}
-        shown = [
-            Panel(
-                f"{name(dataset)}, trips a day",
-                [Line("", {d.toordinal(): trips for d, trips in days.items()}, dataset)],
-                (first.toordinal(), last.toordinal()),
-                ticks,
-                lambda place: named(dt.date.fromordinal(place)),
-                whole,
-                max(days.values()),
-                shades=[d.toordinal() for d in dates if d.weekday() >= 5],
-                notes={d.toordinal(): text for d, text in numbers.holidays.items() if d in dates},
-            )
-            for dataset, days in by_day.items()
-        ]
-        return panels([one.draw for one in shown], width, columns=2 if numbers.length == 1 else 1)
-
+    if numbers.length <= 3:
+        ticks = {d.toordinal(): f"{d:%b} {d.day}" for d in dates if d.day % 7 == 1}
+    else:
+        ticks = {d.toordinal(): f"{d:%b %Y}" for d in dates if d.day == 1}
+    drawn = [
+        Panel(
+            f"{name(dataset)}, trips a day",
+            [Line("", {d.toordinal(): trips for d, trips in days.items()}, dataset)],
+            (numbers.first.toordinal(), days_of(numbers.last)[-1].toordinal()),
+            ticks,
+            lambda place: named(dt.date.fromordinal(place)),
+            whole,
+            max(days.values()),
+            shades=[d.toordinal() for d in dates if d.weekday() >= 5],
+            notes={d.toordinal(): text for d, text in numbers.holidays.items() if d in dates},
+        ).draw
+        for dataset, days in by_day.items()
+    ]
     return Section(
         "days",
         "Trips by day",
@@ -232,7 +237,7 @@ def _days(numbers: Numbers) -> Section:
             ]
             for date in dates
         ],
-        draw,
+        partial(panels, drawn, columns=2 if numbers.length == 1 else 1),
     )
 
 
@@ -244,7 +249,7 @@ def _weekdays(numbers: Numbers) -> Section | None:
     for dataset in numbers.datasets:
         days = Counter(day.weekday() for day in numbers.days(dataset))
         own = {(w, h): sums[dataset, w, h] / days[w] for w in range(7) for h in _HOURS}
-        weekday, hour = max(own, key=lambda key: own[key])
+        weekday, hour = max(own, key=own.__getitem__)
         if own[weekday, hour]:
             averages[dataset] = own
             said.append(
@@ -253,31 +258,18 @@ def _weekdays(numbers: Numbers) -> Section | None:
             )
     if not averages:
         return None
-    scales = {dataset: Scale.of(own.values()) for dataset, own in averages.items()}
 
     def draw(width: int) -> Picture:
-        hours = [f"{hour}:00" if hour % 6 == 0 else "" for hour in _HOURS]
-        return beside(
-            [
-                heat(
-                    f"{name(dataset)}, mean trips an hour",
-                    hours,
-                    WEEKDAYS,
-                    {
-                        (w, h): (
-                            scales[dataset].colour(trips),
-                            f"{WEEKDAYS[w]} {h}:00: {few(trips)} trips",
-                        )
-                        for (w, h), trips in own.items()
-                    },
-                    width,
-                    scales[dataset].legend(few),
-                )
-                for dataset, own in averages.items()
-            ],
-            width,
-            1,
-        )
+        drawn = []
+        for dataset, own in averages.items():
+            scale = Scale.of(own.values())
+            cells = {
+                (w, h): (scale.colour(trips), f"{WEEKDAYS[w]} {h}:00: {few(trips)} trips")
+                for (w, h), trips in own.items()
+            }
+            title, legend = f"{name(dataset)}, mean trips an hour", scale.legend(few)
+            drawn.append(heat(title, HOURS, WEEKDAYS, cells, width, legend))
+        return beside(drawn, width, 1)
 
     return Section(
         "weekdays",
@@ -296,7 +288,7 @@ def _weekdays(numbers: Numbers) -> Section | None:
 def _zones(numbers: Numbers) -> Section:
     names = {row["pickup_location_id"]: row["zone_name"] for row in numbers.zones}
     now = numbers.zone_trips(numbers.datasets)
-    compared = [one for one in numbers.datasets if numbers.is_comparable(one, numbers.length)]
+    compared, changes = numbers.comparable(numbers.length), changes_of(numbers, numbers.length)
     # trips of the datasets that can be compared: now, and before
     current = numbers.zone_trips(compared)
     before = numbers.zone_trips(compared, numbers.length)
@@ -316,26 +308,22 @@ def _zones(numbers: Numbers) -> Section:
     if not said:
         said.append("no trip is in these files")
 
-    def change_of(zone: int) -> str:
-        days, days_before = (len(numbers.days(compared[0], back)) for back in (0, numbers.length))
-        return change(current[zone] / days, before[zone] / days_before)
-
-    has_changes = bool(top) and bool(before)
+    has_changes = bool(top and changes)
     if has_changes:
-        large = [zone for zone, count in before.items() if count >= _LEAST_TRIPS]
+        large = [zone for zone, count in before.items() if count >= LEAST_TRIPS]
         moved = [
-            f"{names[zone]} {way} most ({change_of(zone)})"
+            f"{names[zone]} {way} most ({changes[zone]})"
             for most, way, sign in ((max, "rose", "+"), (min, "fell", "-"))
             if large
             for zone in [most(large, key=lambda zone: current[zone] / before[zone])]
-            if change_of(zone).startswith(sign)
+            if changes[zone].startswith(sign)
         ]
         if moved:
             said.append(
-                f"of the zones with at least {_LEAST_TRIPS} trips in {_before(numbers)},"
+                f"of the zones with at least {LEAST_TRIPS} trips in {_before(numbers)},"
                 f" {listed(moved)}"
             )
-        said.append(f"changes are by day, to {_before(numbers)}, of {_names(compared)}")
+        said.append(f"changes are by day, to {_before(numbers)}, of {names_of(compared)}")
     is_part = has_changes and compared != numbers.datasets
     return Section(
         "zones",
@@ -350,7 +338,7 @@ def _zones(numbers: Numbers) -> Section:
             [
                 *(names[zone], str(zone), whole(now[zone])),
                 *([whole(current[zone])] if is_part else []),
-                *([whole(before[zone]), change_of(zone)] if has_changes else []),
+                *([whole(before[zone]), changes.get(zone, "")] if has_changes else []),
             ]
             for zone in top
         ],
@@ -486,18 +474,18 @@ def _paid(numbers: Numbers) -> Section | None:
 
 
 def _payments(numbers: Numbers) -> Section | None:
-    trips: dict[str, Counter[str]] = {}
+    trips: dict[str, Counter[str]] = defaultdict(Counter)
     most: dict[str, tuple[float, str]] = {}
     for row in sorted(numbers.payments, key=lambda row: str(row["dataset"])):
         dataset, code = row["dataset"], row["payment_type"]
         kind = NOT_RECORDED if code is None else row["payment_type_name"] or f"code {code}"
-        trips.setdefault(dataset, Counter())[kind] += row["trips"]
+        trips[dataset][kind] += row["trips"]
         if code is not None:
             how = _PAID_BY.get(code, f'with the payment "{kind}"')
             most[dataset] = max(most.get(dataset, (0, "")), (row["trips"], how))
     if not trips:
         return None
-    total = {dataset: sum(own.values()) for dataset, own in trips.items()}
+    total = {dataset: own.total() for dataset, own in trips.items()}
     by_kind = sum(trips.values(), Counter())
     kinds = sorted(by_kind, key=lambda kind: (kind == NOT_RECORDED, -by_kind[kind]))
     said = []
@@ -513,7 +501,7 @@ def _payments(numbers: Numbers) -> Section | None:
         )
     apps = [dataset for dataset in numbers.datasets if is_app(dataset)]
     if apps:
-        said.append(f"the files of {_names(apps)} don't say how a trip is paid")
+        said.append(f"the files of {names_of(apps)} don't say how a trip is paid")
     return Section(
         "payments",
         "How they pay",
@@ -532,49 +520,35 @@ def _payments(numbers: Numbers) -> Section | None:
 
 
 def _tips(numbers: Numbers) -> Section | None:
-    sums: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
-    for row in numbers.hours:
-        for column in ("recorded_trips", "recorded_fare_amount", "recorded_tip_amount"):
-            sums[row["dataset"], int(row["hour_of_day"])][column] += row[column] or 0
-    percents: dict[str, dict[int, float]] = {}
-    large: dict[str, dict[int, float]] = {}
-    for (dataset, hour), sum_of in sorted(sums.items()):
-        if sum_of["recorded_fare_amount"] > 0:
-            tip = sum_of["recorded_tip_amount"] / sum_of["recorded_fare_amount"] * 100
-            percents.setdefault(dataset, {})[hour] = tip
-            if sum_of["recorded_trips"] >= _LEAST_TRIPS:
-                large.setdefault(dataset, {})[hour] = tip
+    percents, large = (
+        tips_by(numbers.hours, lambda row: int(row["hour_of_day"]), "recorded_", least)
+        for least in (0, LEAST_TRIPS)
+    )
     if not percents:
         return None
     said = []
     for dataset in percents:
         if own := large.get(dataset):
-            best = max(own, key=lambda hour: own[hour])
+            best = max(own, key=own.__getitem__)
             said.append(
-                f"passengers of {name(dataset)} tip most at {best}:00 ({own[best]:.1f}%),"
-                f" of the hours with at least {_LEAST_TRIPS} such trips"
+                f"passengers of {name(dataset)} tip most at {best}:00 ({percentage(own[best])}),"
+                f" of the hours with at least {LEAST_TRIPS} such trips"
             )
         else:
-            said.append(f"no hour has {_LEAST_TRIPS} such trips of {name(dataset)}")
+            said.append(f"no hour has {LEAST_TRIPS} such trips of {name(dataset)}")
     most = max((tip for own in large.values() for tip in own.values()), default=0.0)
 
-    def draw(width: int) -> Picture:
-        return panels(
-            [
-                _by_hour(
-                    f"{name(dataset)}, tip in % of the fare",
-                    own,
-                    dataset,
-                    most,
-                    lambda value: f"{value:g}%",
-                    lambda value: f"{value:.1f}%",
-                )
-                for dataset, own in large.items()
-            ],
-            width,
-            columns=2,
-        )
-
+    drawn = [
+        over_hours(
+            f"{name(dataset)}, tip in % of the fare",
+            [Line("", own, dataset)],
+            round_percentage,
+            most,
+            percentage,
+            height=110,
+        ).draw
+        for dataset, own in large.items()
+    ]
     return Section(
         "tips",
         "Tips by hour",
@@ -583,89 +557,60 @@ def _tips(numbers: Numbers) -> Section | None:
         [
             [
                 f"{hour}:00",
-                *(f"{own[hour]:.1f}%" if hour in own else "" for own in percents.values()),
+                *(percentage(own[hour]) if hour in own else "" for own in percents.values()),
             ]
             for hour in _HOURS
         ],
-        draw if large else None,
+        partial(panels, drawn, columns=2) if drawn else None,
         is_folded=not large,
     )
 
 
 def _airports(numbers: Numbers) -> Section | None:
-    sums: dict[str, Counter[int]] = {}
+    sums: dict[str, Counter[int]] = defaultdict(Counter)
     for zone, airport in AIRPORTS.items():
-        own = [row for row in numbers.airports if row["pickup_location_id"] == zone]
-        if own:
-            sums[airport] = Counter()
-            for row in own:
+        for row in numbers.airports:
+            if row["pickup_location_id"] == zone:
                 sums[airport][int(row["hour_of_day"])] += row["trips"]
     if not sums:
         return None
-    total = {airport: sum(own.values()) for airport, own in sums.items()}
-    busy = [airport for airport in sums if total[airport] >= _LEAST_TRIPS]
+    busy = [airport for airport, own in sums.items() if own.total() >= LEAST_TRIPS]
     most = max((max(sums[airport].values()) for airport in busy), default=0.0)
-
-    def draw(width: int) -> Picture:
-        return panels(
-            [
-                _by_hour(
-                    f"{airport}, trips by hour of pickup",
-                    {hour: sums[airport][hour] for hour in _HOURS},
-                    "places",
-                    most,
-                    whole,
-                )
-                for airport in busy
-            ],
-            width,
-            columns=2,
-        )
-
+    drawn = [
+        over_hours(
+            f"{airport}, trips by hour of pickup",
+            [Line("", {hour: sums[airport][hour] for hour in _HOURS}, "places")],
+            whole,
+            most,
+            height=110,
+        ).draw
+        for airport in busy
+    ]
     return Section(
         "airports",
         "From the airports",
         sentences(
             *(
                 f"{airport}: {words.count(trips, 'trip')} begin{'s' if trips == 1 else ''} there"
-                for airport, trips in total.items()
+                for airport, trips in ((one, own.total()) for one, own in sums.items())
             ),
             _together(numbers),
         ),
         ["hour", *sums],
         [[f"{hour}:00", *(whole(own[hour]) for own in sums.values())] for hour in _HOURS],
-        draw if busy else None,
+        partial(panels, drawn, columns=2) if drawn else None,
         is_folded=not busy,
     )
-
-
-def _by_hour(
-    title: str,
-    points: dict[int, float],
-    colour: str,
-    most: float,
-    write: Callable[[float], str],
-    tell: Callable[[float], str] | None = None,
-) -> Callable[[int], Picture]:
-    ticks = {hour: f"{hour}:00" for hour in (0, 6, 12, 18)}
-    lines = [Line("", points, colour)]
-    return Panel(
-        title, lines, (0, 23), ticks, lambda hour: f"{hour}:00", write, most, tell, height=110
-    ).draw
 
 
 def _before(numbers: Numbers) -> str:
     return "the month before" if numbers.length == 1 else f"the {numbers.length} months before"
 
 
-def _names(datasets: Iterable[str]) -> str:
-    return listed([name(dataset) for dataset in datasets])
-
-
 def _together(numbers: Numbers) -> str:
     """Say whose trips are added up, where it is more than one dataset's."""
     own = [one for one in numbers.datasets if numbers.sums(one)["trips"]]
-    return f"trips of {_names(own)} are counted together" if len(own) > 1 else ""
+    return f"trips of {names_of(own)} are counted together" if len(own) > 1 else ""
 
 
 def _which_tips(datasets: Iterable[str]) -> str:
@@ -685,11 +630,3 @@ def _change_a_day(numbers: Numbers, dataset: str, column: str, months_back: int)
         for back in (0, months_back)
     )
     return change(now, before)
-
-
-def _trips_by_day(numbers: Numbers) -> dict[str, dict[dt.date, float]]:
-    """Return trips by dataset and day, of all days of the months that count."""
-    by_day = {one: dict.fromkeys(numbers.days(one), 0.0) for one in numbers.datasets}
-    for row in numbers.hours:
-        by_day[row["dataset"]][row["pickup_date"]] += row["trips"]
-    return by_day

@@ -1,6 +1,6 @@
 """How the report writes names, counts and shares."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from loader.datasets import get_dataset
 
@@ -26,6 +26,11 @@ def dollars(value: float, cents: bool = True) -> str:
 def listed(parts: Sequence[str]) -> str:
     """Join parts: a, b and c."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def names_of(datasets: Iterable[str]) -> str:
+    """Name datasets in a sentence."""
+    return listed([name(dataset) for dataset in datasets])
 
 
 def sentences(*said: str) -> str:

@@ -4,13 +4,23 @@ from loader.report.numbers import Numbers
 from loader.report.pictures import Picture, Scale, beside, text, tip
 from loader.report.section import Legend, Section
 from loader.report.shapes import Shapes
-from loader.report.words import change, listed, name, sentences, share, whole
+from loader.report.words import change, names_of, sentences, share, whole
 from loader.terminal import words
 
 _BOROUGHS = ("Bronx", "Manhattan", "Queens", "Brooklyn", "Staten Island", "EWR")
 _FEW = 10
 #: Width and height of a tile.
 _TILE = 26, 20
+
+
+def changes_of(numbers: Numbers, months_back: int) -> dict[int, str]:
+    """Return how the trips a day of zones have changed, of the datasets that are comparable."""
+    compared, backs = numbers.comparable(months_back), (0, months_back)
+    now, before = (numbers.zone_trips(compared, back) for back in backs)
+    if not before:
+        return {}
+    days, days_before = (len(numbers.days(compared[0], back)) for back in backs)
+    return {z: change(now[z] / days, before[z] / days_before) for z in now | before}
 
 
 def zone_map(numbers: Numbers, shapes: Shapes | None) -> Section | None:
@@ -34,40 +44,33 @@ def zone_map(numbers: Numbers, shapes: Shapes | None) -> Section | None:
         if len(trips) > _FEW
         else ""
     )
-    compared = [one for one in numbers.datasets if numbers.is_comparable(one, 12)]
-    now, before = (numbers.zone_trips(compared, back) for back in (0, 12))
-    changes: dict[int, str] = {}
-    if before:
-        days, days_before = (len(numbers.days(compared[0], back)) for back in (0, 12))
-        changes = {z: change(now[z] / days, before[z] / days_before) for z in trips}
+    changes = changes_of(numbers, 12)
     scale = Scale.of(trips.values())
 
     def said(zone: int) -> str:
-        to = f", {changes[zone]} a day to a year before" if changes.get(zone) else ""
+        changed = changes.get(zone) if trips[zone] else ""
+        to = f", {changed} a day to a year before" if changed else ""
         zone_name = names[zone][0] if zone in names else f"Zone {zone}"
         return f"{zone_name} ({zone}): {words.count(trips[zone], 'trip')}{to}"
 
     def draw_shapes(width: int) -> Picture:
         paths, (across, down) = shapes or ({}, (0, 0))
-        return Picture(
-            across,
-            down,
-            "".join(
-                f'<path class="zone {scale.colour(trips[zone])}" d="{path}">'
-                f"{tip(said(zone))}</path>"
-                for zone, path in paths.items()
-            ),
+        drawn = (
+            f'<path class="zone {scale.colour(trips[zone])}" d="{path}">{tip(said(zone))}</path>'
+            for zone, path in paths.items()
         )
+        return Picture(across, down, "".join(drawn))
 
     def draw_tiles(width: int) -> Picture:
         across, down = _TILE
         columns = width // across
         drawn = []
         for borough in _BOROUGHS:
-            zones = sorted(
-                (zone for zone in trips if names[zone][1] == borough), key=lambda z: names[z][0]
-            )
-            parts = [text(0, 12, borough, "title")] if zones else []
+            zones = [zone for zone in trips if names[zone][1] == borough]
+            if not zones:
+                continue
+            zones.sort(key=lambda zone: names[zone][0])
+            parts = [text(0, 12, borough, "title")]
             for place, zone in enumerate(zones):
                 x, y = place % columns * across, 20 + place // columns * down
                 colour = scale.colour(trips[zone])
@@ -76,9 +79,8 @@ def zone_map(numbers: Numbers, shapes: Shapes | None) -> Section | None:
                     f' height="{down - 1}"/>{text(x + across / 2, y + 14, str(zone), "x")}'
                     f"{tip(said(zone))}</g>"
                 )
-            if zones:
-                height = 20 + (len(zones) - 1) // columns * down + down
-                drawn.append(Picture(width, height, "".join(parts)))
+            height = 20 + (len(zones) - 1) // columns * down + down
+            drawn.append(Picture(width, height, "".join(parts)))
         return beside(drawn, width, 1)
 
     return Section(
@@ -87,7 +89,7 @@ def zone_map(numbers: Numbers, shapes: Shapes | None) -> Section | None:
         sentences(
             f"of the trips from a known zone, {share(manhattan, total)} begin in Manhattan"
             + (f", and {concentrated}" if concentrated else ""),
-            f"changes are by day, to a year before, of {listed([name(one) for one in compared])}"
+            f"changes are by day, to a year before, of {names_of(numbers.comparable(12))}"
             if changes
             else "",
             "" if shapes else "each tile is a zone, with its number",
@@ -96,7 +98,7 @@ def zone_map(numbers: Numbers, shapes: Shapes | None) -> Section | None:
         [
             [
                 *(names[zone][0], str(zone), names[zone][1], whole(trips[zone])),
-                *([changes[zone]] if changes else []),
+                *([changes.get(zone, "")] if changes else []),
             ]
             for zone in sorted(trips, key=lambda zone: -trips[zone])
         ],

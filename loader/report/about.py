@@ -28,11 +28,7 @@ _FEW_MONTHS = 3
 
 
 def about(numbers: Numbers, runs: list[list[str]]) -> Iterator[Section]:
-    """Make the parts on the data.
-
-    Args:
-        runs: the table of `nyc-tlc runs`, its headings first.
-    """
+    """Make the parts on the data; arguments as of `page.render`."""
     yield from filter(None, [_quality(numbers), _oddities(numbers)])
     yield _calendar(numbers)
     yield _versions(numbers)

@@ -47,22 +47,26 @@ class Table:
         name: its name.
         kind: trips, marts, ledger, official or lookup.
         is_view: whether its rows follow from other tables.
-        place: where queries find it; {tlc} and {marts} stand for the schemas.
         description: what a row is.
-        columns: as the dictionary has them: name, type, unit, description.
-        order: columns that its rows are sorted by.
+        grain: columns of which no two rows have the same values.
+        columns: name, type, unit and description of each.
     """
 
     name: str
+    schema: str
     kind: str
     is_view: bool
-    place: str
     description: str
+    grain: Sequence[str]
     columns: Sequence[dict[str, Any]]
-    order: Sequence[str]
 
     @property
-    def schema(self) -> pa.Schema:
+    def place(self) -> str:
+        """Where queries find it; {tlc} and {marts} stand for the schemas."""
+        return f"{'{marts}' if self.kind == 'marts' else '{tlc}'}.{self.name}"
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
         """The columns as the files have them."""
         return pa.schema([(one["name"], _TYPES[one["type"]][0]) for one in self.columns])
 
@@ -75,27 +79,9 @@ class Table:
 @cache
 def tables() -> tuple[Table, ...]:
     """Return what can be exported: tables, and the views that are no other form of one."""
-    found = []
-    dictionary = json.loads(
-        Path(__file__).parents[1].joinpath("dictionary.json").read_text("utf-8")
-    )
-    for one in dictionary:
-        if one["is_view"] and one["kind"] == "marts" and one["name"] != "dates":
-            continue
-        schema = "{marts}" if one["kind"] == "marts" else "{tlc}"
-        order = ["file_row"] if one["kind"] == "trips" else one["grain"] or [1]
-        found.append(
-            Table(
-                one["name"],
-                one["kind"],
-                one["is_view"],
-                f"{schema}.{one['name']}",
-                one["description"],
-                one["columns"],
-                order,
-            )
-        )
-    return tuple(found)
+    dictionary = Path(__file__).parents[1].joinpath("dictionary.json").read_text("utf-8")
+    found = (Table(**one) for one in json.loads(dictionary))
+    return tuple(t for t in found if not (t.is_view and t.kind == "marts") or t.name == "dates")
 
 
 @dataclass(frozen=True)
@@ -183,11 +169,7 @@ class _Package:
         chosen: Sequence[Table],
         version: FileVersion | None = None,
     ) -> int:
-        """Write tables, or a month of them, all or none; return the number of rows.
-
-        Args:
-            version: the merged version of the month.
-        """
+        """Write tables, or a merged month of them, all or none; return the number of rows."""
         month = version.month if version else None
         rows: dict[str, int] = {}
         try:
@@ -226,11 +208,10 @@ class _Package:
     def describe(self) -> None:
         """Write datapackage.json, a schema for each table, and a page for people."""
         (self.folder / "schemas").mkdir(exist_ok=True)
+        schemas = {one["schema"] for one in self._resources.values()}
         for table in tables():
-            if any(
-                one["schema"] == f"schemas/{table.name}.json" for one in self._resources.values()
-            ):
-                self._put(f"schemas/{table.name}.json", _json({"fields": list(_fields(table))}))
+            if (schema := f"schemas/{table.name}.json") in schemas:
+                self._put(schema, _json({"fields": list(_fields(table))}))
         package = {
             "name": "nyc-tlc",
             "title": "New York's taxi trips, from TLC's files",
@@ -244,7 +225,7 @@ class _Package:
             ],
             "resources": [one for _, one in sorted(self._resources.items())],
         }
-        self._put("README.md", "".join(_readme(self._resources.keys())))
+        self._put("README.md", "".join(_readme(self._resources)))
         self._put(_PACKAGE, _json(package))  # last: it says that all is there
 
     def _put(self, name: str, text: str) -> None:
@@ -256,10 +237,10 @@ class _Package:
 def _write(warehouse: Warehouse, table: Table, version: FileVersion | None, path: Path) -> int:
     query = _query(table, version.month if version else None)
     of_what = {"nyc_tlc": __version__} | ({"source_sha256": version.sha256} if version else {})
-    schema = table.schema.with_metadata(of_what)
+    schema = table.arrow_schema.with_metadata(of_what)
     rows = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for batch in warehouse.record_batches(query, table.schema):
+        for batch in warehouse.record_batches(query, table.arrow_schema):
             if version and table.kind == "marts":
                 merged_at = batch["merged_at"].unique().to_pylist()
                 if any(time != version.merged_at for time in merged_at):
@@ -274,10 +255,11 @@ def _write(warehouse: Warehouse, table: Table, version: FileVersion | None, path
 def _query(table: Table, month: Month | None) -> str:
     names = (one["name"] for one in table.columns)
     columns = ", ".join("{geojson}" if name == "geometry" else name for name in names)
+    order = ["file_row"] if table.kind == "trips" else table.grain or ["1"]
     where = f" where file_month = date '{month.month}'" if month else ""
     if month and table.kind != "trips":
         where += f" and dataset = '{month.dataset}'"
-    return f"select {columns} from {table.place}{where} order by {', '.join(map(str, table.order))}"
+    return f"select {columns} from {table.place}{where} order by {', '.join(order)}"
 
 
 def _changed(month: Month) -> ReconciliationError:
@@ -303,9 +285,6 @@ def _readme(paths: Collection[str]) -> Iterator[str]:
     yield "from 'hourly_zone_trips/*/*.parquet' group by dataset;\n```\n\n"
     yield "| table | files | a row is |\n|---|--:|---|\n"
     for table in tables():
-        files = sum(
-            path.partition("/")[0] in (table.name, f"{table.name}.parquet") for path in paths
-        )
-        if files:
+        if files := sum(path.startswith((f"{table.name}/", f"{table.name}.")) for path in paths):
             told = table.description.partition(". ")[0].rstrip(".").replace("|", "\\|")
             yield f"| {table.name} | {files} | {told} |\n"

@@ -12,7 +12,7 @@ from loader.calendar import Month, days_of, format_month, month_number, name_mon
 from loader.datasets import Kind, datasets, get_dataset
 from loader.errors import WarehouseError
 from loader.report.coverage import read_coverage
-from loader.report.numbers import AIRPORTS, LEAST_TRIPS, Rows, is_app, read_rows, tips_by
+from loader.report.numbers import AIRPORTS, LEAST_TRIPS, Rows, is_app, read_rows, sums_of, tips_by
 from loader.report.pictures import HOURS, Line, Panel, Picture, Scale, heat, over_hours, panels
 from loader.report.section import Card, Section
 from loader.report.words import (
@@ -126,7 +126,7 @@ def read_history(warehouse: Warehouse) -> History:
     covered = read_coverage(warehouse, dt.date.min, dt.date.max)
     here = covered.condition({month for _, month in covered.counting}, datasets())
     monthly = f"from {{marts}}.monthly_trips where {here}"
-    sums = ", ".join(f"sum({column}) as {column}" for column in _COLUMNS)
+    sums = sums_of(*_COLUMNS)
     months = read(f"select dataset, file_month, company, {sums} {monthly} group by 1, 2, 3")
     if not months:
         raise WarehouseError(f"no month has marts of this version; build them: {nyc_tlc('marts')}")
@@ -136,8 +136,8 @@ def read_history(warehouse: Warehouse) -> History:
     return History(
         months=months,
         tips=read(
-            "select dataset, file_month, hour_of_day, sum(trips) as trips,"
-            f" sum(fare_amount) as fare_amount, sum(tip_amount) as tip_amount {monthly}"
+            "select dataset, file_month, hour_of_day,"
+            f" {sums_of('trips', 'fare_amount', 'tip_amount')} {monthly}"
             f" and (payment_type = 1 or dataset in ({apps})) and tip_amount is not null"
             " group by 1, 2, 3"
         ),
@@ -147,8 +147,7 @@ def read_history(warehouse: Warehouse) -> History:
         ),
         hours=read(
             "select dataset, extract(year from file_month) as year_number, hour_of_day,"
-            " sum(timed_trips) as timed_trips, sum(timed_miles) as timed_miles,"
-            f" sum(timed_minutes) as timed_minutes {monthly}"
+            f" {sums_of('timed_trips', 'timed_miles', 'timed_minutes')} {monthly}"
             " and pickup_borough = 'Manhattan' group by 1, 2, 3"
         ),
         nights=read(

@@ -135,10 +135,19 @@ def newest_month(warehouse: Warehouse) -> dt.date | None:
 
 def read_rows(warehouse: Warehouse, query: str) -> Rows:
     """Run a query on the marts; sums come as floats, of which pictures are made."""
+    return with_floats(warehouse.read(query))
+
+
+def with_floats(rows: Rows) -> Rows:
+    """Return rows whose decimals are floats."""
     return [
-        {name: float(v) if isinstance(v, Decimal) else v for name, v in row.items()}
-        for row in warehouse.read(query)
+        {name: float(v) if isinstance(v, Decimal) else v for name, v in row.items()} for row in rows
     ]
+
+
+def sums_of(*columns: str) -> str:
+    """Return sums in SQL."""
+    return ", ".join(f"sum({column}) as {column}" for column in columns)
 
 
 def read_numbers(warehouse: Warehouse, first: dt.date, last: dt.date) -> Numbers:
@@ -170,7 +179,6 @@ def read_numbers(warehouse: Warehouse, first: dt.date, last: dt.date) -> Numbers
         " from {tlc}.file_ledger order by dataset, file_month, merged_at"
     )
     summed = ("trips", "total_amount", *PARTS, "timed_miles", "timed_minutes")
-    sums = ", ".join(f"sum({name}) as {name}" for name in summed)
     # tips that were paid in cash are in no file
     tips = ", ".join(
         f"sum(case when payment_type = 1 or dataset in ({apps}) then {name} end) as recorded_{name}"
@@ -179,7 +187,8 @@ def read_numbers(warehouse: Warehouse, first: dt.date, last: dt.date) -> Numbers
     return Numbers(
         **vars(covered),
         totals=read(
-            f"select dataset, file_month, {sums}, {tips} from {{marts}}.hourly_zone_trips"
+            f"select dataset, file_month, {sums_of(*summed)}, {tips}"
+            " from {marts}.hourly_zone_trips"
             f" where {here_and_before} group by dataset, file_month"
         ),
         hours=read(
@@ -215,9 +224,9 @@ def read_numbers(warehouse: Warehouse, first: dt.date, last: dt.date) -> Numbers
             f" where {here} group by 1, 2, 3 having sum(pairs.trips) > 0"
         ),
         companies=read(
-            "select dataset, company, sum(trips) as trips, sum(total_amount) as total_amount,"
-            " sum(fare_amount) as fare_amount, sum(tip_amount) as tip_amount,"
-            " sum(waiting_minutes) as waiting_minutes, sum(waited_trips) as waited_trips"
+            "select dataset, company,"
+            f" {sums_of('trips', 'total_amount', 'fare_amount', 'tip_amount')},"
+            f" {sums_of('waiting_minutes', 'waited_trips')}"
             f" from {{marts}}.monthly_trips where {here} and dataset in ({apps})"
             " group by 1, 2 having sum(trips) > 0"
         ),

@@ -3,7 +3,6 @@
 import datetime as dt
 import html
 from collections.abc import Iterable
-from typing import Any
 
 import jinja2
 
@@ -25,9 +24,6 @@ def render(numbers: Numbers, shapes: Shapes | None, runs: list[list[str]], today
         shapes: of the zones; None: tiles instead of a map.
         runs: the table of `nyc-tlc runs`, its headings first.
         today: the date of making.
-
-    Returns:
-        HTML.
     """
     months = sorted({m for dataset in numbers.datasets for m in numbers.months(dataset)})
     files = [
@@ -59,7 +55,6 @@ def make_page(
     Args:
         notes: what is missing.
         files: of which versions it is, as a sentence.
-        today: the date of making.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("loader.report", ""),
@@ -81,7 +76,7 @@ def _pictures(section: Section) -> dict[str, str]:
         return {}
     label = html.escape(f"{section.title}. {section.sentence}", quote=True)
     widths = {"map": 640} if section.is_scaled else _WIDTHS
-    found: dict[str, Any] = {}
+    found = {}
     for name, width in widths.items():
         drawn = section.draw(width)
         found[name] = (

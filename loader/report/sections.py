@@ -49,12 +49,7 @@ _PAID_BY = {1: "by credit card", 2: "in cash"}
 
 
 def sections(numbers: Numbers, shapes: Shapes | None, runs: list[list[str]]) -> Iterator[Section]:
-    """Make the parts, in the order of the page.
-
-    Args:
-        shapes: of the zones, for a map; None: tiles.
-        runs: the table of `nyc-tlc runs`, its headings first.
-    """
+    """Make the parts, in the order of the page; arguments as of `page.render`."""
     yield _headline(numbers)
     parts = [zone_map(numbers, shapes), _days(numbers), _zones(numbers), _weekdays(numbers)]
     parts += [part(numbers) for part in (_boroughs, _companies, _paid, _payments)]

@@ -2,14 +2,13 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
 import psycopg2
 
 from loader.calendar import days_of, format_month, parse_month
 from loader.errors import LoaderError
-from loader.report.numbers import IN_FILE_MONTH
+from loader.report.numbers import IN_FILE_MONTH, with_floats
 from loader.report.pictures import runs_of
 from loader.settings import load_settings
 from loader.warehouse.connect import connect_warehouse
@@ -66,11 +65,7 @@ class Window:
         days = [day for month in months for day in days_of(parse_month(month))] if trips else []
         runs = runs_of(day.toordinal() for day in days)
         return [
-            {
-                "day": f"{day}T12:00:00",
-                "trips": trips.get(day, 0),
-                "run": runs[day.toordinal()],
-            }
+            {"day": f"{day}T12:00:00", "trips": trips.get(day, 0), "run": runs[day.toordinal()]}
             for day in days
         ]
 
@@ -115,13 +110,6 @@ def _where(dataset: str, first: str, last: str, zones: Sequence[int]) -> str:
 def _plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return values as a table in the browser takes them."""
     return [
-        {
-            name: float(value)
-            if isinstance(value, Decimal)
-            else str(value)
-            if isinstance(value, dt.date)
-            else value
-            for name, value in row.items()
-        }
-        for row in rows
+        {name: str(value) if isinstance(value, dt.date) else value for name, value in row.items()}
+        for row in with_floats(rows)
     ]

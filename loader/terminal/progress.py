@@ -16,19 +16,17 @@ from loader.terminal.words import duration
 class Stage:
     """One stage of work on a month: counts what was done, and shows it."""
 
-    def __init__(self, bars: Progress | None, label: str, unit: str, total: int | None) -> None:
+    def __init__(self, bars: Progress, label: str, unit: str, total: int | None) -> None:
         """Begin a stage; use `Reporter.stage`."""
         self.done = 0
         self.unit = unit
         self.note = ""  #: shown beside the figures when the stage has ended
-        self._bar = (bars, bars.add_task(label, total=total, figures="")) if bars else None
+        self._bars, self._bar = bars, bars.add_task(label, total=total, figures="")
 
     def set(self, done: int, figures: str | None = None) -> None:
         """Set how much is done so far, in the stage's unit; `figures` is shown instead if given."""
         self.done = done
-        if self._bar:
-            bars, task = self._bar
-            bars.update(task, completed=done, figures=figures or _amount(done, self.unit))
+        self._bars.update(self._bar, completed=done, figures=figures or _amount(done, self.unit))
 
     def add(self, amount: int) -> None:
         """Count more as done."""
@@ -36,9 +34,7 @@ class Stage:
 
     def close(self) -> None:
         """Remove the bar."""
-        if self._bar:
-            bars, task = self._bar
-            bars.remove_task(task)
+        self._bars.remove_task(self._bar)
 
 
 #: Begins a stage of a month, by its name.
@@ -52,14 +48,10 @@ class Reporter:
     """
 
     def __init__(self, console: Console) -> None:
-        """Make a reporter.
-
-        Args:
-            console: where to write; a terminal gets bars.
-        """
+        """Report on a console; a terminal gets bars."""
         self.console = console
         self._lock = threading.Lock()
-        self._bars: Progress | None = None
+        self._bars = Progress(disable=True)
         self._shown = 0
         self._how_far: Callable[[], Sequence[str]] = lambda: ["stopped: nothing was changed"]
         self._stopped = False
@@ -73,19 +65,14 @@ class Reporter:
         self.console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
     def if_stopped(self, how_far: Callable[[], Sequence[str]]) -> None:
-        """Set the message for when the command is stopped.
-
-        Args:
-            how_far: returns the lines.
-        """
+        """Set what returns the lines for when the command is stopped."""
         self._how_far = how_far
 
     def stop(self) -> None:
         """Report what is done, and show nothing after that."""
         with self._lock:
             self._stopped = True
-            if self._bars:
-                self._bars.stop()
+            self._bars.stop()
         for line in self._how_far():
             self._print(line)
 
@@ -130,7 +117,7 @@ class Reporter:
                 left = (now - first_done) / (done - 1) * (total - done)
                 text += f", about {duration(left)} left" if left >= 1 else ""
             stage.set(done, text)
-            if not self._bars and done < total:
+            if not self.console.is_terminal and done < total:
                 self.say(text)
 
         if total > 1:
@@ -142,9 +129,6 @@ class Reporter:
 
     @contextmanager
     def _bar(self, label: str, unit: str, total: int | None) -> Iterator[Stage]:
-        if not self.console.is_terminal:
-            yield Stage(None, label, unit, total)
-            return
         with self._lock:
             if not self._shown and not self._stopped:
                 self._bars = Progress(
@@ -154,6 +138,7 @@ class Reporter:
                     TimeElapsedColumn(),
                     console=self.console,
                     transient=True,
+                    disable=not self.console.is_terminal,
                 )
                 self._bars.start()
             self._shown += 1
@@ -164,7 +149,7 @@ class Reporter:
             with self._lock:
                 stage.close()
                 self._shown -= 1
-                if self._bars and not self._shown:
+                if not self._shown:
                     self._bars.stop()
 
 

@@ -1,19 +1,16 @@
 """Lands what TLC itself counted, for the commands figures and sync."""
 
 from loader.building.runner import build_official
+from loader.cli.options import Session
 from loader.errors import FileRefusedError, LoaderError, NotPublishedError, SourceError
-from loader.settings import TLC_CDN, Settings
+from loader.settings import TLC_CDN
 from loader.source import figures
 from loader.source.bases import BaseList
 from loader.source.figures import Vintage
 from loader.source.published import redact
-from loader.terminal.progress import Reporter
-from loader.warehouse.base import Warehouse
 
 
-def land_figures(
-    settings: Settings, warehouse: Warehouse, reporter: Reporter, source: str
-) -> tuple[bool, list[LoaderError]]:
+def land_figures(context: Session, source: str) -> tuple[bool, list[LoaderError]]:
     """Land the reports of TLC's own counts, and the list of bases, that aren't here yet.
 
     Args:
@@ -22,7 +19,8 @@ def land_figures(
     Returns:
         Whether something landed, and what kept the rest from it.
     """
-    found, errors = _read_new(warehouse, reporter, source)
+    settings, warehouse, reporter = context.settings, context.warehouse, context.reporter
+    found, errors = _read_new(context, source)
     if not found:
         return False, errors
     # dlt, which takes its time to import
@@ -52,17 +50,15 @@ def land_figures(
     return bool(landed), errors
 
 
-def _read_new(
-    warehouse: Warehouse, reporter: Reporter, source: str
-) -> tuple[list[Vintage | BaseList], list[LoaderError]]:
-    known = warehouse.read(
+def _read_new(context: Session, source: str) -> tuple[list[Vintage | BaseList], list[LoaderError]]:
+    known = context.warehouse.read(
         "select source, vintage, sha256, source_url, etag, landed_at from {tlc}.official_figures"
         " group by source, vintage, sha256, source_url, etag, landed_at"
         " order by landed_at nulls first"
     )
     etags = {row["source_url"]: row["etag"] for row in known}
     newest = {(row["source"], row["vintage"]): row["sha256"] for row in known}
-    rows = warehouse.read("select max(sha256) as sha256 from {tlc}.licensed_bases")
+    rows = context.warehouse.read("select max(sha256) as sha256 from {tlc}.licensed_bases")
     list_here = rows[0]["sha256"] if rows else None  # nothing was built yet
     found: dict[str, Vintage | BaseList] = {}
     errors: list[LoaderError] = []
@@ -83,7 +79,7 @@ def _read_new(
                 here = newest.get((read.source, read.vintage))
                 if read.unknown:
                     names = ", ".join(read.unknown)
-                    reporter.say(f"{read}  warning: nobody knows {names}; left out")
+                    context.reporter.say(f"{read}  warning: nobody knows {names}; left out")
             else:
                 here = list_here
             if read and read.sha256 != here:

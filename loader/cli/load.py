@@ -52,14 +52,13 @@ def load(
     with session(target, source) as context:
         settings, warehouse, reporter = context.settings, context.warehouse, context.reporter
         reporter.if_stopped(lambda: [how_far(months, landed, "landed")])
-        get_shapes_for(settings, reporter, months)
+        get_shapes_for(context, months)
         for one in months:
             with warehouse.lock(one, reporter):
                 state = read_state(warehouse, one)
                 file = fetch_month(settings, one, state.landed, reporter, allow_empty=allow_empty)
-                landing = land_month(
-                    settings, warehouse, file, state.landed, state.merged, reporter
-                )
+                before = state.landed, state.merged
+                landing = land_month(settings, warehouse, file, *before, reporter)
             landed.append(one)
             if landing.changed and not landing.landed.suspect:
                 built = f"{{dataset: {dataset}, month: {one.text}}}"
@@ -265,14 +264,14 @@ def sync(
                 note(f"{month.label}  {describe_awaited(context.warehouse, verdict)}")
                 months += [] if month in months else [month]
         told.states = list(compare(settings, states, months))
-        new, errors = land_figures(settings, context.warehouse, reporter, settings.source)
+        new, errors = land_figures(context, settings.source)
         for error in errors:
             # a copy of the month files need not have the reports
             if settings.source == TLC_CDN or not isinstance(error, NotPublishedError):
                 note(f"TLC's own counts  warning: {error}; months go on without")
         if settings.source == TLC_CDN:
             try:
-                land_shapes(settings, context.warehouse, reporter)
+                land_shapes(context)
             except LoaderError as error:
                 note(f"TLC's zone shapes  warning: {error}; months go on without")
         verdicts = read_verdicts(context.warehouse).values() if new else ()
@@ -308,7 +307,7 @@ def _run(context: Session, requests: Sequence[Month], how: RunOptions, told: Sum
         return [*failed, how_far(requests, [one.month for one in told.done if not one.error])]
 
     context.reporter.if_stopped(lines)
-    land_shapes_for(context.settings, context.warehouse, context.reporter, requests)
+    land_shapes_for(context, requests)
     for one in run_months(context.settings, requests, context.reporter, how):
         told.done.append(one)
 
@@ -361,8 +360,7 @@ def figures_command(
     tlc.licensed_bases. `sync` does this by itself.
     """
     with session(target, source) as context:
-        place = source or TLC_CDN
-        new, errors = land_figures(context.settings, context.warehouse, context.reporter, place)
+        new, errors = land_figures(context, source or TLC_CDN)
         verdicts = read_verdicts(context.warehouse).values()
     if not new and not errors:
         print("nothing new: these figures are here already")
@@ -382,7 +380,7 @@ def shapes_command(target: options.Target = None) -> None:
     `sync` does this by itself, and so does a run of months whose trips have coordinates.
     """
     with session(target, None) as context:
-        is_new = land_shapes(context.settings, context.warehouse, context.reporter)
+        is_new = land_shapes(context)
     if not is_new:
         print("nothing new: these shapes are here already")
 

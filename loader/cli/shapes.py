@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING
 
 from loader.building.runner import build_official
 from loader.calendar import Month
+from loader.cli.options import Session
 from loader.datasets import get_dataset
 from loader.errors import LoaderError
-from loader.settings import Settings
 from loader.terminal.commands import nyc_tlc
-from loader.terminal.progress import Reporter
 from loader.terminal.words import count
 from loader.warehouse.base import Warehouse
 
@@ -17,40 +16,33 @@ if TYPE_CHECKING:
     from loader.source.shapes import Shapes
 
 
-def land_shapes(settings: Settings, warehouse: Warehouse, reporter: Reporter) -> bool:
-    """Land the shapes, unless the newest version is here.
-
-    Returns:
-        Whether a version landed.
+def land_shapes(context: Session) -> bool:
+    """Land the shapes, unless the newest version is here; return whether one landed.
 
     Raises:
         LoaderError: when they can't be had, or can't land.
     """
     from loader.source import shapes
 
-    return _land(settings, warehouse, reporter, shapes.fetch(settings))
+    return _land(context, shapes.fetch(context.settings))
 
 
-def land_shapes_for(
-    settings: Settings, warehouse: Warehouse, reporter: Reporter, months: Collection[Month]
-) -> None:
+def land_shapes_for(context: Session, months: Collection[Month]) -> None:
     """Land the shapes if trips of these months have coordinates; say it if that fails.
 
     Those that have landed before stay: to look for newer ones is for `land_shapes`.
     """
-    if found := get_shapes_for(settings, reporter, months):
+    if found := get_shapes_for(context, months):
         try:
-            if not _landed(warehouse):
-                _land(settings, warehouse, reporter, found)
+            if not _landed(context.warehouse):
+                _land(context, found)
         except LoaderError as error:
-            reporter.say(
+            context.reporter.say(
                 f"TLC's zone shapes  warning: {error}; the trips get their zones all the same"
             )
 
 
-def get_shapes_for(
-    settings: Settings, reporter: Reporter, months: Collection[Month]
-) -> "Shapes | None":
+def get_shapes_for(context: Session, months: Collection[Month]) -> "Shapes | None":
     """Get the shapes if trips of these months have coordinates; say it if they can't be had.
 
     Those that are kept on this machine are taken without a request.
@@ -60,16 +52,17 @@ def get_shapes_for(
     from loader.source import shapes
 
     try:
-        return shapes.kept(settings) or shapes.fetch(settings)
+        return shapes.kept(context.settings) or shapes.fetch(context.settings)
     except LoaderError as error:
-        reporter.say(
+        context.reporter.say(
             f"TLC's zone shapes  warning: {error}; trips with coordinates land without zones: to"
             f" have them, run {nyc_tlc('shapes')} later, and then the months with --force"
         )
         return None
 
 
-def _land(settings: Settings, warehouse: Warehouse, reporter: Reporter, found: "Shapes") -> bool:
+def _land(context: Session, found: "Shapes") -> bool:
+    settings, warehouse, reporter = context.settings, context.warehouse, context.reporter
     if found.sha256 in _landed(warehouse):
         return False
     from loader.landing.pipeline import load_resources  # dlt, which takes its time to import

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ from loader.cli.runs import json_of_record, read_runs, row_of_record
 from loader.cli.tables import grid, place_of, print_json, print_table
 from loader.datasets import get_dataset
 from loader.embedded import local_server
-from loader.errors import FileRefusedError, UsageError
+from loader.errors import UsageError
 from loader.months.due import IN_WORDS, compare
 from loader.months.state import State, read_states
 from loader.months.verdicts import read_verdicts
@@ -26,9 +26,6 @@ from loader.source import discover
 from loader.source.published import redact
 from loader.terminal.commands import nyc_tlc
 from loader.terminal.words import count
-
-if TYPE_CHECKING:
-    from loader.report.shapes import Shapes
 
 #: What `status` tells of a month beside TLC's own count.
 _OFFICIAL = (
@@ -152,7 +149,7 @@ def report_command(
     the warehouse has them.
     """
     from loader.report import page  # jinja2 and shapely, which take their time to import
-    from loader.report.shapes import warehouse_shapes
+    from loader.report.shapes import read_shapes, warehouse_shapes
 
     months = range_of(month, to)
     if everything:
@@ -164,7 +161,7 @@ def report_command(
         shown = count(len(history.months_there), "month")
         _write(out or Path("report-all.html"), text, shown, history)
         return
-    zones = _read_shapes(shapes) if shapes else None
+    zones = read_shapes(shapes) if shapes else None
     with session(target, None) as context:
         if not months and (newest := newest_month(context.warehouse)):
             months = [newest]
@@ -181,21 +178,6 @@ def report_command(
         )
     span = f"{format_month(months[0])}{f'-to-{to}' if to else ''}"
     _write(out or Path(f"report-{span}.html"), text, numbers.title, numbers)
-
-
-def _read_shapes(path: Path) -> "Shapes":
-    from loader.report.shapes import draw, read_shapes
-    from loader.source.shapes import parse
-
-    if path.suffix != ".zip":
-        return read_shapes(path)
-    try:
-        zones = parse(path.read_bytes(), str(path)).zones
-    except OSError as error:
-        raise UsageError(f"--shapes {path}: {error.strerror}") from error
-    except FileRefusedError as error:
-        raise UsageError(f"--shapes {error}") from error
-    return draw((number, zone.shape) for number, zone in zones.items())
 
 
 def _write(path: Path, text: str, title: str, shown: Numbers | History) -> None:

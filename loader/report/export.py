@@ -84,23 +84,6 @@ def tables() -> tuple[Table, ...]:
     return tuple(t for t in found if not (t.is_view and t.kind == "marts") or t.name == "dates")
 
 
-@dataclass(frozen=True)
-class Exported:
-    """What an export wrote.
-
-    Attributes:
-        files: number of files.
-        file_bytes: their size.
-        months: months that were exported.
-        without_marts: months that weren't, as their marts aren't built.
-    """
-
-    files: int
-    file_bytes: int
-    months: Sequence[Month]
-    without_marts: Sequence[Month]
-
-
 def export(
     warehouse: Warehouse,
     reporter: Reporter,
@@ -108,7 +91,7 @@ def export(
     is_chosen: Callable[[Month], bool],
     *,
     with_trips: bool = False,
-) -> Exported:
+) -> "Package":
     """Write the marts of months, and the tables that belong to no month.
 
     Files of other months that the folder has stay, and go on being described.
@@ -122,15 +105,14 @@ def export(
         ReconciliationError: when a month changes meanwhile.
         UsageError: when the folder can't be written.
     """
-    package = _Package(folder)
-    months, without_marts = [], []
+    package = Package(folder)
     for month, state in read_states(warehouse, for_reader=True).items():
         if not is_chosen(month) or state.merged is None:
             continue
         if state.has_marts is False:
-            without_marts.append(month)
+            package.without_marts.append(month)
             continue
-        months.append(month)
+        package.months.append(month)
         kinds = {"ledger", "official"} | ({"marts"} if get_dataset(month.dataset).kind else set())
         chosen = [
             table
@@ -140,18 +122,27 @@ def export(
         ]
         with reporter.stage(month.label, "export", "rows") as stage:
             stage.set(package.write(warehouse, chosen, state.merged))
-    if months:
+    if package.months:
         package.write(warehouse, [table for table in tables() if not table.is_by_month])
         package.describe()
-    return Exported(package.files, package.file_bytes, months, without_marts)
+    return package
 
 
-class _Package:
-    """A folder of Parquet files, and what describes them."""
+class Package:
+    """A folder of Parquet files, and what describes them.
+
+    Attributes:
+        files: number of files that were written.
+        file_bytes: their size.
+        months: months that were exported.
+        without_marts: months that weren't, as their marts aren't built.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.files = self.file_bytes = 0
+        self.months: list[Month] = []
+        self.without_marts: list[Month] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
             described = json.loads((folder / _PACKAGE).read_text("utf-8"))

@@ -89,6 +89,11 @@ class Numbers(Coverage):
         names += ("timed_miles", "timed_minutes")
         return {name: sum(row[name] or 0 for row in rows) for name in names}
 
+    def a_day(self, dataset: str, column: str, months_back: int = 0) -> float:
+        """Return a sum by day: months have 28 to 31."""
+        sums, days = self.sums(dataset, months_back), self.days(dataset, months_back)
+        return sums[column] / len(days)
+
     def zone_trips(self, datasets: Iterable[str], months_back: int = 0) -> Counter[int]:
         """Count trips by zone of pickup, of the months that `months` lists."""
         months = {dataset: self.months(dataset, months_back) for dataset in datasets}

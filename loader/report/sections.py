@@ -65,12 +65,13 @@ def _headline(numbers: Numbers) -> Section:
     for dataset in numbers.datasets:
         now, months = numbers.sums(dataset), numbers.months(dataset)
         changes = {
-            (column, back): _change_a_day(numbers, dataset, column, back)
+            (column, back): change(*(numbers.a_day(dataset, column, one) for one in (0, back)))
             for column in ("trips", "total_amount")
             for back in backs
+            if numbers.is_comparable(dataset, back)
         }
         compared |= {back for (_, back), text in changes.items() if text}
-        recent = changes["trips", numbers.length]
+        recent = changes.get(("trips", numbers.length), "")
         there = "" if is_whole else f" in {len(months)} of {numbers.length} months"
         said.append(
             f"{words.count(now['trips'], 'trip')} of {name(dataset)}{there}"
@@ -88,9 +89,9 @@ def _headline(numbers: Numbers) -> Section:
                 *([] if is_whole else [f"{len(months)} of {numbers.length}"]),
                 whole(now["trips"]),
                 recent,
-                changes["trips", 12],
+                changes.get(("trips", 12), ""),
                 dollars(amount, cents=False) if amount else "",
-                changes["total_amount", numbers.length],
+                changes.get(("total_amount", numbers.length), ""),
                 *(written[what] for what in ("a passenger pays", "tip", "speed")),
             ]
         )
@@ -118,8 +119,8 @@ def _headline(numbers: Numbers) -> Section:
                 ],
             )
         )
-    months_long = "month" if numbers.length == 1 else "months"
-    wording = {numbers.length: _before(numbers), 12: f"the same {months_long} a year before"}
+    same = "the same month" if numbers.length == 1 else "the same months"
+    wording = {numbers.length: _before(numbers), 12: f"{same} a year before"}
     against = listed([f"to {text}" for back, text in wording.items() if back in compared])
     return Section(
         "headline",
@@ -157,7 +158,7 @@ def _measures(numbers: Numbers, dataset: str, months_back: int) -> dict[str, flo
     miles_a_minute = ratio(sums["timed_miles"], sums["timed_minutes"])
     tip = ratio(sums["recorded_tip_amount"], sums["recorded_fare_amount"])
     return {
-        "trips a day": sums["trips"] / len(numbers.days(dataset, months_back)),
+        "trips a day": numbers.a_day(dataset, "trips", months_back),
         "a passenger pays": ratio(sums["total_amount"], sums["trips"]),
         "speed": miles_a_minute * 60 if miles_a_minute else None,
         "tip": tip * 100 if tip else None,
@@ -347,7 +348,7 @@ def _boroughs(numbers: Numbers) -> Section | None:
         places = row["pickup_borough"], row["dropoff_borough"]
         start, end = (_PLACES.get(place, str(place)) for place in places)
         sums[start, end] += row["trips"]
-    known = Counter({p: trips for p, trips in sums.items() if not {*p} & {*_PLACES.values()}})
+    known = {pair: trips for pair, trips in sums.items() if not {*pair} & {*_PLACES.values()}}
     order = sorted(
         {place for pair in sums for place in pair}, key=lambda one: (one in _PLACES.values(), one)
     )
@@ -355,10 +356,10 @@ def _boroughs(numbers: Numbers) -> Section | None:
         return None
     said = ["no trip has a known zone at both ends"]
     if known:
-        ((start, end), count) = max(known.items(), key=lambda item: item[1])
+        start, end = max(known, key=known.__getitem__)
         said = [
-            f"{share(count, sum(known.values()))} of the trips with a known zone at both ends go"
-            f" from {start} to {end}"
+            f"{share(known[start, end], sum(known.values()))} of the trips with a known zone at"
+            f" both ends go from {start} to {end}"
         ]
     scale = Scale.of(sums.values())
     return Section(
@@ -387,12 +388,13 @@ def _companies(numbers: Numbers) -> Section | None:
         for row in sorted(numbers.companies, key=lambda row: (row["dataset"], -row["trips"]))
         if row["dataset"] in whole_ones
     ]
-    if not any(row["company"] for row in rows):
+    largest = {row["dataset"]: row for row in reversed(rows) if row["company"]}
+    if not largest:
         return None
     said = [
-        f"of {name(dataset)}, {share(row['trips'], counted[dataset])} are trips of {row['company']}"
+        f"of {name(dataset)}, {share(one['trips'], counted[dataset])} are trips of {one['company']}"
         for dataset in whole_ones
-        for row in [one for one in rows if one["dataset"] == dataset and one["company"]][:1]
+        if (one := largest.get(dataset))
     ]
     return Section(
         "companies",
@@ -614,14 +616,3 @@ def _which_tips(datasets: Iterable[str]) -> str:
     of_which = {False: "taxi trips by card", True: "all trips of apps"}
     shown = [text for are, text in of_which.items() if are in are_apps]
     return f"tips are of {listed(shown)}: tips in cash are in no file" if shown else ""
-
-
-def _change_a_day(numbers: Numbers, dataset: str, column: str, months_back: int) -> str:
-    """Return the change of a sum by day: months have 28 to 31. Empty when a month is missing."""
-    if not numbers.is_comparable(dataset, months_back):
-        return ""
-    now, before = (
-        numbers.sums(dataset, back)[column] / len(numbers.days(dataset, back))
-        for back in (0, months_back)
-    )
-    return change(now, before)

@@ -8,7 +8,7 @@ from typing import Any
 
 import shapely
 
-from loader.errors import UsageError
+from loader.errors import FileRefusedError, UsageError
 from loader.warehouse.base import Warehouse
 
 #: What is left out is smaller than a pixel: in degrees of latitude, 45 m.
@@ -24,13 +24,18 @@ def read_shapes(path: Path) -> Shapes:
     """Read shapes of a file.
 
     Args:
-        path: GeoJSON whose features have a property LocationID, and longitude and latitude as
-            coordinates.
+        path: TLC's zip, or GeoJSON whose features have a property LocationID, and longitude and
+            latitude as coordinates.
 
     Raises:
         UsageError: when it isn't that.
     """
     try:
+        if path.suffix == ".zip":
+            from loader.source.shapes import parse  # pyproj, which takes its time to import
+
+            zones = parse(path.read_bytes(), str(path)).zones
+            return draw((number, zone.shape) for number, zone in zones.items())
         features: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["features"]
         named = [
             (int({n.lower(): v for n, v in one["properties"].items()}["locationid"]), one)
@@ -39,6 +44,8 @@ def read_shapes(path: Path) -> Shapes:
         found = [(zone, shapely.from_geojson(json.dumps(one["geometry"]))) for zone, one in named]
     except OSError as error:
         raise UsageError(f"--shapes {path}: {error.strerror}") from error
+    except FileRefusedError as error:
+        raise UsageError(f"--shapes {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, shapely.GEOSException) as error:
         raise UsageError(
             f"--shapes {path}: not a GeoJSON file of zones: each feature needs a LocationID"

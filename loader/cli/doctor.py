@@ -17,7 +17,6 @@ def checks(settings: Settings, work: str) -> Iterator[tuple[str, Callable[[], st
     """List the checks.
 
     Args:
-        settings: the source and the target.
         work: one of `WORK`: what the warehouse's user must be allowed to do.
 
     Yields:

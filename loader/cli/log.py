@@ -15,11 +15,7 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 def log_to_file(settings: Settings) -> None:
-    """Send the logs of all libraries to a file; errors go to the terminal in one line.
-
-    Args:
-        settings: the folder of the log, and the secrets.
-    """
+    """Send the logs of all libraries to a file; errors go to the terminal in one line."""
     folder = settings.local_dir / "logs"
     folder.mkdir(parents=True, exist_ok=True)
     handler = RotatingFileHandler(folder / "loader.log", maxBytes=5_000_000, backupCount=3)

@@ -54,10 +54,7 @@ def describe_bill(runs: Sequence[MonthRun]) -> str:
 
 @contextmanager
 def summarizing(path: Path | None) -> Iterator[Summary]:
-    """Append a table of months to a file at the end, however it ends.
-
-    Args:
-        path: file to append to; None for no summary.
+    """Append a table of months to a file, if one is given, at the end, however it ends.
 
     Yields:
         The record to fill in.

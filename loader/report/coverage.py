@@ -89,11 +89,7 @@ class Coverage:
         return notes
 
     def months(self, dataset: str, months_back: int = 0) -> list[dt.date]:
-        """List the months of a dataset that count.
-
-        Args:
-            months_back: 0 for the report's months, else how far the months lie before them.
-        """
+        """List the months of a dataset that count: the report's, or those so many before them."""
         return self._of_report(self.counting, dataset, months_back)
 
     def days(self, dataset: str, months_back: int = 0) -> list[dt.date]:

@@ -97,9 +97,7 @@ def export(
     Files of other months that the folder has stay, and go on being described.
 
     Args:
-        folder: where to write.
         is_chosen: whether to export a month of the ledger.
-        with_trips: write the months' trips, too.
 
     Raises:
         ReconciliationError: when a month changes meanwhile.

@@ -324,14 +324,8 @@ def _prices(history: History) -> Section | None:
 
 def _mile(history: History) -> Section | None:
     miles = _ratios(history, "total_amount", "miles")
-    return _lines(
-        "mile",
-        "What a mile costs",
-        sentences(*_now(miles, dollars)),
-        [("dollars a mile, with all fees and tips", miles)],
-        "${:g}".format,
-        dollars,
-    )
+    what = "dollars a mile, with all fees and tips"
+    return _measure("mile", "What a mile costs", what, miles, "${:g}".format, dollars)
 
 
 def _tips(history: History) -> Section | None:
@@ -460,14 +454,8 @@ def _nights(history: History) -> Section | None:
         return row["trips"] / of * 100 if of >= LEAST_TRIPS else None
 
     nights = _series(history.nights, percent_of)
-    return _lines(
-        "nights",
-        "Night and day",
-        sentences(*_now(nights, percentage), "trips that begin from 20:00 to 6:00"),
-        [("% of the trips that begin at night", nights)],
-        round_percentage,
-        percentage,
-    )
+    what, note = "% of the trips that begin at night", "trips that begin from 20:00 to 6:00"
+    return _measure("nights", "Night and day", what, nights, round_percentage, percentage, note)
 
 
 def _airports(history: History) -> Section | None:
@@ -493,14 +481,12 @@ def _fee(history: History) -> Section | None:
         dataset: {month: value for month, value in own.items() if value > 0}
         for dataset, own in _ratios(history, "fee_trips", "trips", times=100).items()
     }
-    return _lines(
-        "fee",
-        "The congestion fee of 2025",
-        sentences(*_now(paid, percentage), "trips that paid the fee of the congestion zone"),
-        [("% of the trips that paid the fee", paid)],
-        round_percentage,
-        percentage,
+    what, note = (
+        "% of the trips that paid the fee",
+        "trips that paid the fee of the congestion zone",
     )
+    title = "The congestion fee of 2025"
+    return _measure("fee", title, what, paid, round_percentage, percentage, note)
 
 
 def _waits(history: History) -> Section | None:
@@ -545,6 +531,20 @@ def _lacking(history: History) -> Section | None:
         ],
         is_folded=len(history.lacking) > 12,
     )
+
+
+def _measure(
+    section: str,
+    title: str,
+    what: str,
+    shown: Series,
+    write: Callable[[float], str],
+    tell: Callable[[float], str],
+    note: str = "",
+) -> Section | None:
+    """Make a section of one panel, whose sentences say its first and its last values."""
+    said = sentences(*_now(shown, tell), note)
+    return _lines(section, title, said, [(what, shown)], write, tell)
 
 
 def _lines(

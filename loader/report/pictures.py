@@ -241,11 +241,7 @@ def heat(
 
 
 def runs_of(places: Iterable[int]) -> dict[int, int]:
-    """Give places that follow each other the same number: a line ends where another begins.
-
-    Args:
-        places: days, hours or months, as numbers.
-    """
+    """Give places that follow each other the same number: a line ends where another begins."""
     return {place: place - rank for rank, place in enumerate(sorted(set(places)))}
 
 
@@ -266,11 +262,7 @@ def text(x: float, y: float, said: str, colour: str) -> str:
 
 
 def _heading(title: str, width: float) -> tuple[list[str], float]:
-    """Write the title of a picture in as many lines as it takes.
-
-    Returns:
-        The texts, and where the picture begins.
-    """
+    """Write the title of a picture; return its lines, and where the picture begins."""
     lines = textwrap.wrap(title, int(width / _CHARACTER_OF_TITLE))
     texts = [text(0, 12 + n * _LINE, line, "title") for n, line in enumerate(lines)]
     return texts, 22.0 + (len(lines) - 1) * _LINE
@@ -282,11 +274,7 @@ def _length(label: str) -> float:
 
 
 def _row(labels: dict[float, str], y: float, width: float) -> tuple[list[str], dict[float, str]]:
-    """Write labels in a row.
-
-    Returns:
-        The texts, and the labels that would touch the one before.
-    """
+    """Write labels in a row; return them, and those left out that would touch the one before."""
     end, texts, left_out = -math.inf, [], {}
     for x, label in sorted(labels.items()):
         half = _length(label) / 2

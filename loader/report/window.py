@@ -84,10 +84,7 @@ class Window:
         )
 
     def ask(self, query: str) -> tuple[list[dict[str, Any]], str]:
-        """Run a query of the user's.
-
-        Args:
-            query: one SELECT. On Postgres, it can only read.
+        """Run a query of the user's, which can only read on Postgres.
 
         Returns:
             Its rows, or what is wrong with it.

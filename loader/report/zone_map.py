@@ -24,14 +24,7 @@ def changes_of(numbers: Numbers, months_back: int) -> dict[int, str]:
 
 
 def zone_map(numbers: Numbers, shapes: Shapes | None) -> Section | None:
-    """Show where trips begin.
-
-    Args:
-        shapes: of the zones; None: a tile for each zone.
-
-    Returns:
-        The section; None when no trip has a known zone.
-    """
+    """Show where trips begin, by shapes or else by tiles; None when no trip has a known zone."""
     trips = numbers.zone_trips(numbers.datasets)
     if not trips:
         return None

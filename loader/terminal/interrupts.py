@@ -22,11 +22,7 @@ _at_stop: list[Callable[[], None]] = []
 
 
 def run(command: Callable[[], None]) -> None:
-    """Run a command that SIGINT and SIGTERM stop, with exit code 130 or 143.
-
-    Args:
-        command: what to run, in another thread. A second signal kills it.
-    """
+    """Run a command that SIGINT and SIGTERM stop, with exit code 130 or 143; a second kills it."""
     # nohup and a shell's & make a process ignore signals, which stays so.
     caught = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, _stop) for number in caught}

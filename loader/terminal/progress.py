@@ -85,9 +85,6 @@ class Reporter:
             name: what is done: download, conform, copy, …
             unit: bytes, rows or parts.
             total: how much there is to do, if known.
-
-        Yields:
-            The stage, which counts progress.
         """
         started = time.monotonic()
         with self._bar(f"{label}  {name}", unit, total) as stage:
@@ -100,11 +97,7 @@ class Reporter:
 
     @contextmanager
     def months(self, total: int) -> Iterator[Callable[[], None]]:
-        """Show the progress of a run of several months, and its remaining time.
-
-        Yields:
-            A function, to be called for each month that is done.
-        """
+        """Show how far a run of several months is; yields what to call when a month is done."""
         first_done = 0.0
 
         def one_done() -> None:

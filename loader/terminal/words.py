@@ -2,11 +2,7 @@
 
 
 def count(number: float, noun: str) -> str:
-    """Return a number with its noun: 1 month, 2 months.
-
-    Args:
-        noun: one of them; its plural ends in s.
-    """
+    """Return a number with its noun, whose plural ends in s: 1 month, 2 months."""
     return f"{number:,.0f} {noun}" if number == 1 else f"{number:,.0f} {noun}s"
 
 

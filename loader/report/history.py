@@ -14,7 +14,7 @@ from loader.errors import WarehouseError
 from loader.report.coverage import read_coverage
 from loader.report.numbers import AIRPORTS, LEAST_TRIPS, Rows, is_app, read_rows, sums_of, tips_by
 from loader.report.pictures import HOURS, Line, Panel, Picture, Scale, heat, over_hours, panels
-from loader.report.section import Card, Section
+from loader.report.section import Card, Section, table_of
 from loader.report.words import (
     dollars,
     few,
@@ -402,7 +402,7 @@ def _manhattan(history: History) -> Section | None:
                 for year, hour in [min(own, key=own.__getitem__)]
             ),
         ),
-        ["dataset", "year", *(f"{hour}:00" for hour in range(24))],
+        ["dataset", "year", *map("{}:00".format, range(24))],
         [
             [
                 *(dataset, str(year)),
@@ -481,11 +481,8 @@ def _fee(history: History) -> Section | None:
         dataset: {month: value for month, value in own.items() if value > 0}
         for dataset, own in _ratios(history, "fee_trips", "trips", times=100).items()
     }
-    what, note = (
-        "% of the trips that paid the fee",
-        "trips that paid the fee of the congestion zone",
-    )
-    title = "The congestion fee of 2025"
+    title, what = "The congestion fee of 2025", "% of the trips that paid the fee"
+    note = "trips that paid the fee of the congestion zone"
     return _measure("fee", title, what, paid, round_percentage, percentage, note)
 
 
@@ -574,14 +571,13 @@ def _lines(
     shown = [(what, lines) for what, lines in shown if lines]
     if not shown:
         return None
-    columns: list[tuple[str, dict[dt.date, float]]] = []
+    columns: Series = {}
     for what, lines in shown:
         panel = what.partition(",")[0]
         for one, own in lines.items():
             heading = panel if len(lines) == 1 else f"{panel} ({one})"
-            columns.append((heading if len(shown) > 1 else one, own))
-    said = tell or write
-    months = sorted({month for _, own in columns for month in own})
+            columns[heading if len(shown) > 1 else one] = own
+    months = sorted({month for own in columns.values() for month in own})
     first, last = month_number(months[0]), month_number(months[-1])
     years = {12 * year: str(year) for year in range(months[0].year, months[-1].year + 1)}
     ticks = {p: text for p, text in years.items() if p >= first} or {first: format_month(months[0])}
@@ -614,14 +610,7 @@ def _lines(
         section,
         title,
         sentence,
-        ["month", *(heading for heading, _ in columns)],
-        [
-            [
-                format_month(month),
-                *(said(own[month]) if month in own else "" for _, own in columns),
-            ]
-            for month in months
-        ],
+        *table_of("month", columns, months, format_month, tell or write),
         partial(panels, [one.draw for one in drawn], columns=min(len(drawn), 2)),
     )
 

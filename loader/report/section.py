@@ -1,9 +1,12 @@
 """A part of the report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from loader.report.pictures import Picture
+
+Place = TypeVar("Place")
 
 
 @dataclass(frozen=True)
@@ -76,3 +79,23 @@ class Section:
     cards: Sequence[Card] = ()
     is_scaled: bool = False
     is_folded: bool = False
+
+
+def table_of(
+    heading: str,
+    columns: Mapping[str, Mapping[Place, float]],
+    places: Iterable[Place],
+    label: Callable[[Place], str],
+    write: Callable[[float], str],
+) -> tuple[list[str], list[list[str]]]:
+    """Return the headings and the rows of a table: a row a place, a column for each of the names.
+
+    Args:
+        columns: values by place, where there are any, by name.
+        label: names a place in the first column.
+    """
+    rows = [
+        [label(place), *(write(own[place]) if place in own else "" for own in columns.values())]
+        for place in places
+    ]
+    return [heading, *columns], rows

@@ -19,7 +19,7 @@ from loader.report.pictures import (
     over_hours,
     panels,
 )
-from loader.report.section import Card, Legend, Mark, Section
+from loader.report.section import Card, Legend, Mark, Section, table_of
 from loader.report.shapes import Shapes
 from loader.report.words import (
     change,
@@ -225,14 +225,7 @@ def _days(numbers: Numbers) -> Section:
             "weekends are shaded",
             "each panel has its own scale" if len(by_day) > 1 else "",
         ),
-        ["day", *by_day],
-        [
-            [
-                f"{date:%a} {date}",
-                *(whole(days[date]) if date in days else "" for days in by_day.values()),
-            ]
-            for date in dates
-        ],
+        *table_of("day", by_day, dates, "{0:%a} {0}".format, whole),
         partial(panels, drawn, columns=2 if numbers.length == 1 else 1),
     )
 
@@ -443,24 +436,16 @@ def _paid(numbers: Numbers) -> Section | None:
         parts[dataset] = own
     if not parts:
         return None
-    labels = [
-        label
-        for label in (*PARTS.values(), DIFFERENCE)
-        if any(label in own for own in parts.values())
-    ]
+    there = {label for own in parts.values() for label in own}
+    labels = [label for label in (*PARTS.values(), DIFFERENCE) if label in there]
+    _, rows = table_of("", parts, labels, str, dollars)
     most = max(max(own.values()) for own in parts.values())
     return Section(
         "paid",
         "What a passenger pays",
         sentences(*said),
         ["dollars a trip", *map(name, parts)],
-        [
-            *(
-                [label, *(dollars(own[label]) if label in own else "" for own in parts.values())]
-                for label in labels
-            ),
-            ["in all", *(dollars(price) for price in prices.values())],
-        ],
+        [*rows, ["in all", *map(dollars, prices.values())]],
         marks={
             (n, m): Mark(dataset, max(own[label], 0) / most)
             for n, label in enumerate(labels)
@@ -534,7 +519,6 @@ def _tips(numbers: Numbers) -> Section | None:
         else:
             said.append(f"no hour has {LEAST_TRIPS} such trips of {name(dataset)}")
     most = max((tip for own in large.values() for tip in own.values()), default=0.0)
-
     drawn = [
         over_hours(
             f"{name(dataset)}, tip in % of the fare",
@@ -550,38 +534,33 @@ def _tips(numbers: Numbers) -> Section | None:
         "tips",
         "Tips by hour",
         sentences(_which_tips(percents), *said),
-        ["hour", *percents],
-        [
-            [
-                f"{hour}:00",
-                *(percentage(own[hour]) if hour in own else "" for own in percents.values()),
-            ]
-            for hour in _HOURS
-        ],
+        *table_of("hour", percents, _HOURS, "{}:00".format, percentage),
         partial(panels, drawn, columns=2) if drawn else None,
         is_folded=not large,
     )
 
 
 def _airports(numbers: Numbers) -> Section | None:
-    sums: dict[str, Counter[int]] = defaultdict(Counter)
+    sums: dict[str, dict[int, float]] = {}
     for zone, airport in AIRPORTS.items():
         for row in numbers.airports:
             if row["pickup_location_id"] == zone:
-                sums[airport][int(row["hour_of_day"])] += row["trips"]
+                own = sums.setdefault(airport, dict.fromkeys(_HOURS, 0.0))
+                own[int(row["hour_of_day"])] += row["trips"]
     if not sums:
         return None
-    busy = [airport for airport, own in sums.items() if own.total() >= LEAST_TRIPS]
-    most = max((max(sums[airport].values()) for airport in busy), default=0.0)
+    total = {airport: sum(own.values()) for airport, own in sums.items()}
+    busy = {airport: own for airport, own in sums.items() if total[airport] >= LEAST_TRIPS}
+    most = max((max(own.values()) for own in busy.values()), default=0.0)
     drawn = [
         over_hours(
             f"{airport}, trips by hour of pickup",
-            [Line("", {hour: sums[airport][hour] for hour in _HOURS}, "places")],
+            [Line("", own, "places")],
             whole,
             most,
             height=110,
         ).draw
-        for airport in busy
+        for airport, own in busy.items()
     ]
     return Section(
         "airports",
@@ -589,12 +568,11 @@ def _airports(numbers: Numbers) -> Section | None:
         sentences(
             *(
                 f"{airport}: {words.count(trips, 'trip')} begin{'s' if trips == 1 else ''} there"
-                for airport, trips in ((one, own.total()) for one, own in sums.items())
+                for airport, trips in total.items()
             ),
             _together(numbers),
         ),
-        ["hour", *sums],
-        [[f"{hour}:00", *(whole(own[hour]) for own in sums.values())] for hour in _HOURS],
+        *table_of("hour", sums, _HOURS, "{}:00".format, whole),
         partial(panels, drawn, columns=2) if drawn else None,
         is_folded=not busy,
     )

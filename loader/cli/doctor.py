@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from importlib.metadata import version
 
 from loader.datasets import datasets
@@ -53,8 +54,5 @@ def _source(settings: Settings) -> str:
 
 
 def _target(settings: Settings, work: str) -> str:
-    warehouse = connect_warehouse(settings)
-    try:
+    with closing(connect_warehouse(settings)) as warehouse:
         return warehouse.check(work)
-    finally:
-        warehouse.close()

@@ -6,7 +6,7 @@ import shlex
 _READERS = frozenset({"available", "doctor", "load", "mirror", "run", "sync"})
 
 #: Options of our own command line, by name. The environment also applies to the next command.
-_given: dict[str, str] = {}
+_given: dict[str, str | None] = {}
 
 
 def remember(target: str | None, source: str | None) -> None:
@@ -15,9 +15,7 @@ def remember(target: str | None, source: str | None) -> None:
     Args:
         source: the --source option, if given, as it may be shown: *** for a secret.
     """
-    options = {"target": target, "source": source}
-    _given.clear()
-    _given.update({name: value for name, value in options.items() if value})
+    _given.update(target=target, source=source)
 
 
 def nyc_tlc(command: str, *arguments: str) -> str:
@@ -31,11 +29,12 @@ def nyc_tlc(command: str, *arguments: str) -> str:
         fails as it stands instead of reading from another source, and a note says what to insert.
     """
     words = ["nyc-tlc", *command.split(), *arguments]
-    source, target = _given.get("source", ""), _given.get("target")
-    is_read = source and command in _READERS
-    if is_read:
+    source, target = _given.get("source"), _given.get("target")
+    note = ""
+    if source and command in _READERS:
         words += ["--source", source]
+        if "***" in source:
+            note = " (put in for *** what --source has there: a password is not shown)"
     if target and command != "mirror":
         words += ["--target", target]
-    note = " (put in for *** what --source has there: a password is not shown)"
-    return shlex.join(words) + (note if is_read and "***" in source else "")
+    return shlex.join(words) + note

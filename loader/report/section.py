@@ -10,19 +10,6 @@ Place = TypeVar("Place")
 
 
 @dataclass(frozen=True)
-class Legend:
-    """What colours stand for.
-
-    Attributes:
-        title: what is counted, with its unit.
-        classes: classes of the style sheet, and what they stand for.
-    """
-
-    title: str
-    classes: Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True)
 class Mark:
     """What a cell of a table looks like.
 
@@ -62,7 +49,7 @@ class Section:
         rows: cells of the table, as people read them; none: the sentence is enough.
         draw: makes the picture, for a width in pixels; None: the table is enough.
         marks: of the cells by row and column: the table itself is the picture.
-        legends: of the picture's colours, or the table's.
+        legends: what is counted, and the classes of the style sheet with what they stand for.
         cards: large numbers, before all else.
         is_scaled: the picture has no text, and is drawn once for all screens.
         is_folded: the sentence is enough, and the table is for those who ask.
@@ -75,7 +62,7 @@ class Section:
     rows: list[list[str]]
     draw: Callable[[int], Picture] | None = None
     marks: dict[tuple[int, int], Mark] | None = None
-    legends: Sequence[Legend] = ()
+    legends: Sequence[tuple[str, Sequence[tuple[str, str]]]] = ()
     cards: Sequence[Card] = ()
     is_scaled: bool = False
     is_folded: bool = False

@@ -19,7 +19,7 @@ from loader.report.pictures import (
     over_hours,
     panels,
 )
-from loader.report.section import Card, Legend, Mark, Section, table_of
+from loader.report.section import Card, Mark, Section, table_of
 from loader.report.shapes import Shapes
 from loader.report.words import (
     change,
@@ -366,7 +366,7 @@ def _boroughs(numbers: Numbers) -> Section | None:
             for n, a in enumerate(order)
             for m, b in enumerate(order, 1)
         },
-        legends=[Legend("trips", scale.legend(whole))],
+        legends=[("trips", scale.legend(whole))],
     )
 
 

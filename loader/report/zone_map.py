@@ -2,7 +2,7 @@
 
 from loader.report.numbers import Numbers
 from loader.report.pictures import Picture, Scale, beside, text, tip
-from loader.report.section import Legend, Section
+from loader.report.section import Section
 from loader.report.shapes import Shapes
 from loader.report.words import change, names_of, sentences, share, whole
 from loader.terminal import words
@@ -96,6 +96,6 @@ def zone_map(numbers: Numbers, shapes: Shapes | None) -> Section | None:
             for zone in sorted(trips, key=lambda zone: -trips[zone])
         ],
         draw_shapes if shapes else draw_tiles,
-        legends=[Legend("trips that begin in a zone", scale.legend(whole))],
+        legends=[("trips that begin in a zone", scale.legend(whole))],
         is_scaled=bool(shapes),
     )

@@ -77,12 +77,19 @@ def _headline(numbers: Numbers) -> Section:
             f"{words.count(now['trips'], 'trip')} of {name(dataset)}{there}"
             + (f" ({recent} a day)" if recent else "")
         )
-        amount = now["total_amount"]
         measures = _measures(numbers, dataset, 0)
-        written = {
-            what: "" if (value := measures[what]) is None else write(value)
-            for what, write in _WRITTEN.items()
+        before = {
+            text: _measures(numbers, dataset, back)
+            for back, text in backs.items()
+            if numbers.is_comparable(dataset, back)
         }
+        large = []
+        for what, write in _WRITTEN.items():
+            if (value := measures[what]) is not None:
+                told = [(change(value, was[what] or 0), text) for text, was in before.items()]
+                large.append((what, write(value), [f"{to} to {text}" for to, text in told if to]))
+        cards.append(Card(dataset, name(dataset), large))
+        written = {what: text for what, text, _ in large}
         rows.append(
             [
                 dataset,
@@ -90,34 +97,10 @@ def _headline(numbers: Numbers) -> Section:
                 whole(now["trips"]),
                 recent,
                 changes.get(("trips", 12), ""),
-                dollars(amount, cents=False) if amount else "",
+                dollars(now["total_amount"], cents=False) if now["total_amount"] else "",
                 changes.get(("total_amount", numbers.length), ""),
-                *(written[what] for what in ("a passenger pays", "tip", "speed")),
+                *(written.get(what, "") for what in ("a passenger pays", "tip", "speed")),
             ]
-        )
-        before = {
-            text: _measures(numbers, dataset, back)
-            for back, text in backs.items()
-            if numbers.is_comparable(dataset, back)
-        }
-        cards.append(
-            Card(
-                dataset,
-                name(dataset),
-                [
-                    (
-                        what,
-                        written[what],
-                        [
-                            f"{to} to {text}"
-                            for text, measured in before.items()
-                            if (to := change(measures[what] or 0, measured[what] or 0))
-                        ],
-                    )
-                    for what in _WRITTEN
-                    if written[what]
-                ],
-            )
         )
     same = "the same month" if numbers.length == 1 else "the same months"
     wording = {numbers.length: _before(numbers), 12: f"{same} a year before"}

@@ -57,7 +57,6 @@ def _quality(numbers: Numbers) -> Section | None:
         for column, (kind, _) in QUALITY.items()
         if any(row[column] for row in numbers.quality)
     }
-
     drawn = [
         Panel(
             f"{kind}, % of the rows",

@@ -280,8 +280,16 @@ def _zones(numbers: Numbers) -> Section:
     if not said:
         said.append("no trip is in these files")
 
-    has_changes = bool(top and changes)
-    if has_changes:
+    columns: dict[str, Callable[[int], str]] = {
+        "zone": names.__getitem__,
+        "number": str,
+        "trips": lambda zone: whole(now[zone]),
+    }
+    if top and changes:
+        if compared != numbers.datasets:
+            columns[f"of {', '.join(compared)}"] = lambda zone: whole(current[zone])
+        columns["before"] = lambda zone: whole(before[zone])
+        columns["change a day"] = lambda zone: changes.get(zone, "")
         large = [zone for zone, count in before.items() if count >= LEAST_TRIPS]
         moved = [
             f"{names[zone]} {way} most ({changes[zone]})"
@@ -296,24 +304,12 @@ def _zones(numbers: Numbers) -> Section:
                 f" {listed(moved)}"
             )
         said.append(f"changes are by day, to {_before(numbers)}, of {names_of(compared)}")
-    is_part = has_changes and compared != numbers.datasets
     return Section(
         "zones",
         "Where trips begin",
         sentences(*said),
-        [
-            *("zone", "number", "trips"),
-            *([f"of {', '.join(compared)}"] if is_part else []),
-            *(["before", "change a day"] if has_changes else []),
-        ],
-        [
-            [
-                *(names[zone], str(zone), whole(now[zone])),
-                *([whole(current[zone])] if is_part else []),
-                *([whole(before[zone]), changes.get(zone, "")] if has_changes else []),
-            ]
-            for zone in top
-        ],
+        [*columns],
+        [[write(zone) for write in columns.values()] for zone in top],
         marks={(n, 2): Mark("q4", now[zone] / now[top[0]]) for n, zone in enumerate(top)},
     )
 

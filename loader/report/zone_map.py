@@ -31,12 +31,10 @@ def zone_map(numbers: Numbers, shapes: Shapes | None) -> Section | None:
     names = {r["pickup_location_id"]: (r["zone_name"], r["borough"]) for r in numbers.zones}
     total = trips.total()
     manhattan = sum(count for zone, count in trips.items() if names[zone][1] == "Manhattan")
-    concentrated = (
-        f"{share(sum(count for _, count in trips.most_common(_FEW)), total)} in the ten busiest of"
-        f" {words.count(len(trips), 'zone')}"
-        if len(trips) > _FEW
-        else ""
-    )
+    begin = f"of the trips from a known zone, {share(manhattan, total)} begin in Manhattan"
+    if len(trips) > _FEW:
+        busiest = share(sum(count for _, count in trips.most_common(_FEW)), total)
+        begin += f", and {busiest} in the ten busiest of {words.count(len(trips), 'zone')}"
     changes = changes_of(numbers, 12)
     scale = Scale.of(trips.values())
 
@@ -80,8 +78,7 @@ def zone_map(numbers: Numbers, shapes: Shapes | None) -> Section | None:
         "map",
         "Zone by zone",
         sentences(
-            f"of the trips from a known zone, {share(manhattan, total)} begin in Manhattan"
-            + (f", and {concentrated}" if concentrated else ""),
+            begin,
             f"changes are by day, to a year before, of {names_of(numbers.comparable(12))}"
             if changes
             else "",

@@ -497,24 +497,16 @@ def _tips(numbers: Numbers) -> Section | None:
             )
         else:
             said.append(f"no hour has {LEAST_TRIPS} such trips of {name(dataset)}")
-    most = max((tip for own in large.values() for tip in own.values()), default=0.0)
-    drawn = [
-        over_hours(
-            f"{name(dataset)}, tip in % of the fare",
-            [Line("", own, dataset)],
-            round_percentage,
-            most,
-            percentage,
-            height=110,
-        ).draw
+    shown = {
+        f"{name(dataset)}, tip in % of the fare": Line("", own, dataset)
         for dataset, own in large.items()
-    ]
+    }
     return Section(
         "tips",
         "Tips by hour",
         sentences(_which_tips(percents), *said),
         *table_of("hour", percents, _HOURS, "{}:00".format, percentage),
-        partial(panels, drawn, columns=2) if drawn else None,
+        _by_hour(shown, round_percentage, percentage),
         is_folded=not large,
     )
 
@@ -529,18 +521,11 @@ def _airports(numbers: Numbers) -> Section | None:
     if not sums:
         return None
     total = {airport: sum(own.values()) for airport, own in sums.items()}
-    busy = {airport: own for airport, own in sums.items() if total[airport] >= LEAST_TRIPS}
-    most = max((max(own.values()) for own in busy.values()), default=0.0)
-    drawn = [
-        over_hours(
-            f"{airport}, trips by hour of pickup",
-            [Line("", own, "places")],
-            whole,
-            most,
-            height=110,
-        ).draw
-        for airport, own in busy.items()
-    ]
+    busy = {
+        f"{airport}, trips by hour of pickup": Line("", own, "places")
+        for airport, own in sums.items()
+        if total[airport] >= LEAST_TRIPS
+    }
     return Section(
         "airports",
         "From the airports",
@@ -552,9 +537,23 @@ def _airports(numbers: Numbers) -> Section | None:
             _together(numbers),
         ),
         *table_of("hour", sums, _HOURS, "{}:00".format, whole),
-        partial(panels, drawn, columns=2) if drawn else None,
+        _by_hour(busy, whole),
         is_folded=not busy,
     )
+
+
+def _by_hour(
+    shown: dict[str, Line],
+    write: Callable[[float], str],
+    tell: Callable[[float], str] | None = None,
+) -> Callable[[int], Picture] | None:
+    """Return what draws lines by hour by their titles, in panels of the same scale."""
+    most = max((max(line.points.values()) for line in shown.values()), default=0.0)
+    drawn = [
+        over_hours(title, [line], write, most, tell, height=110).draw
+        for title, line in shown.items()
+    ]
+    return partial(panels, drawn, columns=2) if drawn else None
 
 
 def _before(numbers: Numbers) -> str:

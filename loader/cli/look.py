@@ -28,10 +28,7 @@ from loader.terminal.commands import nyc_tlc
 from loader.terminal.words import count
 
 #: What `status` tells of a month beside TLC's own count.
-_OFFICIAL = (
-    *("official_trips", "official_difference", "official_share", "official_verdict"),
-    "cause",
-)
+_OFFICIAL = [f"official_{one}" for one in ("trips", "difference", "share", "verdict")] + ["cause"]
 
 
 @app.command()

@@ -41,10 +41,11 @@ _PACKAGE = "datapackage.json"
 
 @dataclass(frozen=True)
 class Table:
-    """A table that is exported.
+    """A table that is exported, as the dictionary describes it.
 
     Attributes:
         name: its name.
+        schema: of a warehouse whose schemas have no prefix.
         kind: trips, marts, ledger, official or lookup.
         is_view: whether its rows follow from other tables.
         description: what a row is.

@@ -1,3 +1,5 @@
+{#- The schema set for the folder in dbt_project.yml, with TLC_SCHEMA_PREFIX before it. dbt's own macro would put
+    the target's schema first. -#}
 {% macro generate_schema_name(custom_schema_name, node) -%}
     {%- set prefix = env_var('TLC_SCHEMA_PREFIX', '') -%}
     {#- The prefix is part of every statement, and dbt doesn't escape the names that it quotes. -#}

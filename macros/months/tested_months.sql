@@ -11,7 +11,7 @@
         from {{ ledger }}
         where dataset = '{{ dataset }}'
         {%- if months %}
-            and file_month in ({% for month in months %}date '{{ month }}'{{ ', ' if not loop.last }}{% endfor %})
+            and file_month in (date '{{ months | join("', date '") }}')
         {%- endif %}
         {%- if flags.WHICH == 'build' %}
             and invocation_id = '{{ invocation_id }}'
@@ -22,10 +22,11 @@
 {% endmacro %}
 
 
+{#- With literal dates, so that no other partition is read. -#}
 {% macro is_tested_month(dataset) %}
     {%- set months = tested_months(dataset) -%}
     {%- if months -%}
-        file_month in ({% for month in months %}date '{{ month }}'{{ ', ' if not loop.last }}{% endfor %})
+        file_month in (date '{{ months | join("', date '") }}')
     {%- else -%}
         {#- No file has this month: no partition is read. -#}
         file_month = date '0001-01-01'

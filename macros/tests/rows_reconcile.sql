@@ -1,3 +1,5 @@
+{#- Tested months whose row counts differ between the file's footer, the raw table, the trips table and the
+    ledger. -#}
 {% test rows_reconcile(model) %}
     {%- set dataset = dataset_of(model) -%}
     {%- set is_tested = is_tested_month(dataset) -%}

@@ -1,3 +1,4 @@
+{#- Ids that occur more than once in a tested month, or months whose ids can't be proved unique. -#}
 {% test unique_rows(model, column_name) %}
     {{ return(adapter.dispatch('test_unique_rows', 'nyc_tlc')(model, column_name)) }}
 {% endtest %}

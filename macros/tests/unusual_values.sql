@@ -1,3 +1,5 @@
+{#- Rows with NULL in a column of `never_null`, a code that the table of `relationships` lacks, as dbt's
+    relationships takes them, or a number outside of `ranges`. NULL is no code, and in every range. -#}
 {% test unusual_values(model, never_null=[], relationships={}, ranges={}) %}
     {%- set conditions = {} -%}
     {%- for column in never_null -%}

@@ -24,20 +24,4 @@ dropoffs as (
 
 ),
 
--- In the statement that reads the trips: so both are of one merge, whatever is merged meanwhile.
-versioned as (
-
-    select
-        dropoffs.*,
-        ledger.merged_at
-
-    from dropoffs
-    inner join {{ ref('file_ledger') }} as ledger
-        on dropoffs.dataset = ledger.dataset
-        and dropoffs.file_month = ledger.file_month
-        and ledger.is_current
-
-)
-
-select {{ contract_order() }} from versioned
-{{ kept_rows(months) }}
+{{ merged_rows('dropoffs', months) }}

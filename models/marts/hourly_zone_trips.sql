@@ -42,20 +42,4 @@ hourly as (
 
 ),
 
--- In the statement that reads the trips: so both are of one merge, whatever is merged meanwhile.
-versioned as (
-
-    select
-        hourly.*,
-        ledger.merged_at
-
-    from hourly
-    inner join {{ ref('file_ledger') }} as ledger
-        on hourly.dataset = ledger.dataset
-        and hourly.file_month = ledger.file_month
-        and ledger.is_current
-
-)
-
-select {{ contract_order() }} from versioned
-{{ kept_rows(months) }}
+{{ merged_rows('hourly', months) }}

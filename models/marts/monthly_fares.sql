@@ -130,28 +130,21 @@ months as (
 
 ),
 
--- In the statement that reads the trips: so both are of one merge, whatever is merged meanwhile.
-versioned as (
+fares_of_months as (
 
     select
-        fares.*,
         {%- for measure in measures %}
         {%- for name in ['p50', 'p90'] %}
         months.month_{{ name }}_{{ measure }},
         {%- endfor %}
         {%- endfor %}
-        ledger.merged_at
+        fares.*
 
     from fares
     inner join months
         on fares.dataset = months.dataset
         and fares.file_month = months.file_month
-    inner join {{ ref('file_ledger') }} as ledger
-        on fares.dataset = ledger.dataset
-        and fares.file_month = ledger.file_month
-        and ledger.is_current
 
-)
+),
 
-select {{ contract_order() }} from versioned
-{{ kept_rows(months) }}
+{{ merged_rows('fares_of_months', months) }}

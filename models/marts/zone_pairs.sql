@@ -36,20 +36,4 @@ pairs as (
 
 ),
 
--- In the statement that reads the trips: so both are of one merge, whatever is merged meanwhile.
-versioned as (
-
-    select
-        pairs.*,
-        ledger.merged_at
-
-    from pairs
-    inner join {{ ref('file_ledger') }} as ledger
-        on pairs.dataset = ledger.dataset
-        and pairs.file_month = ledger.file_month
-        and ledger.is_current
-
-)
-
-select {{ contract_order() }} from versioned
-{{ kept_rows(months) }}
+{{ merged_rows('pairs', months) }}

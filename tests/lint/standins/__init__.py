@@ -62,6 +62,9 @@ _QUERIES = {
     "record_marts": lambda: "",
     "refresh_verdicts": lambda: "",
     "kept_rows": lambda months: "",
+    "merged_rows": lambda rows, months: (
+        f"versioned as (\n\n    select * from {rows}\n\n)\n\nselect * from versioned"
+    ),
 }
 _LISTS = {
     "trip_columns": lambda dataset: ["vendor_id", "fare_amount"],

@@ -26,9 +26,15 @@
 {% endmacro %}
 
 
-{#- Names of the columns that come from the file. -#}
-{% macro contract_columns(dataset) %}
-    {{ return(contracts().get(dataset, []) | map(attribute='name') | list) }}
+{#- Declared types by name of column, for each dataset. Unit tests override it. -#}
+{% macro column_types() %}
+    {%- set found = {} -%}
+    {%- for dataset, columns in contracts().items() -%}
+        {%- for column in columns -%}
+            {%- do found.setdefault(dataset, {}).update({column.name: column.data_type}) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return(found) }}
 {% endmacro %}
 
 

@@ -1,14 +1,10 @@
 {#- A column that a dataset lacks is NULL. Codes are integers, whatever a table has. -#}
 {% macro union_datasets(datasets) %}
     {%- set types = {} -%}
-    {%- for dataset in datasets -%}
-        {%- for column in contracts().get(dataset, []) -%}
-            {%- do types.update({column.name: column.data_type}) -%}
-        {%- endfor -%}
-    {%- endfor -%}
+    {%- for dataset in datasets -%}{%- do types.update(column_types()[dataset]) -%}{%- endfor -%}
 
     {%- for dataset in datasets %}
-    {%- set own = contract_columns(dataset) %}
+    {%- set own = column_types()[dataset] %}
     select
         cast('{{ dataset }}' as {{ dbt.type_string() }}) as dataset,
         unique_row_id,

@@ -66,7 +66,7 @@ select
     {{ row_id(row_key('ferry'), '1') }} as unique_row_id,
     file_month,
     file_row,
-    {{ contract_columns('ferry') | join(', ') }}
+    {{ trip_columns('ferry') | join(', ') }}
 from {{ ref('stg_tlc__ferry_trips') }}
 where {{ is_version_to_merge('ferry') }}
 """

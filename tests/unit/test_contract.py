@@ -193,10 +193,13 @@ def _overridden_columns():
     """Yield what the unit tests of dbt repeat of the declarations."""
     for path in (PROJECT_DIR / "models").rglob("*.yml"):
         for test in yaml.safe_load(path.read_text()).get("unit_tests", ()):
-            contracts = test.get("overrides", {}).get("macros", {}).get("contracts", {})
-            for dataset, columns in contracts.items():
+            macros = test.get("overrides", {}).get("macros", {})
+            for dataset, columns in macros.get("contracts", {}).items():
                 for column in columns:
                     yield test["name"], dataset, column
+            for dataset, types in macros.get("column_types", {}).items():
+                for name, data_type in types.items():
+                    yield test["name"], dataset, {"name": name, "data_type": data_type}
 
 
 def test_unit_tests_of_dbt_repeat_the_declarations_as_they_are():

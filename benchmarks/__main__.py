@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from benchmarks import report
 from benchmarks.history import measure_history, show, whole_history
@@ -20,8 +19,8 @@ from benchmarks.limit import Limit, compiled_row_id
 from benchmarks.ours import Ours
 from benchmarks.peers import measure_peers
 from benchmarks.reference_flow import ReferenceFlow
-from benchmarks.server import BenchmarkError, Server, throwaway_server
-from loader.calendar import file_name, format_month, next_month
+from benchmarks.server import BenchmarkError, Server, say, throwaway_server
+from loader.calendar import add_months, file_name, format_month, month_range
 from loader.datasets import get_dataset
 from loader.sample import write_month
 from tests import exact
@@ -35,8 +34,6 @@ _OTHERS = (dt.date(2019, 3, 1), dt.date(2018, 12, 1))
 _BACKFILL = 4  # months in one command
 #: Months that the replaced flow is timed at; the thirteenth finds twelve in its table.
 _THEIR_MONTHS = (1, 2, 4, 8, 13)
-
-_console = Console(stderr=True)
 
 
 def main(
@@ -101,11 +98,9 @@ def measure(
     Ours loads all months, the replaced flow those up to `theirs`. The first is repeated on an empty
     warehouse. `peers` is the interpreter of their environment; None leaves them out.
     """
-    calendar = [_FIRST]
-    while len(calendar) < months:
-        calendar.append(next_month(calendar[-1]))
+    calendar = month_range(_FIRST, add_months(_FIRST, months - 1))
     source.mkdir(parents=True, exist_ok=True)
-    _say(f"making {months} files of {rows:,} rows")
+    say(f"making {months} files of {rows:,} rows")
     for month in (_BEFORE, _SMALL):
         write_month(source / file_name("yellow", month), "yellow", month, _SMALL_ROWS)
     with ProcessPoolExecutor() as pool:
@@ -114,7 +109,7 @@ def measure(
 
     ours = Ours(server, source)
     result = report.header(server, rows, months)
-    _say(f"a month of {_SMALL_ROWS:,} rows: what is left is overhead")
+    say(f"a month of {_SMALL_ROWS:,} rows: what is left is overhead")
     # The first month's build makes seeds and views, too.
     result["small"] = {"first": ours.run(_BEFORE, "small_"), "load": ours.load(_SMALL, "small_")}
     row_id = compiled_row_id(server, source)
@@ -127,16 +122,16 @@ def measure(
     result["rows_checked"] = _check(server, source, calendar)
     server.drop("")
     if months >= _BACKFILL:
-        _say(f"{_BACKFILL} months in one command")
+        say(f"{_BACKFILL} months in one command")
         result["backfill"] = ours.run(calendar[0], "", calendar[_BACKFILL - 1])
         result["backfill"]["months"] = _BACKFILL
         server.drop("")
     result["replaced_flow"] = _their_curve(server, source, calendar[:theirs])
     server.execute("drop schema replaced_flow cascade")
-    _say("mirror")
+    say("mirror")
     result["mirror"] = _mirror(server, source, calendar[:_BACKFILL], repeats)
     if peers:
-        _say("peers, landing")
+        say("peers, landing")
         file = source / file_name("yellow", _FIRST)
         result["peers"] = measure_peers(server, file, rows, peers)
     return result | report.ratios(result)
@@ -154,7 +149,7 @@ def _first_month(
     }
     limit = None
     for turn in range(repeats):
-        _say(f"month 1 on an empty warehouse, {turn + 1} of {repeats}: ours and the limit")
+        say(f"month 1 on an empty warehouse, {turn + 1} of {repeats}: ours and the limit")
         server.drop("")
         found["load"].append(ours.load(_FIRST, "one_"))
         found["build"].append(ours.build(_FIRST, "one_"))
@@ -173,7 +168,7 @@ def _curve(ours: Ours, calendar: list[dt.date], first: dict[str, Any]) -> list[d
     done = [{"month": 1, **first}]
     for number, month in enumerate(calendar[1:], 2):
         figures = ours.run(month, "")
-        _say(f"ours, month {number}: {figures['seconds']:.1f} s")
+        say(f"ours, month {number}: {figures['seconds']:.1f} s")
         done.append({"month": number, **figures})
     return done
 
@@ -196,7 +191,7 @@ def _check(server: Server, source: Path, calendar: list[dt.date]) -> int:
         if server.scalar(count) != len(wanted):
             raise BenchmarkError(f"yellow {format_month(month)}: ids repeat")
         rows += len(wanted)
-        _say(f"{format_month(month)}: the table equals the file")
+        say(f"{format_month(month)}: the table equals the file")
     return rows
 
 
@@ -208,7 +203,7 @@ def _their_curve(server: Server, source: Path, calendar: list[dt.date]) -> list[
         if done:
             flow.fill(calendar[done[-1]["month"] : number - 1])
         figures = flow.load(calendar[number - 1])
-        _say(f"the replaced flow, month {number}: {figures['seconds']:.1f} s")
+        say(f"the replaced flow, month {number}: {figures['seconds']:.1f} s")
         done.append({"month": number, **figures})
     return done
 
@@ -269,10 +264,6 @@ def _other_dataset(
             }
         )
     return done
-
-
-def _say(text: str) -> None:
-    _console.print(text, highlight=False)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,9 @@ from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import psycopg2
-from rich.console import Console
 
 from benchmarks import report
-from benchmarks.server import MB, BenchmarkError, Server, tree_bytes
+from benchmarks.server import MB, BenchmarkError, Server, say, tree_bytes
 from loader.calendar import Month, file_name, format_month, month_range
 from loader.datasets import datasets, get_dataset
 from loader.sample import write_month
@@ -43,8 +42,6 @@ _BAD = {"GET": 15, "HEAD": 300}
 _AT_ONCE = 10
 _END = 100  # months at each end whose seconds are compared
 _LOOK_SECONDS = 0.2
-
-_console = Console(stderr=True)
 
 _FIGURES = {
     "months_loaded": "files, each a month",
@@ -144,6 +141,12 @@ class _Watched:
             raise BenchmarkError(f"{' '.join(arguments)}: {command.said()[-2000:]}")
         return True
 
+    def seconds(self, *arguments: str) -> float:
+        """Run a command to its end; return how long it took."""
+        began = time.monotonic()
+        self.run(*arguments)
+        return time.monotonic() - began
+
 
 def measure_history(
     server: Server, folder: Path, months: Sequence[Month], kills: int, seed: int = 1
@@ -157,7 +160,7 @@ def measure_history(
     files.mkdir(parents=True)
     paths = {one: files / file_name(*one) for one in months}
     rows = [_rows(name, month) for name, month in months]
-    _say(f"making {len(months)} files of {sum(rows):,} rows")
+    say(f"making {len(months)} files of {sum(rows):,} rows")
     with ProcessPoolExecutor() as pool:
         list(pool.map(write_month, paths.values(), *zip(*months, strict=True), rows, chunksize=9))
     with closing(_MoodyCdn(files, seed)) as cdn:
@@ -173,18 +176,14 @@ def measure_history(
             "run_peak_mb": run.peak_mb,
             **_seconds_a_month(server, run.starts),
         }
-    began = time.monotonic()
-    run.run("marts")
-    found["marts_seconds"] = time.monotonic() - began
     page = folder / "report-all.html"
-    began = time.monotonic()
-    run.run("report", "--all", "--out", str(page))
-    found["page_seconds"] = time.monotonic() - began
+    found["marts_seconds"] = run.seconds("marts")
+    found["page_seconds"] = run.seconds("report", "--all", "--out", str(page))
     found["page_mb"] = page.stat().st_size / MB
     found["room_mb"] = run.room_mb
     found["partitions"], found["queries_seconds"] = _query_all(server)
     server.connection.close()  # so that the sessions which are left are the commands'
-    _say("comparing every month with its file")
+    say("comparing every month with its file")
     merged = {(name, format_month(month)): path for (name, month), path in paths.items()}
     found["problems"] = [
         *check_records(workspace, merged, {}, {}),
@@ -221,7 +220,7 @@ def _run_all(run: _Watched, months: int, kills: int, dice: random.Random) -> Non
 
         if run.run("run", "--all", "--marts", "later", kill_when=is_time):
             return
-        _say(f"killed with {_merged(run.server)} months merged")
+        say(f"killed with {_merged(run.server)} months merged")
     run.run("run", "--all", "--marts", "later")
 
 
@@ -295,7 +294,3 @@ def _query_all(server: Server) -> tuple[int, float]:
         "select count(*) from pg_inherits where inhparent = any (%s::regclass[])", tables
     )
     return int(partitions), seconds
-
-
-def _say(text: str) -> None:
-    _console.print(text, highlight=False)

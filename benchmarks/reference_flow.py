@@ -14,7 +14,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from benchmarks.server import Server
-from loader.calendar import file_name
+from loader.calendar import file_name, month_number
 
 _STAGING, _TABLE = "replaced_flow.yellow_tripdata_staging", "replaced_flow.yellow_tripdata"
 
@@ -99,7 +99,7 @@ class ReferenceFlow:
             for name in _COLUMNS
         }
         for month in months:
-            number = (month.year - self._first.year) * 12 + month.month - self._first.month
+            number = month_number(month) - month_number(self._first)
             columns = ", ".join(shifted.values())
             self._server.execute(
                 f"insert into {_TABLE} select {_md5(shifted)}, '{_csv_name(month)}', {columns}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+from rich.console import Console
 
 from loader.embedded import local_server
 from loader.settings import PROJECT_DIR
@@ -19,8 +20,15 @@ from tests.conftest import Workspace, clean_env
 
 MB = 1e6
 
+_console = Console(stderr=True)
+
 _SCHEMAS = ("tlc_raw", "tlc_staging", "tlc", "tlc_marts")
 _SAMPLE_SECONDS = 0.2
+
+
+def say(text: str) -> None:
+    """Tell on standard error how far the run is."""
+    _console.print(text, highlight=False)
 
 
 class BenchmarkError(Exception):

@@ -90,18 +90,14 @@ class BrokenLink(Exception):
 
 def place(path: Path) -> Path | None:
     """Return where a file of the repository is on the site; None: it isn't there."""
-    if path == ROOT / "README.md":
-        return SITE / "index.html"
     if path == DICTIONARY:
         return SITE / "docs" / DICTIONARY.name
-    if path == ROOT / "docs" / "README.md":
-        return SITE / "docs" / "index.html"
-    if path.name == "README.md" and path.is_relative_to(ROOT / "docs"):
-        return SITE / path.relative_to(ROOT).with_name("index.html")
-    if path.is_relative_to(ROOT / "docs") and path.is_file():
-        there = SITE / path.relative_to(ROOT)
-        return there.with_suffix(".html") if path.suffix == ".md" else there
-    return None
+    if path not in PAGES and not (path.is_relative_to(ROOT / "docs") and path.is_file()):
+        return None
+    there = SITE / path.relative_to(ROOT)
+    if path.name == "README.md":
+        return there.with_name("index.html")
+    return there.with_suffix(".html") if path.suffix == ".md" else there
 
 
 def anchors(path: Path) -> list[str]:
@@ -132,8 +128,12 @@ def resolve(page: Path, link: str) -> str | None:
 
 def relative(page: Path, target: Path) -> str:
     """Return the address of a file of the site, from a page."""
-    steps = len(place(page).relative_to(SITE).parents) - 1
-    return "../" * steps + target.relative_to(SITE).as_posix()
+    return up(place(page)) + target.relative_to(SITE).as_posix()
+
+
+def up(there: Path) -> str:
+    """Return the address of the site's folder, from a file of the site."""
+    return "../" * (len(there.relative_to(SITE).parents) - 1)
 
 
 def render(page: Path) -> str:
@@ -165,9 +165,8 @@ def in_frame(there: Path, title: str, body: str) -> str:
     body = body.replace("<table>", '<div class="table" tabindex="0"><table>')
     body = body.replace("</table>", "</table></div>").replace("<pre>", '<pre tabindex="0">')
     body = body.replace("<th></th>", "<td></td>")
-    up = "../" * (len(there.relative_to(SITE).parents) - 1)
     menu = "".join(
-        f'<li><a href="{up}{target}">{label}</a></li>'
+        f'<li><a href="{up(there)}{target}">{label}</a></li>'
         for target, label in MENU.items()
         if target != DATA or (SITE / "data").exists()
     )
@@ -258,22 +257,15 @@ def llms() -> str:
     """Return llms.txt: what the site has, for programs that read text."""
     index = (ROOT / "docs" / "README.md").read_text()
     pages = re.findall(r"^\| \[([\w-]+)\]\((\S+\.md)\) \| (.+) \|$", index, re.MULTILINE)
-    lines = [
-        f"- [{name}]({place(ROOT / 'docs' / path).relative_to(SITE)}): {told}"
+    lines = "".join(
+        f"- [{name}]({place(ROOT / 'docs' / path).relative_to(SITE)}): {told}\n"
         for name, path, told in pages
-    ]
-    return "\n".join(
-        [
-            "# nyc-tlc",
-            "",
-            "> New York's taxi trips since 2009, from TLC's monthly files to tested tables in"
-            " Postgres or BigQuery: trips, marts, and a ledger of every file's versions.",
-            "",
-            "## Docs",
-            "",
-            *lines,
-            "",
-        ]
+    )
+    return (
+        "# nyc-tlc\n\n"
+        "> New York's taxi trips since 2009, from TLC's monthly files to tested tables in"
+        " Postgres or BigQuery: trips, marts, and a ledger of every file's versions.\n\n"
+        f"## Docs\n\n{lines}"
     )
 
 

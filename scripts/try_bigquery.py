@@ -69,6 +69,7 @@ class Trial:
             least.refresh(Request())
             self.rights["BIGQUERY_ACCESS_TOKEN"] = least.token
         self.prefix = f"try{secrets.token_hex(3)}_"
+        self.tlc = f"{self.project}.{self.prefix}tlc"
         self.bucket = f"nyc-tlc-{self.prefix.strip('_')}"
         self.began = dt.datetime.now(dt.UTC)
         self.lines = [f"# Trial of {self.began:%Y-%m-%d}, location {self.location}", ""]
@@ -151,8 +152,7 @@ class Trial:
         wanted = exact.expected(path, DATASET)
         names = wanted.column_names
         rows = self.client.query(
-            f"select unique_row_id, {', '.join(names)}"
-            f" from `{self.project}.{self.prefix}tlc.{DATASET}_tripdata`"
+            f"select unique_row_id, {', '.join(names)} from `{self.tlc}.{DATASET}_tripdata`"
             f" where file_month = date '{self.month}-01' order by file_row"
         ).result()
         found = [tuple(row.values()) for row in rows]
@@ -165,20 +165,16 @@ class Trial:
 
     def bill(self, report: dict[str, Any]) -> None:
         """Report what was billed beside what is computed."""
-        computed = report["rows"] * BYTES_A_ROW + SMALL_TABLES * SMALL_BYTES
-        if report["bytes_billed"] is None:  # the least roles don't include this
-            self.say(
-                f"- billed: unknown, jobs may not be listed; computed {computed / 1e6:,.0f} MB"
-            )
-            return
-        self.say(
-            f"- billed {report['bytes_billed'] / 1e6:,.0f} MB (${report['dollars']:.4f}),"
-            f" computed {computed / 1e6:,.0f} MB"
-        )
+        computed = (report["rows"] * BYTES_A_ROW + SMALL_TABLES * SMALL_BYTES) / 1e6
+        billed = "- billed: unknown, jobs may not be listed;"  # the least roles don't include this
+        if report["bytes_billed"] is not None:
+            dollars = f"(${report['dollars']:.4f})"
+            billed = f"- billed {report['bytes_billed'] / 1e6:,.0f} MB {dollars},"
+        self.say(f"{billed} computed {computed:,.0f} MB")
 
     def expire(self) -> None:
         """Report what a table keeps whose partitions expire, in a transaction and after it."""
-        name = f"{self.project}.{self.prefix}tlc.expiring"
+        name = f"{self.tlc}.expiring"
         table = bigquery.Table(name, [bigquery.SchemaField("file_month", "DATE")])
         table.time_partitioning = bigquery.TimePartitioning(
             "MONTH", "file_month", expiration_ms=60 * 24 * 3_600_000
@@ -198,7 +194,7 @@ class Trial:
 
     def side_by_side(self) -> None:
         """Report which transactions on one table the service runs at once."""
-        name = f"`{self.project}.{self.prefix}tlc.together`"
+        name = f"`{self.tlc}.together`"
         self.client.query_and_wait(f"create table {name} as select 0 as n")
         takes_time = (
             "select count(*) from unnest(generate_array(1, 20000000)) as n where mod(n, 7) = 3;"
@@ -212,10 +208,8 @@ class Trial:
                 return "aborted" if "concurrent update" in str(error) else f"{error}"
             return "committed"
 
-        inserts, updates = (
-            f"insert into {name} (n) values (1)",
-            f"update {name} set n = 2 where true",
-        )
+        inserts = f"insert into {name} (n) values (1)"
+        updates = f"update {name} set n = 2 where true"
         for one, other in ((inserts, inserts), (inserts, updates), (updates, updates)):
             with ThreadPoolExecutor(2) as threads:
                 found = ", ".join(threads.map(change, (one, other)))
@@ -223,7 +217,7 @@ class Trial:
 
     def reads(self) -> None:
         """Report what a DELETE of the month reads, by how it names the month, and a count."""
-        table = f"`{self.project}.{self.prefix}tlc.{DATASET}_tripdata`"
+        table = f"`{self.tlc}.{DATASET}_tripdata`"
         month = f"date '{self.month}-01'"
         range_ = f"file_month >= {month} and file_month < date_add({month}, interval 1 month)"
         for statement in (

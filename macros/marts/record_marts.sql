@@ -29,11 +29,7 @@
         {{ return(table) }}
     {%- endif -%}
     (
-        select
-            cast(null as {{ dbt.type_string() }}) as dataset,
-            cast(null as date) as file_month,
-            cast(null as {{ type_datetime() }}) as merged_at,
-            cast(null as {{ dbt.type_int() }}) as marts_version
+        {{ get_empty_schema_sql(model.columns) }}
         from (select 1 as placeholder) as one_row
         where false
     ) as no_record

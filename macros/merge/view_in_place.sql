@@ -68,9 +68,11 @@
         )
 
         select
-            existing.relkind,
-            pg_get_viewdef(existing.oid) = pg_get_viewdef(to_regclass('{{ new_view }}')) as is_same,
-            before.columns = after.columns[:cardinality(before.columns)] as is_extended
+            case existing.relkind when 'v' then 'view' when 'm' then 'materialized_view' else 'table' end as type,
+            existing.relkind = 'v'
+            and pg_get_viewdef(existing.oid) = pg_get_viewdef(to_regclass('{{ new_view }}')) as is_same,
+            existing.relkind = 'v'
+            and before.columns = after.columns[:cardinality(before.columns)] as is_extended
 
         from pg_class as existing
         inner join columns as before on existing.oid = before.attrelid
@@ -79,15 +81,7 @@
     {%- endset -%}
     {#- Asked of the server: dbt's cache is from before the build. -#}
     {%- set found = run_query(query).rows -%}
-    {%- if not found -%}
-        {{ return({'type': none, 'is_same': false, 'is_extended': false}) }}
-    {%- endif -%}
-    {%- set type = {'v': 'view', 'm': 'materialized_view'}.get(found[0]['relkind'], 'table') -%}
-    {{ return({
-        'type': type,
-        'is_same': type == 'view' and found[0]['is_same'],
-        'is_extended': type == 'view' and found[0]['is_extended'],
-    }) }}
+    {{ return(found[0] if found else {'type': none, 'is_same': false, 'is_extended': false}) }}
 {% endmacro %}
 
 

@@ -76,18 +76,9 @@
         {%- if not modules.re.fullmatch('[0-9]+[.][0-9]+', row['load_id']) -%}
             {{ exceptions.raise_compiler_error(month_files ~ ": load_id is not one of dlt's; land the month again") }}
         {%- endif -%}
-        {%- do versions.append({
-            'dataset': row['dataset'],
-            'file_month': row['file_month'] | string,
-            'file_name': row['file_name'],
-            'source_url': row['source_url'],
-            'load_id': row['load_id'],
-            'landed_rows': row['landed_rows'] | int,
-            'suspect': row['suspect'],
-            'names_repeated_rows': row['names_repeated_rows'],
-            'has_raw_rows': row['has_raw_rows'],
-            'is_merged': row['is_merged'],
-        }) -%}
+        {%- do versions.append(
+            dict(row.dict(), file_month=row['file_month'] | string, landed_rows=row['landed_rows'] | int)
+        ) -%}
     {%- endfor -%}
     {{ return(versions) }}
 {% endmacro %}

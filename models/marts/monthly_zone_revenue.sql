@@ -40,29 +40,15 @@ monthly as (
 named as (
 
     select
-        monthly.dataset,
-        monthly.file_month,
-        monthly.pickup_location_id,
+        monthly.*,
         coalesce(zones.zone_name, 'Unknown Zone') as revenue_zone,
         coalesce(zones.zone_name, 'Unknown Zone') as pickup_zone,
         monthly.file_month as revenue_month,
-        initcap(monthly.dataset) as service_type,
-        monthly.revenue_monthly_fare,
-        monthly.revenue_monthly_extra,
-        monthly.revenue_monthly_mta_tax,
-        monthly.revenue_monthly_tip_amount,
-        monthly.revenue_monthly_tolls_amount,
-        monthly.revenue_monthly_ehail_fee,
-        monthly.revenue_monthly_improvement_surcharge,
-        monthly.revenue_monthly_congestion_surcharge,
-        monthly.revenue_monthly_total_amount,
-        monthly.total_monthly_trips,
-        monthly.avg_monthly_passenger_count,
-        monthly.avg_monthly_trip_distance
+        initcap(monthly.dataset) as service_type
 
     from monthly
     left join zones on monthly.pickup_location_id = zones.location_id
 
 )
 
-select * from named
+select {{ contract_order() }} from named

@@ -29,17 +29,7 @@ newest as (
 select * from newest
 {%- else -%}
 -- Nothing has landed here yet.
-select
-    cast(null as {{ dbt.type_int() }}) as location_id,
-    cast(null as {{ dbt.type_string() }}) as zone_name,
-    cast(null as {{ dbt.type_string() }}) as borough,
-    {{ as_geometry('cast(null as ' ~ dbt.type_string() ~ ')') }} as geometry,  -- noqa: RF04
-    cast(null as {{ dbt.type_float() }}) as longitude,
-    cast(null as {{ dbt.type_float() }}) as latitude,
-    cast(null as {{ dbt.type_float() }}) as area_square_miles,
-    cast(null as {{ dbt.type_string() }}) as sha256,
-    cast(null as {{ type_datetime() }}) as landed_at
-
+{{ get_empty_schema_sql(model.columns) }}
 from (select 1 as placeholder) as one_row
 where false
 {%- endif %}

@@ -19,6 +19,7 @@ dbt = SimpleNamespace(
     type_string=lambda: "text",
 )
 target = SimpleNamespace(type="postgres")
+model = SimpleNamespace(columns=[])
 flags = SimpleNamespace(WHICH="test")
 
 _EXPRESSIONS = {
@@ -42,6 +43,7 @@ _EXPRESSIONS = {
         f"case when {is_timed} then {miles} end as timed_miles"
     ),
     "contract_order": lambda: "*",
+    "get_empty_schema_sql": lambda columns: "select cast(null as text) as dataset",
 }
 _CONDITIONS = {
     "is_outside_file_month": lambda trips: f"({trips}.pickup_datetime < {trips}.file_month)",

@@ -157,7 +157,6 @@ def sources(tables: list[dict[str, Any]]) -> dict[str, Any]:
     """Describe the tables as dbt's sources: one for each schema, whose name variables may give."""
     schemas = sorted({table["schema"] for table in tables})
     return {
-        "version": 2,
         "sources": [
             {
                 "name": schema,

@@ -38,7 +38,6 @@
 {% endmacro %}
 
 
-{#- The same columns of the raw table, as the models have them: naive times, text without a length. -#}
 {% macro typed_columns(dataset) %}
     {%- set typed = [] -%}
     {%- for column in contracts().get(dataset, []) -%}
@@ -54,8 +53,7 @@
 {% endmacro %}
 
 
-{#- The same columns of the staging view, as the trips table has them: raw tables of earlier versions
-    have codes as integers. -#}
+{#- Raw tables of earlier versions have codes as integers. -#}
 {% macro trip_columns(dataset) %}
     {%- set found = [] -%}
     {%- for column in contracts().get(dataset, []) -%}
@@ -76,8 +74,6 @@
 {% endmacro %}
 
 
-{#- The datasets that the mart `trips` (kind taxi) or `app_trips` (kind app) shows: as models/sources declares
-    it, so none while dbt parses; a unit test, which gets no graph, overrides it. -#}
 {% macro datasets_of_kind(kind) %}
     {%- set found = [] -%}
     {%- for table in (graph.sources.values() if execute else []) if table.config.meta.kind == kind -%}

@@ -53,8 +53,10 @@
 
 
 {#- SQL for the text form of one key column. NULL is `~`. Dates are days, and times whole seconds, since
-    1970 by the wall clock. Doubles are hundredths, rounded half up by plain IEEE arithmetic, and `!`
-    when they are infinite, not a number, or 1e15 and more. Text is quoted. -#}
+    1970 by the wall clock: no setting of the session shows in them. Doubles are hundredths, or as many
+    decimals as the declaration says, rounded half up by plain IEEE arithmetic, which is the same
+    everywhere, and `!` when they are infinite, not a number, or 1e15 and more. Text is quoted, so that
+    none reads as another's parts, or as a missing value. -#}
 {% macro key_text(column, type, decimals=2) -%}
     {{ return(adapter.dispatch('key_text', 'nyc_tlc')(column, type, decimals)) }}
 {%- endmacro %}
@@ -69,20 +71,15 @@
     {%- if type in ('integer', 'smallint') -%}
         {{ column }}, case when {{ column }} is null then '~' end
     {%- elif type == 'date' -%}
-        {#- Days since 1970. -#}
         {{ column }} - date '1970-01-01'
     {%- elif type == 'timestamp' -%}
-        {#- Whole seconds since 1970 by the wall clock: no setting of the session shows in it. -#}
         cast(date_part('epoch', date_bin('1 second', {{ column }}, timestamp '0001-01-01')) as bigint),
         case when {{ column }} is null then '~' end
     {%- elif type == 'double' -%}
-        {#- Hundredths, or as many decimals as the declaration says, rounded by plain IEEE arithmetic,
-            which is the same everywhere. -#}
         {%- set limit = '1e' ~ (17 - decimals) -%}
         case when abs({{ column }}) < {{ limit }} then cast(floor({{ column }} * {{ 10 ** decimals }} + 0.5) as bigint) end,
         case when {{ column }} is null then '~' when abs({{ column }}) >= {{ limit }} then '!' end
     {%- elif type == 'text' -%}
-        {#- Quoted, so that no text reads as another's parts, or as a missing value. -#}
         coalesce('"' || replace({{ column }}, '"', '""') || '"', '~')
     {%- endif -%}
 {%- endmacro %}

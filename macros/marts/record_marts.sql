@@ -20,7 +20,6 @@
 {% endmacro %}
 
 
-{#- An earlier version kept no ledger of marts: month_quality says what they count. No rows without it. -#}
 {% macro marts_record_of_earlier_version() %}
     {%- set table = load_relation(api.Relation.create(
         database=target.database, schema=generate_schema_name('tlc_marts', none), identifier='month_quality'

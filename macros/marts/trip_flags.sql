@@ -14,7 +14,6 @@
 {%- endmacro %}
 
 
-{#- TLC's own zone; where it published none, that of the coordinates. -#}
 {% macro zone_of(trip_end) -%}
     coalesce(trips.{{ trip_end }}_location_id, trips.{{ trip_end }}_location_id_by_coordinates)
 {%- endmacro %}

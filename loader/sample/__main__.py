@@ -1,21 +1,13 @@
 """The command: python -m loader.sample."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from loader.calendar import file_name, month_range, parse_month
 from loader.errors import LoaderError
 from loader.sample import write_month
-
-
-class Format(StrEnum):
-    """Format of the files."""
-
-    parquet = "parquet"
-    csv = "csv"
 
 
 def main(
@@ -29,8 +21,9 @@ def main(
     ] = None,
     rows: Annotated[int, typer.Option(min=0, help="Rows in each file.")] = 20_000,
     form: Annotated[
-        Format, typer.Option("--format", help="csv: like the frozen copies, 2019-01 to 2021-07.")
-    ] = Format.parquet,
+        Literal["parquet", "csv"],
+        typer.Option("--format", help="csv: like the frozen copies, 2019-01 to 2021-07."),
+    ] = "parquet",
     seed: Annotated[int, typer.Option(help="Another seed gives other trips.")] = 0,
 ) -> None:
     """Make month files that look like TLC's, quirks included, without the network.
@@ -47,7 +40,7 @@ def main(
         folder.mkdir(parents=True, exist_ok=True)
         for each in months:
             path = folder / file_name(dataset, each)
-            if form is Format.csv:
+            if form == "csv":
                 path = path.with_suffix(".csv.gz")
             write_month(path, dataset, each, rows, seed)
             typer.echo(f"{path}: {rows} rows")

@@ -44,7 +44,7 @@ class RowGroup:
 
     def below(self, name: str, limit: int) -> pa.Array:
         """Draw an integer of [0, limit) for each row."""
-        return pc.cast(pc.floor(pc.multiply(self.uniform(name), float(limit))), pa.int64())
+        return whole(self.uniform(name) * float(limit))
 
     def pick(self, name: str, weights: Mapping[Any, int]) -> pa.Array:
         """Draw one of the values for each row, as often as its weight says."""
@@ -64,7 +64,7 @@ class RowGroup:
 
     def exponential(self, name: str, mean: float) -> pa.Array:
         """Draw a number from 0 on for each row, the higher the rarer."""
-        return pc.multiply(pc.negate(pc.ln(pc.subtract(1.0, self.uniform(name)))), mean)
+        return -pc.ln(-self.uniform(name) + 1.0) * mean
 
     def chance(self, name: str, share: float | None = None) -> pa.Array:
         """Draw a boolean for each row, true for this share of the rows."""
@@ -78,7 +78,12 @@ class RowGroup:
 
 def remainder(numbers: pa.Array, divisor: int) -> pa.Array:
     """Return what is left of numbers after a division."""
-    return pc.subtract(numbers, pc.multiply(pc.divide(numbers, divisor), divisor))
+    return numbers - numbers / divisor * divisor
+
+
+def whole(numbers: pa.Array) -> pa.Array:
+    """Round doubles down to integers."""
+    return pc.floor(numbers).cast(pa.int64())
 
 
 def blanked(column: pa.Array, where: pa.Array) -> pa.Array:

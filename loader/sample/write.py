@@ -110,8 +110,8 @@ def _write_csv(file: IO[bytes], layout: Layout, groups: Iterator[RowGroup]) -> N
 
 def _with_two_decimals(values: pa.Array) -> pa.Array:
     """Write values from 0 on with two decimals, and without a zero before the point."""
-    hundredths = pc.cast(pc.round(pc.multiply(values, 100.0)), pa.int64())
-    whole = pc.divide(hundredths, 100)
+    hundredths = pc.round(values * 100.0).cast(pa.int64())
+    whole = hundredths / 100
     before = pc.if_else(pc.equal(whole, 0), "", whole.cast(pa.string()))
     after = pc.utf8_lpad(remainder(hundredths, 100).cast(pa.string()), 2, "0")
     return pc.binary_join_element_wise(before, after, ".")

@@ -22,6 +22,7 @@ from loader.source.csv_file import CsvError, CsvFile
 from loader.source.http import bad_status, describe, is_http, request
 from loader.source.published import PublishedFile, redact
 from loader.source.retries import TransientError, patiently
+from loader.source.whole import is_remote
 
 #: Attempts at a transfer, which resumes where it broke off: two minutes if none makes progress.
 ATTEMPTS = 8
@@ -85,14 +86,22 @@ def fetch(
             deleted.
         LoaderError: when the folder can't be written to, or the disk is full.
     """
-    if not is_http(file.url) and not object_store.is_bucket(file.url):
+    if not is_remote(file.url):
         return _read_in_place(file, allow_empty)
+    path = folder / file.name
     part = _Part(folder / f"{file.name}.part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return _reuse(file, folder, allow_empty) or _download(
-            file, folder, part, progress, allow_empty
-        )
+        if sha256 := _kept(path, file.etag):
+            return _checked(path, sha256, file, file, allow_empty)
+        transfer = _HttpTransfer if is_http(file.url) else _BucketTransfer
+        served = transfer(file, part, progress).run()
+        local = _checked(part.path, _sha256(part.path), file, served, allow_empty)
+        # The stamp first: after a kill in between, the next run uses the complete partial file.
+        _stamp_path(path).write_bytes(_stamp(local.sha256, served.etag))
+        part.path.replace(path)
+        part.discard()
+        return replace(local, path=path)
     except FileRefusedError:
         part.discard()
         raise
@@ -126,7 +135,7 @@ class _Part:
 
     def begin(self, etag: str | None) -> None:
         self.discard()
-        if etag and _is_strong(etag):
+        if etag and not etag.startswith("W/"):  # a weak one isn't of these very bytes
             self._etag_path.write_text(etag)
 
     def size_of(self, file: PublishedFile) -> int:
@@ -142,25 +151,6 @@ class _Part:
         # The bytes go first: bytes beside a stale ETag would be taken for that version.
         self.path.unlink(missing_ok=True)
         self._etag_path.unlink(missing_ok=True)
-
-
-def _download(
-    file: PublishedFile,
-    folder: Path,
-    part: _Part,
-    progress: Callable[[int], None] | None,
-    allow_empty: bool,
-) -> LocalFile:
-    transfer = _HttpTransfer if is_http(file.url) else _BucketTransfer
-    served = transfer(file, part, progress).run()
-    path = folder / file.name
-    rows = _check(part.path, file, allow_empty)
-    sha256 = _sha256(part.path)
-    # The stamp first: after a kill in between, the next run uses the complete partial file.
-    _stamp_path(path).write_bytes(_stamp(sha256, served.etag))
-    part.path.replace(path)
-    part.discard()
-    return LocalFile(path, sha256, served.size, rows, served.etag, served.last_modified, file)
 
 
 class _Transfer(ABC):
@@ -184,11 +174,11 @@ class _Transfer(ABC):
 
     def _require_whole(self, done: int, cause: Exception | None = None) -> None:
         if done != self.file.size:
-            raise TransientError(
-                f"{self.file.label}: {redact(self.file.url)} sent {done} bytes where it announced"
-                f" {self.file.size}",
-                "run again to go on from there",
-            ) from cause
+            problem = f"sent {done} bytes where it announced {self.file.size}"
+            raise self._failed(problem, "run again to go on from there") from cause
+
+    def _failed(self, problem: str, advice: str) -> TransientError:
+        return TransientError(f"{self.file.label}: {redact(self.file.url)} {problem}", advice)
 
 
 class _HttpTransfer(_Transfer):
@@ -202,16 +192,13 @@ class _HttpTransfer(_Transfer):
                 self._check_continues(response, start)
             elif response.status_code == 200:
                 start = 0
-                self._start_over(response)
+                self.file = describe(response, self.file.dataset, self.file.month, self.file.url)
+                self.part.begin(self.file.etag)
             elif response.status_code == 416:
                 raise self._no_continuation()
             else:
                 raise bad_status(response, self.file.url, self.file.label)
             self._append(response, start)
-
-    def _start_over(self, response: requests.Response) -> None:
-        self.file = describe(response, self.file.dataset, self.file.month, self.file.url)
-        self.part.begin(self.file.etag)
 
     def _check_continues(self, response: requests.Response, start: int) -> None:
         found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
@@ -221,10 +208,7 @@ class _HttpTransfer(_Transfer):
 
     def _no_continuation(self) -> TransientError:
         self.part.discard()
-        return TransientError(
-            f"{self.file.label}: {redact(self.file.url)} doesn't continue the file that it began",
-            "run again later",
-        )
+        return self._failed("doesn't continue the file that it began", "run again later")
 
     def _append(self, response: requests.Response, done: int) -> None:
         cause = None
@@ -238,17 +222,12 @@ class _HttpTransfer(_Transfer):
                     self.progress(done)
                     if (seconds := time.monotonic() - began) >= WINDOW_SECONDS:
                         if done - before < LEAST_BYTES:
-                            raise self._too_slow(done - before, seconds)
+                            problem = f"sent {done - before} bytes in {seconds:.0f} s"
+                            raise self._failed(problem, "run again later to go on from there")
                         before, began = done, time.monotonic()
         except HTTPError as error:
             cause = error
         self._require_whole(done, cause)
-
-    def _too_slow(self, sent: int, seconds: float) -> TransientError:
-        return TransientError(
-            f"{self.file.label}: {redact(self.file.url)} sent {sent} bytes in {seconds:.0f} s",
-            "run again later to go on from there",
-        )
 
 
 class _BucketTransfer(_Transfer):
@@ -274,21 +253,17 @@ class _BucketTransfer(_Transfer):
             self.file = replace(
                 self.file, size=now.size, etag=now.version, last_modified=now.last_modified
             )
-            raise TransientError(f"{label}: {url} was replaced while it was read", "run again")
+            raise self._failed("was replaced while it was read", "run again")
         self._require_whole(done)
 
 
-def _reuse(file: PublishedFile, folder: Path, allow_empty: bool) -> LocalFile | None:
-    """Return the file of an earlier run, if it is this version and still intact."""
-    path = folder / file.name
-    if not file.etag or not path.exists():
+def _kept(path: Path, etag: str | None) -> str | None:
+    """Return the sha256 of an earlier run's file, if it is of this version and still intact."""
+    stamp = _stamp_path(path)
+    if not etag or not path.exists() or not stamp.exists():
         return None
     sha256 = _sha256(path)
-    stamp = _stamp_path(path)
-    if not stamp.exists() or stamp.read_bytes() != _stamp(sha256, file.etag):
-        return None
-    rows = _check(path, file, allow_empty)
-    return LocalFile(path, sha256, path.stat().st_size, rows, file.etag, file.last_modified, file)
+    return sha256 if stamp.read_bytes() == _stamp(sha256, etag) else None
 
 
 def _stamp_path(path: Path) -> Path:
@@ -302,27 +277,28 @@ def _stamp(sha256: str, etag: str | None) -> bytes:
 def _read_in_place(file: PublishedFile, allow_empty: bool) -> LocalFile:
     path = Path(file.url)
     try:
-        rows = _check(path, file, allow_empty)
-        sha256, size = _sha256(path), path.stat().st_size
-        return LocalFile(path, sha256, size, rows, file.etag, file.last_modified, file)
+        return _checked(path, _sha256(path), file, file, allow_empty)
     except OSError as error:
         raise SourceError(
             f"{file.label}: can't read {path}: {error.strerror or error}; check the source folder"
         ) from error
 
 
-def _check(path: Path, file: PublishedFile, allow_empty: bool) -> int:
-    """Return the number of rows of a file that is whole, readable and not empty."""
-    rows = (_check_csv if file.format == "csv" else _check_parquet)(path, file)
+def _checked(
+    path: Path, sha256: str, file: PublishedFile, served: PublishedFile, allow_empty: bool
+) -> LocalFile:
+    """Describe a file that is whole, readable and not empty."""
+    rows = (_rows_of_csv if file.format == "csv" else _rows_of_parquet)(path, file)
     if rows == 0 and not allow_empty:
         raise FileRefusedError(
             f"{file.label}: an empty file, zero rows ({redact(file.url)}); run again when TLC has"
             " republished it, or with --allow-empty if the month is to be empty"
         )
-    return rows
+    size = path.stat().st_size
+    return LocalFile(path, sha256, size, rows, served.etag, served.last_modified, file)
 
 
-def _check_csv(path: Path, file: PublishedFile) -> int:
+def _rows_of_csv(path: Path, file: PublishedFile) -> int:
     try:
         return CsvFile(path, is_gzipped=file.name.endswith(".gz")).check()
     except CsvError as error:
@@ -332,7 +308,7 @@ def _check_csv(path: Path, file: PublishedFile) -> int:
         ) from error
 
 
-def _check_parquet(path: Path, file: PublishedFile) -> int:
+def _rows_of_parquet(path: Path, file: PublishedFile) -> int:
     source = redact(file.url)
     with path.open("rb") as opened:
         head = opened.read(16)
@@ -355,7 +331,3 @@ def _check_parquet(path: Path, file: PublishedFile) -> int:
 def _sha256(path: Path) -> str:
     with path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _is_strong(etag: str | None) -> bool:
-    return bool(etag) and not str(etag).startswith("W/")

@@ -18,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from loader.calendar import Month
 from loader.errors import LoaderError, LockedError, NotPublishedError, SourceError, UsageError
@@ -37,10 +36,8 @@ class Outcome:
     """The result for a month.
 
     Attributes:
-        month: the month.
         state: mirrored, unchanged, not published or failed.
         size: bytes of the file; 0 when there is none.
-        error: why it failed.
     """
 
     month: Month
@@ -58,9 +55,7 @@ def mirror_months(
     are deleted there once their copy is verified.
 
     Args:
-        settings: the settings; its source is copied from.
         destination: a folder, gs://bucket/path or s3://bucket/path.
-        reporter: gets a line for each month.
 
     Returns:
         The result for each month, in their order.
@@ -74,42 +69,23 @@ def mirror_months(
     run = _Mirror(settings, _destination(destination, settings.source))
     done: list[Month] = []
     reporter.if_stopped(lambda: [how_far(months, done, "mirrored")])
-    with _only_one(run.folder):
-        if len(months) == 1:
-            started = time.monotonic()
-            outcome = run.copy(months[0])
-            if outcome.state == "not published":
-                raise NotPublishedError(f"{months[0].label} is not at {redact(settings.source)}")
-            _report(reporter, outcome, started)
-            return [outcome]
 
-        def attempt(month: Month) -> Outcome:
-            started = time.monotonic()
-            try:
-                outcome = run.copy(month)
-            except LoaderError as error:
-                outcome = Outcome(month, "failed", error=error)
-            if not outcome.error:
-                done.append(month)
-            _report(reporter, outcome, started)
-            return outcome
+    def attempt(month: Month) -> Outcome:
+        started = time.monotonic()
+        try:
+            outcome = run.copy(month)
+            if outcome.state == "not published" and len(months) == 1:
+                raise NotPublishedError(f"{month.label} is not at {redact(settings.source)}")
+            done.append(month)
+        except LoaderError as error:
+            if len(months) == 1:
+                raise
+            outcome = Outcome(month, "failed", error=error)
+        _report(reporter, outcome, started)
+        return outcome
 
-        with ThreadPoolExecutor(THREADS) as pool:
-            return list(pool.map(attempt, months))
-
-
-class _Destination(Protocol):
-    def version(self, name: str) -> str | None:
-        """Return the version of a file; None when it is not there."""
-
-    def put(self, file: LocalFile) -> str | None:
-        """Copy a file, all or nothing, and verify it; return the version of the copy."""
-
-    def read_note(self, name: str) -> str | None:
-        """Return a note's text; None when there is none."""
-
-    def write_note(self, name: str, text: str) -> None:
-        """Write a note."""
+    with _only_one(run.folder), ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(attempt, months))
 
 
 @dataclass(frozen=True)
@@ -117,12 +93,14 @@ class _Folder:
     path: Path
 
     def version(self, name: str) -> str | None:
+        """Return the version of a file; None when it is not there."""
         try:
             return _look(self.path / name)
         except FileNotFoundError:
             return None
 
     def put(self, file: LocalFile) -> str | None:
+        """Copy a file, all or nothing, and verify it; return the version of the copy."""
         self.path.mkdir(parents=True, exist_ok=True)
         path = self.path / file.published.name
         part = path.with_name(f"{path.name}.part")
@@ -136,6 +114,7 @@ class _Folder:
         return version
 
     def read_note(self, name: str) -> str | None:
+        """Return a note's text; None when there is none."""
         path = self.path / name
         return path.read_text() if path.exists() else None
 
@@ -175,7 +154,7 @@ class _Bucket:
 @dataclass(frozen=True)
 class _Mirror:
     settings: Settings
-    destination: _Destination
+    destination: _Folder | _Bucket
 
     @property
     def folder(self) -> Path:
@@ -223,14 +202,14 @@ class _Mirror:
         return note["copy_version"] == self.destination.version(name)
 
 
-def _destination(destination: str, source: str) -> _Destination:
+def _destination(destination: str, source: str) -> _Folder | _Bucket:
+    made: _Folder | _Bucket
     if object_store.is_bucket(destination):
-        base = destination.rstrip("/")
-        same = base == source
-        made: _Destination = _Bucket(base)
+        made = _Bucket(destination.rstrip("/"))
+        same = made.base == source
     elif destination and "://" not in destination:
-        path = Path(destination).resolve()
-        same, made = path == Path(source).resolve(), _Folder(path)
+        made = _Folder(Path(destination).resolve())
+        same = made.path == Path(source).resolve()
     else:
         raise UsageError(
             f"can't mirror to {redact(destination)!r}: give a folder, or a gs:// or s3:// address"

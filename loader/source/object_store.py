@@ -55,9 +55,6 @@ def is_bucket(address: str) -> bool:
 def open_filesystem(url: str) -> "AbstractFileSystem":
     """Connect to the object store of an address, once for each store and credentials.
 
-    Args:
-        url: gs://bucket/… or s3://bucket/…
-
     Returns:
         fsspec's filesystem; it caches no listings, so that it reports what is there now.
 
@@ -65,8 +62,8 @@ def open_filesystem(url: str) -> "AbstractFileSystem":
         UsageError: when the store's package is not installed.
         SourceError: when there are no credentials.
     """
-    with _errors_in_one_line(url):
-        return _connect(url.partition("://")[0], os.environ.get("BIGQUERY_ACCESS_TOKEN"))
+    with _store(url) as fs:
+        return fs
 
 
 def look(url: str) -> StoredObject | None:
@@ -75,8 +72,7 @@ def look(url: str) -> StoredObject | None:
     Raises:
         SourceError: when the store fails, refuses us, or has no such bucket.
     """
-    fs = open_filesystem(url)
-    with _errors_in_one_line(url):
+    with _store(url) as fs:
         try:
             info = fs.info(url)
         except FileNotFoundError:
@@ -99,8 +95,7 @@ def names(url: str) -> list[str]:
     Raises:
         SourceError: when the store fails, refuses us, or has no such bucket.
     """
-    fs = open_filesystem(url)
-    with _errors_in_one_line(url):
+    with _store(url) as fs:
         try:
             return [name.rpartition("/")[2] for name in fs.ls(url, detail=False)]
         except FileNotFoundError:
@@ -109,10 +104,7 @@ def names(url: str) -> list[str]:
 
 
 def read(url: str, size: int, start: int = 0) -> Iterator[bytes]:
-    """Read an object piece by piece; a request that fails is sent again by fsspec.
-
-    Args:
-        start: where to begin.
+    """Read an object from `start` on, piece by piece; fsspec sends a request that fails again.
 
     Yields:
         The pieces, in order; fewer than announced when the object became shorter.
@@ -120,9 +112,8 @@ def read(url: str, size: int, start: int = 0) -> Iterator[bytes]:
     Raises:
         SourceError: when the store fails, or the object is gone.
     """
-    fs = open_filesystem(url)
     while start < size:
-        with _errors_in_one_line(url):
+        with _store(url) as fs:
             piece = fs.cat_file(url, start=start, end=min(start + CHUNK_BYTES, size))
         if not piece:
             return
@@ -136,22 +127,19 @@ def upload(path: Path, url: str) -> None:
     Raises:
         SourceError: when the store fails, refuses us, or has no such bucket.
     """
-    fs = open_filesystem(url)
-    with _errors_in_one_line(url):
+    with _store(url) as fs:
         fs.put_file(str(path), url, chunksize=CHUNK_BYTES)
 
 
 def write_text(text: str, url: str) -> None:
     """Write a small object."""
-    fs = open_filesystem(url)
-    with _errors_in_one_line(url):
+    with _store(url) as fs:
         fs.pipe_file(url, text.encode())
 
 
 def remove(url: str) -> None:
     """Remove an object."""
-    fs = open_filesystem(url)
-    with _errors_in_one_line(url):
+    with _store(url) as fs:
         fs.rm_file(url)
 
 
@@ -192,16 +180,16 @@ def _require_bucket(fs: "AbstractFileSystem", url: str) -> None:
 
 
 @contextmanager
-def _errors_in_one_line(url: str) -> Iterator[None]:
+def _store(url: str) -> Iterator["AbstractFileSystem"]:
+    """Connect to the store of an address; while it is used, its errors become ours, in one line."""
     # Stores fail with errors of any type: botocore's, aiohttp's, gcsfs's own, OSError.
     try:
-        yield
+        yield _connect(url.partition("://")[0], os.environ.get("BIGQUERY_ACCESS_TOKEN"))
     except (UsageError, SourceError):
         raise
     except Exception as error:
         # gcsfs 2025.12 raises AttributeError while it cleans up after a failed upload.
-        shown = error.__context__ if isinstance(error, AttributeError) else error
-        shown = shown or error
+        shown = (isinstance(error, AttributeError) and error.__context__) or error
         reason = " ".join(str(shown).split())[:300]
         raise SourceError(
             f"{url}: {type(shown).__name__}{': ' if reason else ''}{reason}; check the address and"

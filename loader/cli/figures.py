@@ -23,9 +23,7 @@ def land_figures(context: Session, source: str) -> tuple[bool, list[LoaderError]
     found, errors = _read_new(context, source)
     if not found:
         return False, errors
-    # dlt, which takes its time to import
-    from loader.landing.pipeline import load_resources
-    from loader.landing.tlc_trips import BASES, FIGURES, bases_resource, figures_resources
+    from loader.landing.pipeline import load_versions  # dlt, which takes its time to import
 
     reports = [one for one in found if isinstance(one, Vintage)]
     reports.sort(key=lambda report: report.vintage)
@@ -34,13 +32,11 @@ def land_figures(context: Session, source: str) -> tuple[bool, list[LoaderError]
     try:
         with warehouse.build_lock(reporter):
             if reports:
-                loads = [list(figures_resources([one])) for one in reports]
-                load_resources(settings, warehouse, FIGURES, loads, reporter)
+                load_versions(settings, warehouse, reports, reporter)
                 build_official(settings, "official_verdicts")
                 landed += reports
             if lists:
-                loads = [[bases_resource(one)] for one in lists]
-                load_resources(settings, warehouse, BASES, loads, reporter)
+                load_versions(settings, warehouse, lists, reporter)
                 build_official(settings, "licensed_bases")
                 landed += lists
     except LoaderError as error:

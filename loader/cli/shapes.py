@@ -65,14 +65,13 @@ def _land(context: Session, found: "Shapes") -> bool:
     settings, warehouse, reporter = context.settings, context.warehouse, context.reporter
     if found.sha256 in _landed(warehouse):
         return False
-    from loader.landing.pipeline import load_resources  # dlt, which takes its time to import
-    from loader.landing.tlc_trips import SHAPES, shapes_resource
+    from loader.landing.pipeline import load_versions  # dlt, which takes its time to import
     from loader.source import shapes
 
     with warehouse.build_lock(reporter):
-        load_resources(settings, warehouse, SHAPES, [[shapes_resource(found)]], reporter)
+        load_versions(settings, warehouse, [found], reporter)
         if found.sha256 not in _landed(warehouse):  # the view is older than the rows' table
-            build_official(settings, SHAPES)
+            build_official(settings, found.table)
     read = _counted(found.records, len(found.zones))
     known = _counted(shapes.KNOWN_RECORDS, shapes.KNOWN_ZONES)
     reporter.say(f"TLC's zone shapes  landed: {read}")

@@ -18,7 +18,6 @@ import psycopg2.errors
 from dlt.common.destination import Destination
 from dlt.common.storages.load_package import create_load_id
 from dlt.destinations.exceptions import DatabaseException
-from dlt.extract import DltResource
 from dlt.load.exceptions import LoadClientJobException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
@@ -33,11 +32,12 @@ from loader.errors import (
     WarehouseError,
 )
 from loader.landing.conform import Conformer
-from loader.landing.tlc_trips import raw_schema
+from loader.landing.tlc_trips import landed_rows, raw_schema
 from loader.landing.zones import open_grid
 from loader.settings import Settings
 from loader.source.download import LocalFile
 from loader.source.published import redact
+from loader.source.whole import Version
 from loader.terminal.progress import Reporter, StageMaker
 from loader.warehouse.base import Warehouse
 from loader.warehouse.versions import FileVersion
@@ -149,30 +149,27 @@ def load_file(
     )
 
 
-def load_resources(
-    settings: Settings,
-    warehouse: Warehouse,
-    table: str,
-    loads: Sequence[Sequence[DltResource]],
-    reporter: Reporter,
+def load_versions(
+    settings: Settings, warehouse: Warehouse, versions: Sequence[Version], reporter: Reporter
 ) -> None:
-    """Load what TLC publishes besides trips into a raw table.
+    """Load what TLC publishes besides trips into its raw table, each version in a transaction.
 
     Args:
-        loads: resources of rows that are seen together: what one load brings to a table is one
-            transaction.
+        versions: at least one, and all of one table.
 
     Raises:
         WarehouseError: when the warehouse fails.
     """
+    table = versions[0].table
     with _only_one_pipeline(settings, reporter):
         pipeline = _open_pipeline(settings, _open_destination(settings, warehouse))
         schema = raw_schema()
         file_format: Any = "parquet" if settings.target == "bigquery" else "insert_values"
         try:
             _create_raw_tables(pipeline, schema, warehouse, table)
-            for resources in loads:
-                pipeline.extract(list(resources), schema=schema, loader_file_format=file_format)
+            for version in versions:
+                rows = landed_rows([version])
+                pipeline.extract(rows, schema=schema, loader_file_format=file_format)
                 pipeline.normalize()
                 pipeline.load()
         except (PipelineStepFailed, DatabaseException) as error:

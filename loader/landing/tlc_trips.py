@@ -7,9 +7,8 @@ import datetime as dt
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dlt
 import pyarrow as pa
@@ -31,10 +30,7 @@ from loader.landing.conform import Conformer
 from loader.landing.zones import open_grid
 from loader.settings import TLC_CDN, Settings, load_settings
 from loader.source import discover, download, figures
-from loader.source.bases import BaseList
-
-if TYPE_CHECKING:
-    from loader.source.shapes import Shapes
+from loader.source.whole import Version
 
 #: The contract's types as dlt's column hints. Times are naive: New York wall clock.
 _HINTS: dict[str, TColumnSchema] = {
@@ -46,13 +42,6 @@ _HINTS: dict[str, TColumnSchema] = {
     "timestamp": {"data_type": "timestamp", "timezone": False},
     "date": {"data_type": "date"},
 }
-
-
-#: The raw table of TLC's own counts.
-FIGURES = "official_figures"
-#: The raw table of the zones' outlines.
-SHAPES = "taxi_zone_shapes"
-BASES = "base_list"
 
 
 @dlt.source(name="nyc_tlc")
@@ -116,7 +105,7 @@ def raw_schema(conformer: Conformer | None = None) -> dlt.Schema:
         A schema with every raw table.
     """
     schema = dlt.Schema("nyc_tlc")
-    for name in ("month_files", FIGURES, SHAPES, BASES):
+    for name in ("month_files", "official_figures", "taxi_zone_shapes", "base_list"):
         columns = [_hint(column) for column in record_columns(name)]
         schema.update_table(new_table(name, write_disposition="append", columns=columns))
     # BigQuery's partitions and clusters; Postgres' are made in postgres_copy.py.
@@ -142,48 +131,23 @@ def tlc_figures(source: str = TLC_CDN) -> Iterator[DltResource]:
     Args:
         source: a report, or the base URL, folder or bucket of copies; default TLC's own.
     """
-    found = list(map(figures.read, figures.addresses(source)))
-    yield from figures_resources([one for one in found if isinstance(one, figures.Vintage)])
-    yield from map(bases_resource, (one for one in found if isinstance(one, BaseList)))
+    versions: dict[str, list[Version]] = {}
+    for found in map(figures.read, figures.addresses(source)):
+        if found:
+            versions.setdefault(found.resource, []).append(found)
+    yield from map(landed_rows, versions.values())
 
 
-def figures_resources(vintages: Sequence[figures.Vintage]) -> Iterator[DltResource]:
-    """Make a resource for each report of TLC's own counts: both go to one table.
-
-    Yields:
-        A resource of rows, one per figure.
-    """
-    for layout in figures.LAYOUTS:
-        rows = [
-            {**asdict(figure), **one.about()}
-            for one in vintages
-            if one.source == layout.source
-            for figure in one.figures
-        ]
-        name = layout.source.replace(" ", "_")
-        yield _landed_rows(name, FIGURES, rows)
-
-
-def shapes_resource(shapes: "Shapes") -> DltResource:
-    """Make the resource of a version of the zones' shapes: one row per zone."""
-    rows = [{**zone.row(), **shapes.about()} for zone in shapes.zones.values()]
-    return _landed_rows(SHAPES, SHAPES, rows)
-
-
-def bases_resource(found: BaseList) -> DltResource:
-    """Make the resource of a version of the list of bases: one row per base."""
-    return _landed_rows(BASES, BASES, found.rows())
-
-
-def _landed_rows(name: str, table: str, rows: Sequence[dict[str, Any]]) -> DltResource:
-    """Make a resource of rows that land now, and take none away."""
+def landed_rows(versions: Sequence[Version]) -> DltResource:
+    """Make a resource of versions of one file: their rows land now, and take none away."""
+    table = versions[0].table
     columns = [column for column in record_columns(table) if column.name != "_dlt_load_id"]
     schema = pa.schema([(column.name, column.arrow_type) for column in columns])
     now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
-    landed = pa.Table.from_pylist([{**row, "landed_at": now} for row in rows], schema)
+    rows = [{**row, "landed_at": now} for version in versions for row in version.rows()]
     return dlt.resource(
-        [landed] if rows else [],
-        name=name,
+        [pa.Table.from_pylist(rows, schema)],
+        name=versions[0].resource,
         table_name=table,
         columns=list(map(_hint, columns)),
         write_disposition="append",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from loader.errors import FileRefusedError
 from loader.source.whole import Version
@@ -27,6 +27,7 @@ class BaseList(Version):
         repeated: licences that are there twice: the last row counts.
     """
 
+    table: ClassVar[str] = "base_list"
     bases: dict[str, tuple[str | None, str | None]]
     repeated: int
 
@@ -40,7 +41,7 @@ class BaseList(Version):
         return f"{count(len(self.bases), 'base')}{twice}"
 
     def rows(self) -> list[dict[str, object]]:
-        """Return what the warehouse records: a row for each base."""
+        """Return a row for each base."""
         return [
             {"base_num": number, "base_name": name, "base_type": kind, **self.about()}
             for number, (name, kind) in self.bases.items()

@@ -8,7 +8,8 @@ import datetime as dt
 import io
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 from loader.calendar import format_month, next_month
 from loader.errors import FileRefusedError, SourceError
@@ -124,14 +125,21 @@ class Vintage(Version):
         unknown: licences in it that belong to no dataset here.
     """
 
+    table: ClassVar[str] = "official_figures"
     source: str
     vintage: str
     figures: tuple[Figure, ...]
     unknown: tuple[str, ...]
 
-    def about(self) -> dict[str, object]:
-        """Return what the warehouse records of the report beside each of its figures."""
-        return {"source": self.source, "vintage": self.vintage, **super().about()}
+    @property
+    def resource(self) -> str:
+        """The name of its resource in dlt."""
+        return self.source.replace(" ", "_")
+
+    def rows(self) -> list[dict[str, object]]:
+        """Return a row for each figure."""
+        report = {"source": self.source, "vintage": self.vintage, **self.about()}
+        return [{**asdict(figure), **report} for figure in self.figures]
 
     def __str__(self) -> str:
         return f"TLC's {self.source}"

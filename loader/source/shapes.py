@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyproj
@@ -83,8 +83,13 @@ class Shapes(Version):
         records: of the file: a zone may have several.
     """
 
+    table: ClassVar[str] = "taxi_zone_shapes"
     zones: dict[int, Zone]
     records: int
+
+    def rows(self) -> list[dict[str, object]]:
+        """Return a row for each zone."""
+        return [{**zone.row(), **self.about()} for zone in self.zones.values()]
 
 
 def zone_shapes(settings: Settings) -> dict[int, BaseGeometry]:

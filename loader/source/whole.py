@@ -3,7 +3,7 @@
 import datetime as dt
 import hashlib
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from loader.errors import NotPublishedError, SourceError
 from loader.source import object_store
@@ -34,6 +34,7 @@ class Version:
     """A version of a file that is published besides the trips.
 
     Attributes:
+        table: the raw table that it lands in.
         url: where it came from, without credentials.
         etag: the server's name of the version, if it gives one.
         last_modified: naive UTC, if known.
@@ -41,11 +42,21 @@ class Version:
         sha256: of the bytes.
     """
 
+    table: ClassVar[str]
     url: str
     etag: str | None
     last_modified: dt.datetime | None
     file_bytes: int
     sha256: str
+
+    @property
+    def resource(self) -> str:
+        """The name of its resource in dlt."""
+        return self.table
+
+    def rows(self) -> list[dict[str, object]]:
+        """Return what the warehouse records of it."""
+        raise NotImplementedError
 
     def about(self) -> dict[str, object]:
         """Return what the warehouse records of the version beside each of its rows."""

@@ -43,9 +43,7 @@ class Spelling:
     """A name that TLC used for a column, and the file months that had it.
 
     Attributes:
-        name: as the file spells it.
-        first: first file month.
-        last: last file month; None while in use.
+        last: None while in use.
         is_text: the values may be text, which is parsed to the column's type.
         values: the column's values by those in the file, as text; None when they are the same.
     """
@@ -66,7 +64,6 @@ class Column:
     """A column of a raw table.
 
     Attributes:
-        name: in the warehouse.
         data_type: one of `ARROW_TYPES`.
         spellings: TLC's names for it; empty for columns that the loader adds.
         key: place among the columns that identify a row; None for others. Of several columns with
@@ -155,21 +152,13 @@ class Dataset:
 
 @cache
 def datasets() -> dict[str, Dataset]:
-    """Read the declarations.
-
-    Returns:
-        The datasets by name, in alphabetical order.
-    """
+    """Read the declarations: the datasets by name, in alphabetical order."""
     found = [_dataset(table) for table in _tables() if "meta" in table.get("config", {})]
     return {dataset.name: dataset for dataset in sorted(found, key=lambda dataset: dataset.name)}
 
 
 def get_dataset(name: str) -> Dataset:
-    """Return a dataset by name.
-
-    Raises:
-        UsageError: when there is no such dataset.
-    """
+    """Return a dataset by name, or raise a UsageError."""
     if name not in datasets():
         raise UsageError(f"unknown dataset {name!r}: choose from {', '.join(datasets())}")
     return datasets()[name]

@@ -237,7 +237,7 @@ def available(
         place = context.settings.source
         last = parse_month(to) if to else context.settings.today.replace(day=1)
         first = parse_month(month) if month else last.replace(year=max(last.year - 1, 1))
-        there = None if month else discover.months_at(place, dataset)
+        there = None if month else discover.open_source(place).months(dataset)
         if there is None:
             months = month_range(max(first, first_month), last)
         else:

@@ -26,14 +26,11 @@ def open_bigquery(warehouse: BigQueryWarehouse) -> Destination[Any, Any]:
 class BigQueryTarget:
     """One month file on its way into a project."""
 
-    shared_rows: list[int] | None = None  # the merge looks for itself
-
     def __init__(self, warehouse: BigQueryWarehouse, conformer: Conformer, rows: int) -> None:
         """Make dlt's destination."""
         self._warehouse = warehouse
         self._conformer = conformer
         self._rows = rows
-        self.landed_rows: int | None = None
         self.destination = open_bigquery(warehouse)
         self.staging: Destination[Any, Any] | None = None
         if warehouse.bucket:
@@ -43,7 +40,9 @@ class BigQueryTarget:
                 warn_unsafe_layout_separators=False,
             )
 
-    def load(self, pipeline: dlt.Pipeline, schema: dlt.Schema, stage: StageMaker) -> str:
+    def load(
+        self, pipeline: dlt.Pipeline, schema: dlt.Schema, stage: StageMaker
+    ) -> tuple[str, int, None]:
         """Write the file again, conformed, and have BigQuery load it: see `_Target`."""
         with stage("conform") as conform:
             pipeline.extract(conformed_batches(self._conformer, conform.add), schema=schema)
@@ -51,15 +50,14 @@ class BigQueryTarget:
         with stage("load") as load:
             (package,) = pipeline.load().load_packages
             load.set(self._rows)
-        self.landed_rows = sum(
-            self._loaded_rows(job.job_file_info) for job in package.jobs["completed_jobs"]
-        )
+        jobs = package.jobs["completed_jobs"]
+        landed_rows = sum(self._loaded_rows(job.job_file_info) for job in jobs)
         load_id: str = package.load_id
         if bucket := self._warehouse.bucket:
             store = open_filesystem(bucket)
             for part in store.glob(f"{bucket}/staging/{pipeline.dataset_name}/*/{load_id}.*"):
                 store.rm_file(part)
-        return load_id
+        return load_id, landed_rows, None  # the merge itself looks for rows that share their key
 
     def _loaded_rows(self, part: ParsedLoadJobFileName) -> int:
         """Return the rows that all attempts at a part have loaded.

@@ -5,12 +5,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -41,8 +41,6 @@ class Conformer:
     """The mapping of one month file to its raw table.
 
     Attributes:
-        dataset: dataset of the file.
-        month: file month.
         path: the file; by its name it is Parquet or CSV.
         zones: finds the zones of coordinates; without it, they are NULL.
         cleaned: values that the contract's `clean` changed, by column, as far as they were read.
@@ -118,20 +116,22 @@ class Conformer:
         Raises:
             FileRefusedError: when there are too many to be TLC's.
         """
-        known = {*self.mapping.values(), *self._ignored}
-        count = len(self.file_schema.names) - len(known)
-        if count > MAX_UNKNOWN_COLUMNS:
+        known = self.mapping.values()
+        columns = {
+            index: name.lower()
+            for index, name in enumerate(self.file_schema.names)
+            if index not in known and name.lower() not in self.contract.ignored
+        }
+        if len(columns) > MAX_UNKNOWN_COLUMNS:
             raise FileRefusedError(
-                f"{self._label}: {count} columns that the contract doesn't know, more than"
+                f"{self._label}: {len(columns)} columns that the contract doesn't know, more than"
                 f" {MAX_UNKNOWN_COLUMNS}; look at the file"
             )
         found: dict[str, int] = {}
         taken = {column.name for column in self.contract.columns} | _SYSTEM_COLUMNS
-        for index, name in enumerate(self.file_schema.names):
-            if index in known:
-                continue
+        for index, name in columns.items():
             # The name comes from a file: only letters, digits and _ get near SQL.
-            base = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_")[:50] or "unnamed"
+            base = re.sub(r"[^a-z0-9_]+", "_", name).strip("_")[:50] or "unnamed"
             base = f"x_{base}" if base[0].isdigit() or base in taken else base
             unique, number = base, 2
             while unique in taken:
@@ -139,11 +139,6 @@ class Conformer:
             taken.add(unique)
             found[unique] = index
         return found
-
-    @property
-    def _ignored(self) -> list[int]:
-        names = enumerate(self.file_schema.names)
-        return [index for index, name in names if name.lower() in self.contract.ignored]
 
     @property
     def unknown_names(self) -> list[str]:
@@ -192,7 +187,7 @@ class Conformer:
         return f"{outside:,} of {self.pickups.total():,} pickups are not in {self.month:%Y-%m}"
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Read the file batch by batch; a row group may be the whole file, so never by row group.
+        """Read the file batch by batch.
 
         Yields:
             Conformed batches of at most `BATCH_ROWS` rows, in the file's order.
@@ -203,13 +198,22 @@ class Conformer:
         rows = 0
         self.cleaned.clear()
         self.pickups.clear()
+        with self._reading():
+            for batch in self._read():
+                yield self._conform(batch, rows + 1)
+                rows += batch.num_rows
+
+    def _read(self, position: int | None = None) -> Iterator[pa.RecordBatch]:
+        """Read the columns of the file, or the one at a position.
+
+        A row group may be the whole file, so it is never read by row group.
+        """
         if self._csv:
-            with self._reading():
-                for batch in self._csv.batches():
-                    yield self._conform(batch, rows + 1)
-                    rows += batch.num_rows
+            yield from self._csv.batches(None if position is None else [position])
             return
-        with self._reading(), self._open() as file:
+        columns = None if position is None else [self.file_schema.names[position]]
+        rows = 0
+        with self._open() as file:
             in_footer = file.metadata.num_rows
             groups = range(file.metadata.num_row_groups)
             if sum(file.metadata.row_group(group).num_rows for group in groups) != in_footer:
@@ -217,14 +221,13 @@ class Conformer:
                     f"{self._label}: the footer says {in_footer} rows, and its row groups another"
                     " number; get the file again"
                 )
-            for batch in file.iter_batches(batch_size=BATCH_ROWS):
-                yield self._conform(batch, rows + 1)
+            for batch in file.iter_batches(BATCH_ROWS, columns=columns):
+                yield batch
                 rows += batch.num_rows
-            if rows != in_footer:
-                raise FileRefusedError(
-                    f"{self._label}: {rows} rows where the footer says {in_footer};"
-                    " get the file again"
-                )
+        if rows != in_footer:
+            raise FileRefusedError(
+                f"{self._label}: {rows} rows where the footer says {in_footer}; get the file again"
+            )
 
     @property
     def _label(self) -> str:
@@ -258,15 +261,13 @@ class Conformer:
         arrays = list(cast.values())
         arrays += [self._as_text(name, batch.column(i)) for name, i in self.unknown.items()]
         arrays.append(pa.repeat(pa.scalar(self.month, pa.date32()), batch.num_rows))
-        ones = pa.repeat(pa.scalar(1, pa.int32()), batch.num_rows)
-        arrays.append(pc.cumulative_sum(ones, start=first_row - 1))
+        arrays.append(pa.array(np.arange(first_row, first_row + batch.num_rows, dtype=np.int32)))
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def _cast(self, column: Column, batch: pa.RecordBatch) -> pa.Array:
         if column.name not in self.mapping:
             return pa.nulls(batch.num_rows, column.arrow_type)
-        values = batch.column(self.mapping[column.name])
-        values = self._decoded(column, values)
+        values = self._decoded(column, batch.column(self.mapping[column.name]))
         if not _castable(values.type, column.arrow_type):
             raise self._refused(
                 column.name, f"{values.type} in the file can't become {column.data_type}"
@@ -313,18 +314,13 @@ class Conformer:
 
     def _count(self, column: Column, value: str) -> int:
         """Count the rows of the file that have a value, given as text."""
-        position = self.mapping[column.name]
-        with ExitStack() as opened:
-            if self._csv:
-                batches = self._csv.batches([position])
-            else:
-                file = opened.enter_context(self._open())
-                batches = file.iter_batches(BATCH_ROWS, columns=[self.file_schema.names[position]])
-            texts = (batch.column(0).cast(pa.string()) for batch in batches)
-            return sum(
-                pc.sum(pc.equal(pc.utf8_trim_whitespace(some), value.strip())).as_py() or 0
-                for some in texts
-            )
+        texts = (
+            batch.column(0).cast(pa.string()) for batch in self._read(self.mapping[column.name])
+        )
+        return sum(
+            pc.sum(pc.equal(pc.utf8_trim_whitespace(some), value.strip())).as_py() or 0
+            for some in texts
+        )
 
     def _clean(self, column: Column, values: pa.Array) -> pa.Array:
         cleaned = values
@@ -366,8 +362,8 @@ class Conformer:
             for month in (self.month, next_month(self.month))
         )
         is_inside = pc.and_(pc.greater_equal(times, first), pc.less(times, next_))
-        for found in pc.value_counts(is_inside.drop_null()).to_pylist():
-            self.pickups[found["values"]] += found["counts"]
+        self.pickups[True] += is_inside.true_count
+        self.pickups[False] += is_inside.false_count
 
     def _refused(self, column: str, reason: str) -> FileRefusedError:
         return FileRefusedError(f"{self._label}, column {column}: {reason}")
@@ -399,21 +395,14 @@ def _as_text(values: pa.Array) -> pa.Array:
         texts = values.cast(pa.string())
         texts.validate(full=True)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        texts = pa.array(
-            [None if value is None else _json(value) for value in _python_values(values)],
-            pa.string(),
-        )
+        if _is_text(values.type):
+            values = values.cast(pa.large_binary())  # not UTF-8: that is why the cast failed
+        written = [
+            None if value is None else json.dumps(value, default=str)
+            for value in values.to_pylist()
+        ]
+        texts = pa.array(written, pa.string())
     return pc.replace_substring(texts, "\0", "")
-
-
-def _python_values(values: pa.Array) -> list[Any]:
-    if _is_text(values.type):
-        values = values.cast(pa.large_binary())  # not UTF-8: that is why the cast failed
-    return values.to_pylist()
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, default=str, ensure_ascii=True)
 
 
 def _first_line(error: Exception) -> str:

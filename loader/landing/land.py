@@ -16,12 +16,7 @@ from loader.warehouse.versions import FileVersion
 
 @dataclass(frozen=True)
 class Landing:
-    """What landing a month did.
-
-    Attributes:
-        landed: the version that is landed now.
-        changed: whether rows were landed; False when this version was there already.
-    """
+    """The version that is landed now, and whether its rows landed now or were there already."""
 
     landed: FileVersion
     changed: bool
@@ -35,16 +30,13 @@ def fetch_month(
     *,
     allow_empty: bool = False,
 ) -> LocalFile | None:
-    """Download a month file, unless the source still has the version that landed.
+    """Download a month file; None when the source still has the version that landed.
 
     It doesn't touch the warehouse, so it may run beside other work.
 
     Args:
         landed: its newest landed version, if there is one.
         allow_empty: accept a file with zero rows too.
-
-    Returns:
-        The file; None when the source has the version that landed.
 
     Raises:
         NotPublishedError: when the source doesn't have the month.
@@ -56,9 +48,8 @@ def fetch_month(
         reporter.say(f"{month.label}  unchanged since it landed on {landed.landed_at:%Y-%m-%d}")
         return None
     with reporter.stage(month.label, "download", "bytes", published.size) as stage:
-        file = download.fetch(
-            published, settings.local_dir / "downloads", stage.set, allow_empty=allow_empty
-        )
+        downloads = settings.local_dir / "downloads"
+        file = download.fetch(published, downloads, stage.set, allow_empty=allow_empty)
         stage.set(file.size)
     return file
 
@@ -84,9 +75,6 @@ def land_month(
         merged: the version that the trips table holds, if there is one.
         keeps_rows: the raw rows are to outlive a crash of the server. Without, fewer bytes are
             written; after a crash the month is as if it had never landed.
-
-    Returns:
-        What was done.
 
     Raises:
         FileRefusedError: when the file is corrupt or breaks the contract.

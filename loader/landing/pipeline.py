@@ -51,24 +51,22 @@ class _Target(Protocol):
     Attributes:
         destination: dlt's destination.
         staging: dlt's staging destination, if loads go through one.
-        landed_rows: rows that the load jobs report; None if `commit_landing` counts them.
-        shared_rows: rows of the file that may share their key, after the load; None if not
-            computed, or if they are too many.
     """
 
     destination: Destination[Any, Any]
     staging: Destination[Any, Any] | None
-    landed_rows: int | None
-    shared_rows: list[int] | None
 
-    def load(self, pipeline: dlt.Pipeline, schema: dlt.Schema, stage: StageMaker) -> str:
+    def load(
+        self, pipeline: dlt.Pipeline, schema: dlt.Schema, stage: StageMaker
+    ) -> tuple[str, int, list[int] | None]:
         """Load the file in the way that is fastest for the warehouse.
 
         Args:
             stage: begins a stage of the progress, which counts rows.
 
         Returns:
-            The id of the load package.
+            The id of the load package; how many rows landed; which rows of the file may share
+            their key, None if not computed or too many.
         """
 
 
@@ -84,15 +82,8 @@ def load_file(
 
     Args:
         keeps_rows: the raw rows are to outlive a crash of the server.
-
-    Returns:
-        The version to commit.
-
-    Raises:
-        FileRefusedError: when the file is corrupt or breaks the contract.
-        WarehouseError: when the warehouse fails.
     """
-    month = Month(file.published.dataset, file.published.month)
+    month = Month(file.dataset, file.month)
     label = month.label
     conformer = Conformer(*month, file.path, open_grid(settings, month))
     for column in conformer.missing:
@@ -113,9 +104,9 @@ def load_file(
         try:
             _create_raw_tables(pipeline, schema, warehouse, conformer.contract.table)
             warehouse.discard_unfinished(month)
-            load_id = create_load_id()
+            load_id, landed_rows, shared = create_load_id(), 0, None
             if file.rows:  # dlt makes no load package without rows
-                load_id = target.load(
+                load_id, landed_rows, shared = target.load(
                     pipeline, schema, lambda name: reporter.stage(label, name, "rows", file.rows)
                 )
         except (PipelineStepFailed, DatabaseException) as error:
@@ -124,21 +115,20 @@ def load_file(
                 # Rows of a refused file are useless.
                 warehouse.discard_unfinished(month)
             raise cause from error
-    shared = target.shared_rows
     cleaned = ", ".join(f"{name} {count}" for name, count in conformer.cleaned.items() if count)
     if cleaned:
         reporter.say(f"{label}  values cleaned as the contract says: {cleaned}")
     return FileVersion(
         dataset=month.dataset,
         file_month=month.month,
-        file_name=file.published.name,
-        source_url=redact(file.published.url),
+        file_name=file.name,
+        source_url=redact(file.url),
         etag=file.etag,
         last_modified=file.last_modified,
         file_bytes=file.size,
         sha256=file.sha256,
         file_rows=file.rows,
-        landed_rows=file.rows if target.landed_rows is None else target.landed_rows,
+        landed_rows=landed_rows,
         unknown_columns=",".join(conformer.unknown) or None,
         cleaned_values=cleaned or None,
         suspect=conformer.suspicion,
@@ -156,9 +146,6 @@ def load_versions(
 
     Args:
         versions: at least one, and all of one table.
-
-    Raises:
-        WarehouseError: when the warehouse fails.
     """
     table = versions[0].table
     with _only_one_pipeline(settings, reporter):
@@ -177,11 +164,7 @@ def load_versions(
 
 
 def complete_raw_tables(settings: Settings, warehouse: Warehouse) -> None:
-    """Create the raw tables, and the columns that they lack.
-
-    Raises:
-        WarehouseError: when the warehouse fails.
-    """
+    """Create the raw tables, and the columns that they lack."""
     # A landing may work beside it.
     pipeline = _open_pipeline(settings, _open_destination(settings, warehouse), folder="tables")
     try:
@@ -226,11 +209,7 @@ def _open_destination(settings: Settings, warehouse: Any) -> Destination[Any, An
 def _open_target(
     settings: Settings, warehouse: Any, conformer: Conformer, rows: int, is_logged: bool
 ) -> _Target:
-    """Choose how to load into the target's warehouse.
-
-    Args:
-        is_logged: a Postgres server writes the rows so that they outlive a crash.
-    """
+    """Choose how to load a file into the target's warehouse."""
     if settings.target == "bigquery":
         from loader.landing.bigquery_load import BigQueryTarget
 

@@ -64,32 +64,29 @@ class PostgresTarget:
     """One month file on its way into a database."""
 
     staging: Destination[Any, Any] | None = None  # COPY needs no files in between
-    landed_rows: int | None = None
 
     def __init__(
         self, warehouse: PostgresWarehouse, conformer: Conformer, rows: int, is_logged: bool
     ) -> None:
-        """Make dlt's destination, with the connection that the warehouse has.
-
-        Args:
-            is_logged: the rows outlive a crash of the server.
-        """
+        """Make dlt's destination; rows that are logged outlive a crash of the server."""
         self._conformer = conformer
         self._is_logged = is_logged
         self._rows = rows
         self._copied = 0
         self._lock = threading.Lock()
         self._stage: Stage | None = None
-        self.shared_rows: list[int] | None = None
+        self._shared_rows: list[int] | None = None
         self.destination = open_postgres(warehouse, self._copy)
 
-    def load(self, pipeline: dlt.Pipeline, schema: dlt.Schema, stage: StageMaker) -> str:
+    def load(
+        self, pipeline: dlt.Pipeline, schema: dlt.Schema, stage: StageMaker
+    ) -> tuple[str, int, list[int] | None]:
         """Copy the file with binary COPY: see `_Target`."""
         pipeline.extract(file_reference(self._conformer, self._rows), schema=schema)
         pipeline.normalize()
         with stage("copy") as self._stage:
             (load_id,) = pipeline.load().loads_ids
-        return load_id
+        return load_id, self._rows, self._shared_rows  # `commit_landing` counts those that landed
 
     def _copy(self, load_id: str, client: PostgresClient) -> None:
         """Copy the file: while some parts are copied, one a core, the next one is read and cast.
@@ -115,7 +112,7 @@ class PostgresTarget:
                     for batch in batches:
                         keys.add(batch)
                     copying.add(copies.submit(self._copy_part, load_id, client, batches))
-                self.shared_rows = keys.rows()
+                self._shared_rows = keys.rows()
             _raise_errors(copying)
         except FileRefusedError as error:
             raise DatabaseTerminalException(error) from error  # dlt would try others again
@@ -125,13 +122,8 @@ class PostgresTarget:
     ) -> None:
         rows = sum(batch.num_rows for batch in batches)
         first_row = batches[0]["_file_row"][0].as_py()
-        part = Part(
-            table=self._conformer.contract.table,
-            month=self._conformer.month,
-            load_id=load_id,
-            first_row=first_row,
-            last_row=first_row + rows - 1,
-        )
+        contract, month = self._conformer.contract, self._conformer.month
+        part = Part(contract.table, month, load_id, first_row, last_row=first_row + rows - 1)
         with (
             PostgresClient(client.schema, client.config, client.capabilities) as own,
             own.sql_client.begin_transaction(),
@@ -173,14 +165,11 @@ class PostgresTarget:
             columns = ", ".join(f'"{name}"' for name in self._conformer.filled)
             cursor.copy_expert(
                 f"copy {table} ({columns}) from stdin (format binary, freeze)",
-                _CopyStream(schema, batches, self._add_rows),
+                _CopyStream(_encoded(schema, batches, self._add_rows)),
             )
             if cursor.rowcount != rows:
-                raise DatabaseTerminalException(
-                    ValueError(
-                        f"{table}: the part has {rows} rows, Postgres took {cursor.rowcount}"
-                    )
-                )
+                counts = f"the part has {rows} rows, Postgres took {cursor.rowcount}"
+                raise DatabaseTerminalException(ValueError(f"{table}: {counts}"))
 
     def _add_rows(self, rows: int) -> None:
         """Count copied rows; call it from any thread."""
@@ -283,29 +272,24 @@ class _CopyStream:
     fail: it can't end early in silence.
     """
 
-    def __init__(
-        self,
-        schema: pa.Schema,
-        batches: list[pa.RecordBatch],
-        on_rows: Callable[[int], None],
-    ) -> None:
-        self._chunks = self._encode(schema, batches, on_rows)
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
 
     def read(self, size: int) -> bytes:
         # A chunk as it is: psycopg2 sends what it gets, and cutting it to size would copy it.
         # The encoder may keep a small batch back and give nothing: nothing would end the COPY.
         return next(filter(None, self._chunks), b"")
 
-    @staticmethod
-    def _encode(
-        schema: pa.Schema, batches: list[pa.RecordBatch], on_rows: Callable[[int], None]
-    ) -> Iterator[bytes]:
-        encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
-        yield encoder.write_header()
-        while batches:
-            # Its memory is freed when it is copied.
-            batch = batches.pop(0).select(schema.names).cast(schema)
-            for first in range(0, batch.num_rows, _ENCODED_ROWS):
-                yield encoder.write_batch(batch.slice(first, _ENCODED_ROWS))
-            on_rows(batch.num_rows)
-        yield encoder.finish()
+
+def _encoded(
+    schema: pa.Schema, batches: list[pa.RecordBatch], on_rows: Callable[[int], None]
+) -> Iterator[bytes]:
+    encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
+    yield encoder.write_header()
+    while batches:
+        # Its memory is freed when it is copied.
+        batch = batches.pop(0).select(schema.names).cast(schema)
+        for first in range(0, batch.num_rows, _ENCODED_ROWS):
+            yield encoder.write_batch(batch.slice(first, _ENCODED_ROWS))
+        on_rows(batch.num_rows)
+    yield encoder.finish()

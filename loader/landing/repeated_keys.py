@@ -52,7 +52,7 @@ class RepeatedKeys:
         self._hashes.append(hashes)
 
     def rows(self) -> list[int] | None:
-        """Find the rows whose keys may be shared; a hash may be shared by rows whose keys differ.
+        """Find the rows whose keys may be shared, for rows whose keys differ may share a hash.
 
         Returns:
             Their positions in the file, from 1, in order; None when they are too many for a hint.

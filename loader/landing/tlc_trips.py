@@ -18,13 +18,7 @@ from dlt.common.schema.utils import new_table
 from dlt.extract import DltResource
 
 from loader.calendar import Month, parse_month
-from loader.datasets import (
-    Column,
-    check_supported,
-    datasets,
-    get_dataset,
-    record_columns,
-)
+from loader.datasets import Column, check_supported, datasets, get_dataset, record_columns
 from loader.errors import LoaderError
 from loader.landing.conform import Conformer
 from loader.landing.zones import open_grid
@@ -96,14 +90,7 @@ def _keep_shapes(settings: Settings) -> None:
 
 
 def raw_schema(conformer: Conformer | None = None) -> dlt.Schema:
-    """Make the dlt schema of the raw tables: the contract's, and what a file has besides.
-
-    Args:
-        conformer: of the file; None when none is loaded.
-
-    Returns:
-        A schema with every raw table.
-    """
+    """Make the dlt schema of all raw tables: the contract's, and what a file has besides."""
     schema = dlt.Schema("nyc_tlc")
     for name in ("month_files", "official_figures", "taxi_zone_shapes", "base_list"):
         columns = [_hint(column) for column in record_columns(name)]
@@ -158,13 +145,7 @@ def file_reference(conformer: Conformer, rows: int) -> DltResource:
     """Make the resource of one month file that the destination reads and conforms itself.
 
     It is a line of JSON, for dlt would rewrite an imported Parquet file whose columns it would
-    name otherwise.
-
-    Args:
-        rows: rows of the file, for dlt's trace.
-
-    Returns:
-        A resource that yields the file's path.
+    name otherwise. The number of rows is for dlt's trace.
     """
 
     def reference() -> Iterator[Any]:
@@ -181,9 +162,6 @@ def conformed_batches(conformer: Conformer, on_rows: Callable[[int], None]) -> D
 
     Args:
         on_rows: called with the number of rows of each batch.
-
-    Returns:
-        A resource that yields Arrow batches for the dataset's raw table.
     """
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -191,12 +169,8 @@ def conformed_batches(conformer: Conformer, on_rows: Callable[[int], None]) -> D
             yield batch
             on_rows(batch.num_rows)
 
-    return dlt.resource(
-        batches,
-        name=conformer.contract.table,
-        write_disposition="append",
-        file_format="parquet",
-    )
+    table = conformer.contract.table
+    return dlt.resource(batches, name=table, write_disposition="append", file_format="parquet")
 
 
 def _one_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

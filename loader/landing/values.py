@@ -15,28 +15,18 @@ _TIME = "YYYY-MM-DD HH:MM:SS"
 
 
 class OddValueError(ValueError):
-    """A value that can't be mapped or parsed.
-
-    Attributes:
-        value: the first one, as text.
-    """
+    """A value, the first one, that can't be mapped or parsed."""
 
     def __init__(self, value: str, reason: str) -> None:
-        """Keep the value."""
         super().__init__(reason)
         self.value = value
 
 
 def mapped(values: pa.Array, codes: Mapping[str, int | str], to: pa.DataType) -> pa.Array:
-    """Replace values by the codes that a declaration lists for them.
+    """Replace values by the codes that a declaration lists for them; an empty text by NULL.
 
     Args:
-        values: text or numbers.
         codes: codes by text: in lower case, without blanks and double quotes around it.
-        to: type of the codes.
-
-    Returns:
-        The codes; NULL for NULL and for an empty text.
 
     Raises:
         OddValueError: for a value that is not listed.

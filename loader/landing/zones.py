@@ -31,11 +31,7 @@ class ZoneGrid:
     """
 
     def __init__(self, shapes: Mapping[int, "BaseGeometry"]) -> None:
-        """Make the grid.
-
-        Args:
-            shapes: by number of the zone, in degrees.
-        """
+        """Make the grid of shapes in degrees, by number of the zone."""
         import shapely  # takes its time to import, and only two years have coordinates
 
         self._shapely = shapely
@@ -53,14 +49,9 @@ class ZoneGrid:
     def find(
         self, longitudes: npt.NDArray[np.float64], latitudes: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.int16]:
-        """Find the zone of each point; on a border of several, the one with the lowest number.
+        """Find the number of each point's zone; on a border of several, the lowest one.
 
-        Args:
-            longitudes: in degrees; NaN where there is none.
-            latitudes: the same.
-
-        Returns:
-            Their numbers; 0 outside of all zones.
+        Degrees that are missing are NaN. Outside of all zones the number is 0.
         """
         up, across = self._cells.shape
         columns = (longitudes - self._left) / self._step
@@ -84,11 +75,9 @@ class ZoneGrid:
         return found.astype(np.int16)
 
     def _fill(self, across: int, up: int) -> npt.NDArray[np.intp]:
-        """Fill the cells.
+        """Fill the cells; return the sets of zones whose borders share one.
 
-        Returns:
-            The sets of zones whose borders share a cell: places in the list of shapes, in order,
-            filled up with -1.
+        A set is of places in the list of shapes, in order, filled up with -1.
         """
         columns, rows = (each.ravel() for each in np.meshgrid(np.arange(across), np.arange(up)))
         boxes = self._boxes(columns, rows, _FIRST_CELL)

@@ -47,8 +47,6 @@ class Layout:
     """All that is particular to a month of a dataset.
 
     Attributes:
-        dataset: name of the dataset.
-        month: the file month.
         columns: by name, in the order of the file.
         trips: which function of trips.py makes the trips.
         facts: shares, row numbers and weights, by name.

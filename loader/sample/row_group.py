@@ -23,8 +23,6 @@ class RowGroup:
         """Prepare the draws.
 
         Args:
-            layout: of the month.
-            seed: another seed gives other draws.
             month_rows: number of rows in the file.
             numbers: numbers of the row group's rows, counted from the start of the file.
         """

@@ -341,11 +341,7 @@ def _way_to_write(group: RowGroup, name: str, padded: pa.Array, with_name: float
 
 
 def _copies(group: RowGroup) -> tuple[pa.Array, pa.Array]:
-    """Choose the rows that are another row's trip.
-
-    Returns:
-        Whether a row has another affiliated base than its source, and the source of each row.
-    """
+    """Return whether a row has another affiliated base than its source, and each row's source."""
     first, step = group.facts["many bases"]
     place = remainder(group.numbers, step) - first
     one_of_many = pc.and_(pc.greater_equal(place, 0), pc.less(place, MANY))

@@ -30,9 +30,7 @@ def write_month(path: Path, dataset: str, month: dt.date, rows: int, seed: int =
     Args:
         path: the file to write; its folder exists. A name that ends in .csv or .csv.gz makes a
             file like the frozen CSV copies of 2019-01 to 2021-07, any other name a Parquet file.
-        dataset: yellow, green, fhv or fhvhv.
         rows: number of rows; 0 makes a file with a header only.
-        seed: another seed gives other trips.
 
     Raises:
         UsageError: when there is no such dataset, the month is before its first, or there is no

@@ -57,10 +57,8 @@ def parse(
     """Read the list.
 
     Args:
-        name: of the file, for messages.
         records: its rows, each with its place, for messages.
         places: of `COLUMNS` in a row.
-        version: as of `version_fields`.
 
     Raises:
         FileRefusedError: when it has no base, or a base no licence.

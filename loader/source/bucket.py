@@ -11,11 +11,7 @@ from loader.source.published import PublishedFile, label_of
 
 @dataclass(frozen=True)
 class BucketSource:
-    """A bucket, or a folder in one.
-
-    Attributes:
-        base: its address.
-    """
+    """A bucket, or a folder in one, by its address."""
 
     base: str
 
@@ -29,9 +25,8 @@ class BucketSource:
             except SourceError as error:
                 raise SourceError(f"{label_of(dataset, month)}: {error}") from error
             if found:
-                return PublishedFile(
-                    dataset, month, name, url, found.size, found.version, found.last_modified
-                )
+                version = found.size, found.etag, found.last_modified
+                return PublishedFile(dataset, month, name, url, *version)
         return None
 
     def months(self, dataset: str) -> list[dt.date]:

@@ -14,7 +14,7 @@ from loader.terminal.commands import nyc_tlc
 
 
 class Source(Protocol):
-    """A place that holds month files."""
+    """A place that holds month files. It raises SourceError when it fails or blocks us."""
 
     def find(self, dataset: str, month: dt.date) -> PublishedFile | None:
         """Ask once for a month file; None when it is not published."""
@@ -28,9 +28,6 @@ def open_source(source: str) -> Source:
 
     Args:
         source: an http(s) base URL, gs:// or s3://, a folder's path, or a file:// URL.
-
-    Returns:
-        The source.
 
     Raises:
         UsageError: for any other scheme.
@@ -48,13 +45,7 @@ def open_source(source: str) -> Source:
 
 
 def find(source: str, dataset: str, month: dt.date) -> PublishedFile | None:
-    """Look for a month file; a source that fails is asked again.
-
-    Args:
-        source: base URL, folder or bucket.
-
-    Returns:
-        The file as the source describes it; None when it is not published.
+    """Look for a month file; None when it is not published. A source that fails is asked again.
 
     Raises:
         SourceError: when the source fails, is out of reach or blocks us.
@@ -64,35 +55,12 @@ def find(source: str, dataset: str, month: dt.date) -> PublishedFile | None:
     return patiently(lambda: opened.find(dataset, month))
 
 
-def months_at(source: str, dataset: str) -> list[dt.date] | None:
-    """List the months of a dataset that a folder or a bucket has.
-
-    Args:
-        source: base URL, folder or bucket.
-
-    Returns:
-        The months, oldest first; None for a web address, which can only be asked for each.
-
-    Raises:
-        SourceError: when the source fails, or is out of reach.
-        UsageError: when the source is of a kind that can't be read.
-    """
-    return open_source(source).months(dataset)
-
-
 def require(source: str, dataset: str, month: dt.date) -> PublishedFile:
     """Look for a month file that was asked for by name.
 
-    Args:
-        source: base URL, folder or bucket.
-
-    Returns:
-        The file as the source describes it.
-
     Raises:
         NotPublishedError: when the source doesn't have it.
-        SourceError: when the source fails, is out of reach or blocks us.
-        UsageError: when the source is of a kind that can't be read.
+        LoaderError: as `find` does.
     """
     file = find(source, dataset, month)
     if file is None:

@@ -36,26 +36,18 @@ _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,15})-[0-9]{1,15}/([0-9]{1,15})")
 
 
 @dataclass(frozen=True)
-class LocalFile:
-    """A month file on this machine, checked.
+class LocalFile(PublishedFile):
+    """A month file on this machine, checked. The rest is of these very bytes, which may be newer.
 
     Attributes:
         path: where it is. In place for a folder source: not ours to delete.
         sha256: of its bytes, in hex.
-        size: bytes.
         rows: as the Parquet footer says; of CSV, as counted.
-        etag: of these bytes; may be newer than what `published` says.
-        last_modified: of these bytes, naive UTC.
-        published: the file that was asked for.
     """
 
     path: Path
     sha256: str
-    size: int
     rows: int
-    etag: str | None
-    last_modified: dt.datetime | None
-    published: PublishedFile
 
 
 def fetch(
@@ -93,10 +85,10 @@ def fetch(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if sha256 := _kept(path, file.etag):
-            return _checked(path, sha256, file, file, allow_empty)
+            return _checked(file, path, sha256, allow_empty)
         transfer = _HttpTransfer if is_http(file.url) else _BucketTransfer
         served = transfer(file, part, progress).run()
-        local = _checked(part.path, _sha256(part.path), file, served, allow_empty)
+        local = _checked(served, part.path, _sha256(part.path), allow_empty)
         # The stamp first: after a kill in between, the next run uses the complete partial file.
         _stamp_path(path).write_bytes(_stamp(local.sha256, served.etag))
         part.path.replace(path)
@@ -248,10 +240,10 @@ class _BucketTransfer(_Transfer):
         if now is None:
             raise SourceError(f"{label}: {url} was removed while it was read; run again later")
         # The pieces are of one version if the object has not changed meanwhile.
-        if (now.size, now.version) != (self.file.size, self.file.etag):
+        if (now.size, now.etag) != (self.file.size, self.file.etag):
             self.part.discard()
             self.file = replace(
-                self.file, size=now.size, etag=now.version, last_modified=now.last_modified
+                self.file, size=now.size, etag=now.etag, last_modified=now.last_modified
             )
             raise self._failed("was replaced while it was read", "run again")
         self._require_whole(done)
@@ -277,16 +269,14 @@ def _stamp(sha256: str, etag: str | None) -> bytes:
 def _read_in_place(file: PublishedFile, allow_empty: bool) -> LocalFile:
     path = Path(file.url)
     try:
-        return _checked(path, _sha256(path), file, file, allow_empty)
+        return _checked(file, path, _sha256(path), allow_empty)
     except OSError as error:
         raise SourceError(
             f"{file.label}: can't read {path}: {error.strerror or error}; check the source folder"
         ) from error
 
 
-def _checked(
-    path: Path, sha256: str, file: PublishedFile, served: PublishedFile, allow_empty: bool
-) -> LocalFile:
+def _checked(file: PublishedFile, path: Path, sha256: str, allow_empty: bool) -> LocalFile:
     """Describe a file that is whole, readable and not empty."""
     rows = (_rows_of_csv if file.format == "csv" else _rows_of_parquet)(path, file)
     if rows == 0 and not allow_empty:
@@ -294,8 +284,8 @@ def _checked(
             f"{file.label}: an empty file, zero rows ({redact(file.url)}); run again when TLC has"
             " republished it, or with --allow-empty if the month is to be empty"
         )
-    size = path.stat().st_size
-    return LocalFile(path, sha256, size, rows, served.etag, served.last_modified, file)
+    here = {"path": path, "sha256": sha256, "rows": rows, "size": path.stat().st_size}
+    return LocalFile(**(vars(file) | here))
 
 
 def _rows_of_csv(path: Path, file: PublishedFile) -> int:

@@ -102,7 +102,6 @@ class Figure:
     Attributes:
         dataset: dataset whose month file has the trips.
         licence: whose trips: a class or a company, in the words of `LAYOUTS`.
-        month: the month's first day.
         trips_per_day: as published; None where the report has the number of the month.
         trips: the number of the month.
     """
@@ -179,13 +178,7 @@ def addresses(source: str) -> list[str]:
 
 
 def read(address: str, etag: str | None = None) -> Vintage | BaseList | None:
-    """Read a report or the list of bases, and check it.
-
-    Args:
-        etag: of the version that is here already.
-
-    Returns:
-        What it says; None when the server still has that version.
+    """Read a report or the list of bases; None when the server still has the version of `etag`.
 
     Raises:
         NotPublishedError: when the server has none, or refuses us.

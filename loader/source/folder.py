@@ -19,29 +19,26 @@ def path_of(address: str) -> Path:
     return Path(url2pathname(urlsplit(address).path) if is_url else address).absolute()
 
 
+def modified_at(path: Path) -> dt.datetime:
+    """Return when a file was last changed, as naive UTC."""
+    return dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC).replace(tzinfo=None)
+
+
 @dataclass(frozen=True)
 class FolderSource:
-    """A folder.
-
-    Attributes:
-        folder: its absolute path.
-    """
+    """A folder, by its absolute path."""
 
     folder: Path
 
     def find(self, dataset: str, month: dt.date) -> PublishedFile | None:
         """Look for a month file, once; None when it is not there."""
-        label = label_of(dataset, month)
-        with self._reading(label):
+        with self._reading(label_of(dataset, month)):
             for suffix in SUFFIXES:
                 path = self.folder / file_name(dataset, month, suffix)
                 with suppress(FileNotFoundError):
-                    stat = path.stat()
-                    break
-            else:
-                return None
-        modified = dt.datetime.fromtimestamp(stat.st_mtime, dt.UTC).replace(tzinfo=None)
-        return PublishedFile(dataset, month, path.name, str(path), stat.st_size, None, modified)
+                    size, modified = path.stat().st_size, modified_at(path)
+                    return PublishedFile(dataset, month, path.name, str(path), size, None, modified)
+        return None
 
     def months(self, dataset: str) -> list[dt.date]:
         """List the months that are there, oldest first."""

@@ -95,28 +95,21 @@ def is_http(address: str) -> bool:
 def request(
     method: str, url: str, label: str, headers: dict[str, str] | None = None
 ) -> requests.Response:
-    """Send a request, once.
+    """Send a request, once, and return the answer; its body is not read yet.
 
     Args:
-        method: HEAD or GET.
         label: how messages name the file.
         headers: headers beside the usual ones.
-
-    Returns:
-        The answer, whatever its status; the body is not read yet.
 
     Raises:
         TransientError: when no answer came, or one that a retry may change.
         SourceError: when the address can't be right.
     """
     host = redact(url).partition("://")[2].partition("/")[0].removeprefix("***@")
+    timeout = (CONNECT_SECONDS, READ_SECONDS)
     try:
         response = _session().request(
-            method,
-            url,
-            headers=headers,
-            stream=method == "GET",
-            timeout=(CONNECT_SECONDS, READ_SECONDS),
+            method, url, headers=headers, stream=method == "GET", timeout=timeout
         )
     except (requests.ConnectionError, requests.Timeout) as error:
         raise TransientError(
@@ -130,24 +123,14 @@ def request(
         ) from error
     _reached.add(host)
     if response.status_code in TRANSIENT:
-        with response:
-            raise TransientError(
-                _bad_status(response, url, label),
-                _LATER,
-                attempts=ATTEMPTS,
-                retry_after=_retry_after(response),
-            )
+        problem, wait = _bad_status(response, url, label), _retry_after(response)
+        response.close()
+        raise TransientError(problem, _LATER, attempts=ATTEMPTS, retry_after=wait)
     return response
 
 
 def get(url: str, etag: str | None) -> requests.Response | None:
-    """Get a small file whole, once.
-
-    Args:
-        etag: of the version that is here already.
-
-    Returns:
-        The answer, with its body; None when the server still has that version.
+    """Get a small file whole, once; None when the server still has the version of `etag`.
 
     Raises:
         NotPublishedError: when the server has no such file, or refuses us.
@@ -175,33 +158,20 @@ def get(url: str, etag: str | None) -> requests.Response | None:
 
 
 def describe(response: requests.Response, dataset: str, month: dt.date, url: str) -> PublishedFile:
-    """Read what a 200 answer's headers say of a month file.
-
-    Args:
-        response: the answer to a HEAD or a GET of the whole file.
-        url: the address that was asked for, which ends in the file's name.
-
-    Returns:
-        The file's description.
+    """Read what a 200 answer to a HEAD or a GET of a whole month file says of it.
 
     Raises:
         SourceError: when the answer has no length, without which no download can be checked.
     """
     length = response.headers.get("Content-Length", "")
+    name = url.partition("?")[0].rpartition("/")[2]
     if not _LENGTH.fullmatch(length):
         raise SourceError(
             f"{label_of(dataset, month)}: {redact(url)} comes without a length"
             f" (Content-Length {length!r}), so a download can't be checked; run again later,"
             " or read from a copy with --source"
         )
-    return PublishedFile(
-        dataset,
-        month,
-        url.partition("?")[0].rpartition("/")[2],
-        url,
-        int(length),
-        *version_of(response),
-    )
+    return PublishedFile(dataset, month, name, url, int(length), *version_of(response))
 
 
 def version_of(response: requests.Response) -> tuple[str | None, dt.datetime | None]:

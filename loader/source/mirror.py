@@ -5,7 +5,6 @@ how the copy looked when it was verified. A month is unchanged when both still m
 written last, so an interrupted copy is made again.
 """
 
-import datetime as dt
 import fcntl
 import hashlib
 import json
@@ -24,7 +23,8 @@ from loader.errors import LoaderError, LockedError, NotPublishedError, SourceErr
 from loader.settings import Settings
 from loader.source import discover, download, object_store
 from loader.source.download import LocalFile
-from loader.source.published import redact
+from loader.source.object_store import StoredObject
+from loader.source.published import PublishedFile, redact
 from loader.terminal.progress import Reporter, how_far
 
 #: Files that are copied at the same time.
@@ -56,9 +56,6 @@ def mirror_months(
 
     Args:
         destination: a folder, gs://bucket/path or s3://bucket/path.
-
-    Returns:
-        The result for each month, in their order.
 
     Raises:
         UsageError: when the destination can't be one.
@@ -95,21 +92,22 @@ class _Folder:
     def version(self, name: str) -> str | None:
         """Return the version of a file; None when it is not there."""
         try:
-            return _look(self.path / name)
+            stat = (self.path / name).stat()
         except FileNotFoundError:
             return None
+        return f"{stat.st_size} bytes, {stat.st_mtime_ns}"
 
     def put(self, file: LocalFile) -> str | None:
         """Copy a file, all or nothing, and verify it; return the version of the copy."""
         self.path.mkdir(parents=True, exist_ok=True)
-        path = self.path / file.published.name
+        path = self.path / file.name
         part = path.with_name(f"{path.name}.part")
         shutil.copyfile(file.path, part)
         with part.open("rb") as written:
             if hashlib.file_digest(written, "sha256").hexdigest() != file.sha256:
                 raise _differs(file, path)
             os.fsync(written.fileno())
-        version = _look(part)
+        version = self.version(part.name)
         part.replace(path)
         return version
 
@@ -128,16 +126,16 @@ class _Bucket:
 
     def version(self, name: str) -> str | None:
         found = object_store.look(self._url(name))
-        return _signal(found.size, found.version, found.last_modified) if found else None
+        return _signal(found) if found else None
 
     def put(self, file: LocalFile) -> str | None:
-        url = self._url(file.published.name)
+        url = self._url(file.name)
         object_store.upload(file.path, url)
         found = object_store.look(url)
         if found is None or found.size != file.size or not _same_bytes(file, found, url):
             object_store.remove(url)
             raise _differs(file, url)
-        return _signal(found.size, found.version, found.last_modified)
+        return _signal(found)
 
     def read_note(self, name: str) -> str | None:
         url = self._url(name)
@@ -171,14 +169,14 @@ class _Mirror:
         published = discover.find(self.settings.source, *month)
         if published is None:
             return Outcome(month, "not published")
-        signal = _signal(published.size, published.etag, published.last_modified)
+        signal = _signal(published)
         if signal and self._has(published.name, signal):
             self._clear(published.name)
             return Outcome(month, "unchanged", published.size)
         file = download.fetch(published, self.folder)
         note = {
             "source": redact(published.url),
-            "source_version": _signal(file.size, file.etag, file.last_modified),
+            "source_version": _signal(file),
             "sha256": file.sha256,
             "copy_version": self.destination.put(file),
         }
@@ -236,18 +234,13 @@ def _note_name(name: str) -> str:
     return f"{name}.mirror.json"
 
 
-def _signal(size: int, etag: str | None, last_modified: dt.datetime | None) -> str | None:
+def _signal(version: PublishedFile | StoredObject) -> str | None:
     """Return what distinguishes a version, as text; None when the source gives nothing."""
-    mark = etag or (last_modified.isoformat() if last_modified else None)
-    return f"{size} bytes, {mark}" if mark else None
+    mark = version.etag or (version.last_modified and version.last_modified.isoformat())
+    return f"{version.size} bytes, {mark}" if mark else None
 
 
-def _look(path: Path) -> str:
-    stat = path.stat()
-    return f"{stat.st_size} bytes, {stat.st_mtime_ns}"
-
-
-def _same_bytes(file: LocalFile, found: object_store.StoredObject, url: str) -> bool:
+def _same_bytes(file: LocalFile, found: StoredObject, url: str) -> bool:
     """Compare with the store's own checksum, or with the bytes read back if it has none."""
     if found.md5:
         with file.path.open("rb") as opened:
@@ -260,7 +253,7 @@ def _same_bytes(file: LocalFile, found: object_store.StoredObject, url: str) -> 
 
 def _differs(file: LocalFile, copy: str | Path) -> SourceError:
     return SourceError(
-        f"{file.published.label}: the copy {copy} is not what was sent; run again, and look at the"
+        f"{file.label}: the copy {copy} is not what was sent; run again, and look at the"
         " destination if it stays so"
     )
 

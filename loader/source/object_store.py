@@ -1,4 +1,8 @@
-"""Object stores, gs:// and s3://, through fsspec: only the operations that the loader needs."""
+"""Object stores, gs:// and s3://, through fsspec: only the operations that the loader needs.
+
+They raise a SourceError when the store fails, refuses us, or has no such bucket, and a UsageError
+when its package is not installed.
+"""
 
 import base64
 import datetime as dt
@@ -35,14 +39,13 @@ class StoredObject:
     """An object as its store describes it.
 
     Attributes:
-        size: bytes.
-        version: changes with every write: the generation on gs, the ETag on s3.
+        etag: changes with every write: the generation on gs, the ETag on s3.
         last_modified: naive UTC, if known.
         md5: of its bytes, in hex, where the store has it.
     """
 
     size: int
-    version: str | None
+    etag: str | None
     last_modified: dt.datetime | None
     md5: str | None
 
@@ -53,25 +56,13 @@ def is_bucket(address: str) -> bool:
 
 
 def open_filesystem(url: str) -> "AbstractFileSystem":
-    """Connect to the object store of an address, once for each store and credentials.
-
-    Returns:
-        fsspec's filesystem; it caches no listings, so that it reports what is there now.
-
-    Raises:
-        UsageError: when the store's package is not installed.
-        SourceError: when there are no credentials.
-    """
+    """Connect to the object store of an address, once for each store and credentials."""
     with _store(url) as fs:
         return fs
 
 
 def look(url: str) -> StoredObject | None:
-    """Describe an object; None when there is none.
-
-    Raises:
-        SourceError: when the store fails, refuses us, or has no such bucket.
-    """
+    """Describe an object; None when there is none."""
     with _store(url) as fs:
         try:
             info = fs.info(url)
@@ -90,11 +81,7 @@ def look(url: str) -> StoredObject | None:
 
 
 def names(url: str) -> list[str]:
-    """List the names of the objects in a bucket, or in a folder of one.
-
-    Raises:
-        SourceError: when the store fails, refuses us, or has no such bucket.
-    """
+    """List the names of the objects in a bucket, or in a folder of one."""
     with _store(url) as fs:
         try:
             return [name.rpartition("/")[2] for name in fs.ls(url, detail=False)]
@@ -108,9 +95,6 @@ def read(url: str, size: int, start: int = 0) -> Iterator[bytes]:
 
     Yields:
         The pieces, in order; fewer than announced when the object became shorter.
-
-    Raises:
-        SourceError: when the store fails, or the object is gone.
     """
     while start < size:
         with _store(url) as fs:
@@ -122,11 +106,7 @@ def read(url: str, size: int, start: int = 0) -> Iterator[bytes]:
 
 
 def upload(path: Path, url: str) -> None:
-    """Send a file. The object appears when all of it is there; until then the old one stays.
-
-    Raises:
-        SourceError: when the store fails, refuses us, or has no such bucket.
-    """
+    """Send a file. The object appears when all of it is there; until then the old one stays."""
     with _store(url) as fs:
         fs.put_file(str(path), url, chunksize=CHUNK_BYTES)
 
@@ -146,6 +126,7 @@ def remove(url: str) -> None:
 @cache
 def _connect(scheme: str, token: str | None) -> "AbstractFileSystem":
     package, remedy = _PACKAGES[scheme]
+    # Without a cache: what is there now.
     options = {"use_listings_cache": False, "skip_instance_cache": True}
     try:
         if scheme == "s3":

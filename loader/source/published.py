@@ -12,11 +12,8 @@ class PublishedFile:
     """A month file as its source describes it.
 
     Attributes:
-        dataset: dataset of the file.
-        month: the file month.
         name: the file's name, ours and not the server's.
         url: full address or absolute path. It may hold a password: show it through `redact`.
-        size: bytes.
         etag: the server's ETag, quotes included; the generation on gs://; None for folders.
         last_modified: naive UTC, if known.
     """

@@ -33,7 +33,6 @@ class TransientError(SourceError):
         """Describe the failure, and how long to try again.
 
         Args:
-            problem: what is wrong, and where.
             advice: what to do when trying again hasn't helped.
             attempts: how often to try, the first time included, unless the caller sets more.
             first_wait: units to wait before the second attempt; then each time twice as long.
@@ -50,11 +49,7 @@ def patiently(do: Callable[[], _Result], attempts: int = 0) -> _Result:
     """Call a function, and again while it fails with a transient error.
 
     Args:
-        do: raises a TransientError when trying again may help.
         attempts: how often to try, should the error ask for less.
-
-    Returns:
-        What it returned.
 
     Raises:
         TransientError: the last one, when trying again hasn't helped.

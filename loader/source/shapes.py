@@ -47,8 +47,6 @@ class Zone:
 
     Attributes:
         location_id: its number, as in the trips.
-        name: as TLC's file has it.
-        borough: the same.
         shape: all of its parts, in degrees (WGS 84), not rounded.
     """
 
@@ -153,10 +151,6 @@ def parse(
     content: bytes, url: str, etag: str | None = None, last_modified: dt.datetime | None = None
 ) -> Shapes:
     """Read shapes: a zip with one shapefile and its coordinate system.
-
-    Args:
-        content: the zip.
-        url: where it came from, without credentials.
 
     Raises:
         FileRefusedError: when it is no such zip, a field is missing, a zone has no number, a shape

@@ -2,26 +2,19 @@
 
 import datetime as dt
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple
 
 from loader.errors import NotPublishedError, SourceError
 from loader.source import object_store
-from loader.source.folder import path_of
+from loader.source.folder import modified_at, path_of
 from loader.source.http import get, is_http, version_of
 from loader.source.published import redact
 from loader.source.retries import patiently
 
 
 class WholeFile(NamedTuple):
-    """A file as it was read.
-
-    Attributes:
-        content: its bytes.
-        url: where it came from, without credentials.
-        etag: the server's name of the version, if it gives one.
-        last_modified: naive UTC, if known.
-    """
+    """A file as it was read; the rest as of `Version`."""
 
     content: bytes
     url: str
@@ -38,8 +31,6 @@ class Version:
         url: where it came from, without credentials.
         etag: the server's name of the version, if it gives one.
         last_modified: naive UTC, if known.
-        file_bytes: size.
-        sha256: of the bytes.
     """
 
     table: ClassVar[str]
@@ -60,13 +51,8 @@ class Version:
 
     def about(self) -> dict[str, object]:
         """Return what the warehouse records of the version beside each of its rows."""
-        return {
-            "source_url": self.url,
-            "etag": self.etag,
-            "last_modified": self.last_modified,
-            "file_bytes": self.file_bytes,
-            "sha256": self.sha256,
-        }
+        recorded = {field.name: getattr(self, field.name) for field in fields(Version)}
+        return {"source_url": recorded.pop("url"), **recorded}
 
 
 def version_fields(
@@ -88,14 +74,10 @@ def is_remote(address: str) -> bool:
 
 
 def read_whole(address: str, etag: str | None, setting: str) -> WholeFile | None:
-    """Read a file.
+    """Read a file; None when it is still the version of `etag`.
 
     Args:
-        etag: of the version that is here already.
         setting: what names the address, for messages.
-
-    Returns:
-        The file; None when it is still that version.
 
     Raises:
         NotPublishedError: when it is not there, or the server refuses us.
@@ -107,14 +89,13 @@ def read_whole(address: str, etag: str | None, setting: str) -> WholeFile | None
     if object_store.is_bucket(address):
         if (found := object_store.look(address)) is None:
             raise NotPublishedError(f"{address} is not there; check {setting}")
-        if etag and found.version == etag:
+        if etag and found.etag == etag:
             return None
         content = b"".join(object_store.read(address, found.size))
-        return WholeFile(content, redact(address), found.version, found.last_modified)
+        return WholeFile(content, redact(address), found.etag, found.last_modified)
     path = path_of(address)
     try:
-        modified = dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC).replace(tzinfo=None)
-        return WholeFile(path.read_bytes(), str(path), None, modified)
+        return WholeFile(path.read_bytes(), str(path), None, modified_at(path))
     except OSError as error:
         raise SourceError(
             f"can't read {error.filename or path}: {error.strerror or error}; check {setting}"

@@ -117,9 +117,9 @@ def test_a_bucket_as_source(mirror, origin, bucket, tmp_path, monkeypatch):
     )
     with pytest.raises(NotPublishedError):
         discover.require(bucket, "green", dt.date(2023, 3, 1))
-    assert discover.months_at(bucket, "green") == MONTHS
-    assert discover.months_at(bucket, "yellow") == []
-    assert discover.months_at(f"{bucket}/nothing", "green") == []
+    assert discover.open_source(bucket).months("green") == MONTHS
+    assert discover.open_source(bucket).months("yellow") == []
+    assert discover.open_source(f"{bucket}/nothing").months("green") == []
 
     monkeypatch.setattr(object_store, "CHUNK_BYTES", 200_000)
     seen = []

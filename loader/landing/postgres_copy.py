@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from types import SimpleNamespace
 from typing import Any, cast
 
 import dlt
@@ -72,7 +73,6 @@ class PostgresTarget:
         self._conformer = conformer
         self._is_logged = is_logged
         self._rows = rows
-        self._copied = 0
         self._lock = threading.Lock()
         self._stage: Stage | None = None
         self._shared_rows: list[int] | None = None
@@ -165,7 +165,7 @@ class PostgresTarget:
             columns = ", ".join(f'"{name}"' for name in self._conformer.filled)
             cursor.copy_expert(
                 f"copy {table} ({columns}) from stdin (format binary, freeze)",
-                _CopyStream(_encoded(schema, batches, self._add_rows)),
+                _stream(schema, batches, self._add_rows),
             )
             if cursor.rowcount != rows:
                 counts = f"the part has {rows} rows, Postgres took {cursor.rowcount}"
@@ -174,10 +174,9 @@ class PostgresTarget:
     def _add_rows(self, rows: int) -> None:
         """Count copied rows; call it from any thread."""
         with self._lock:
-            # A job that dlt tries again counts again.
-            self._copied = min(self._rows, self._copied + rows)
             if self._stage:
-                self._stage.set(self._copied)
+                # A job that dlt tries again counts again.
+                self._stage.set(min(self._rows, self._stage.done + rows))
 
 
 class postgres_copy(postgres):
@@ -265,20 +264,18 @@ def _raise_errors(copies: set[Future[None]]) -> None:
         copy.result()
 
 
-class _CopyStream:
-    """Batches as the bytes of COPY's binary format.
+def _stream(
+    schema: pa.Schema, batches: list[pa.RecordBatch], on_rows: Callable[[int], None]
+) -> SimpleNamespace:
+    """Return batches as a file in COPY's binary format.
 
     psycopg2 reads it in the thread that runs the COPY, so an error of the encoder makes the COPY
     fail: it can't end early in silence.
     """
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-
-    def read(self, size: int) -> bytes:
-        # A chunk as it is: psycopg2 sends what it gets, and cutting it to size would copy it.
-        # The encoder may keep a small batch back and give nothing: nothing would end the COPY.
-        return next(filter(None, self._chunks), b"")
+    # A chunk as it is: psycopg2 sends what it gets, and cutting it to size would copy it.
+    # The encoder may keep a small batch back and give nothing: nothing would end the COPY.
+    chunks = filter(None, _encoded(schema, batches, on_rows))
+    return SimpleNamespace(read=lambda size: next(chunks, b""))
 
 
 def _encoded(

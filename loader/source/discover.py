@@ -5,8 +5,7 @@ from typing import Protocol
 
 from loader.errors import NotPublishedError, UsageError
 from loader.source import object_store
-from loader.source.bucket import BucketSource
-from loader.source.folder import FolderSource, path_of
+from loader.source.folder import BucketSource, FolderSource, path_of
 from loader.source.http import HttpSource, is_http
 from loader.source.published import PublishedFile, label_of, redact
 from loader.source.retries import patiently

@@ -1,7 +1,7 @@
-"""Month files in a folder of this machine."""
+"""Month files in a folder: of this machine, or of a bucket."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from urllib.request import url2pathname
 
 from loader.calendar import SUFFIXES, file_name, month_of
 from loader.errors import SourceError, UsageError
+from loader.source import object_store
 from loader.source.published import PublishedFile, label_of
 
 
@@ -43,8 +44,7 @@ class FolderSource:
     def months(self, dataset: str) -> list[dt.date]:
         """List the months that are there, oldest first."""
         with self._reading(dataset):
-            names = [path.name for path in self.folder.iterdir()]
-        return sorted({month for name in names if (month := month_of(name, dataset))})
+            return _months([path.name for path in self.folder.iterdir()], dataset)
 
     @contextmanager
     def _reading(self, label: str) -> Iterator[None]:
@@ -65,3 +65,32 @@ class FolderSource:
                 f"{label}: can't read {error.filename or self.folder}: {error.strerror or error};"
                 " check its permissions"
             ) from error
+
+
+@dataclass(frozen=True)
+class BucketSource:
+    """A bucket, or a folder in one, by its address: gs:// or s3://."""
+
+    base: str
+
+    def find(self, dataset: str, month: dt.date) -> PublishedFile | None:
+        """Look for a month file, once; None when it is not there."""
+        for suffix in SUFFIXES:
+            name = file_name(dataset, month, suffix)
+            url = f"{self.base.rstrip('/')}/{name}"
+            try:
+                found = object_store.look(url)
+            except SourceError as error:
+                raise SourceError(f"{label_of(dataset, month)}: {error}") from error
+            if found:
+                version = found.size, found.etag, found.last_modified
+                return PublishedFile(dataset, month, name, url, *version)
+        return None
+
+    def months(self, dataset: str) -> list[dt.date]:
+        """List the months that are there, oldest first."""
+        return _months(object_store.names(self.base), dataset)
+
+
+def _months(names: Iterable[str], dataset: str) -> list[dt.date]:
+    return sorted({month for name in names if (month := month_of(name, dataset))})

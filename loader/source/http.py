@@ -176,8 +176,15 @@ def describe(response: requests.Response, dataset: str, month: dt.date, url: str
 
 def version_of(response: requests.Response) -> tuple[str | None, dt.datetime | None]:
     """Return the ETag and the time (UTC) that an answer gives for its file, where it does."""
-    headers = response.headers
-    return _etag(headers.get("ETag", "")), _http_date(headers.get("Last-Modified", ""))
+    etag = response.headers.get("ETag", "")
+    # It is stored, and sent back to the server: treat a malformed one as missing.
+    is_right = etag.isascii() and etag.isprintable() and 0 < len(etag) < 1000
+    try:
+        sent = parsedate_to_datetime(response.headers.get("Last-Modified", ""))
+        last_modified = sent.astimezone(dt.UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        last_modified = None
+    return etag if is_right else None, last_modified
 
 
 def bad_status(response: requests.Response, url: str, label: str) -> SourceError:
@@ -211,15 +218,3 @@ def _reason(error: BaseException) -> str:
     while deeper := cause.__cause__ or cause.__context__:
         cause = deeper
     return getattr(cause, "strerror", None) or str(cause)
-
-
-def _etag(text: str) -> str | None:
-    # It is stored, and sent back to the server: treat a malformed one as missing.
-    return text if text and text.isascii() and text.isprintable() and len(text) < 1000 else None
-
-
-def _http_date(text: str) -> dt.datetime | None:
-    try:
-        return parsedate_to_datetime(text).astimezone(dt.UTC).replace(tzinfo=None)
-    except (ValueError, OverflowError):
-        return None

@@ -32,6 +32,7 @@ from loader.errors import (
     WarehouseError,
 )
 from loader.landing.conform import Conformer
+from loader.landing.postgres_copy import PostgresTarget, open_postgres
 from loader.landing.tlc_trips import landed_rows, raw_schema
 from loader.landing.zones import open_grid
 from loader.settings import Settings
@@ -201,8 +202,6 @@ def _open_destination(settings: Settings, warehouse: Any) -> Destination[Any, An
         from loader.landing.bigquery_load import open_bigquery
 
         return open_bigquery(warehouse)
-    from loader.landing.postgres_copy import open_postgres
-
     return open_postgres(warehouse)
 
 
@@ -214,8 +213,6 @@ def _open_target(
         from loader.landing.bigquery_load import BigQueryTarget
 
         return BigQueryTarget(warehouse, conformer, rows)
-    from loader.landing.postgres_copy import PostgresTarget
-
     return PostgresTarget(warehouse, conformer, rows, is_logged)
 
 

@@ -33,15 +33,10 @@ def format_month(month: dt.date) -> str:
 
 
 class Month(NamedTuple):
-    """A month of a dataset.
+    """A month of a dataset."""
 
-    Attributes:
-        dataset: green, yellow, …
-        month: the file month: its first day.
-    """
-
-    dataset: str
-    month: dt.date
+    dataset: str  #: green, yellow, …
+    month: dt.date  #: the file month: its first day
 
     @property
     def text(self) -> str:

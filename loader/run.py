@@ -51,39 +51,22 @@ class Result(StrEnum):
 
 @dataclass(frozen=True)
 class MonthRun:
-    """What a run did for a month, as it ends or as it was recorded.
-
-    Attributes:
-        month: the month.
-        state: what became of it.
-        rows: rows of the month in the trips table; None when it failed.
-        rows_added: rows that the version before didn't have.
-        rows_removed: rows that only the version before had.
-        rows_unchanged: rows that both have.
-        warnings: tests that warned.
-        error: why it failed; None when it didn't.
-        seconds: how long it took; of a recorded run, what is known follows.
-        finished_at: when it was merged, or failed (UTC).
-        land_seconds: from the start of dlt's load to the commit of its rows.
-        build_seconds: of dbt: merge, tests and marts. None when it ran on another machine.
-        bytes_billed: what BigQuery billed for it; None on Postgres.
-        dollars: the price of these bytes.
-    """
+    """What a run did for a month, as it ends or as it was recorded."""
 
     month: Month
-    state: Result
-    rows: int | None = None
-    rows_added: int | None = None
-    rows_removed: int | None = None
-    rows_unchanged: int | None = None
-    warnings: Warnings = field(default_factory=dict)
-    error: LoaderError | None = None
-    seconds: float = 0.0
-    finished_at: dt.datetime | None = None
-    land_seconds: float | None = None
-    build_seconds: float | None = None
-    bytes_billed: int | None = None
-    dollars: float | None = None
+    state: Result  #: what became of it
+    rows: int | None = None  #: rows of the month in the trips table; None when it failed
+    rows_added: int | None = None  #: rows that the version before didn't have
+    rows_removed: int | None = None  #: rows that only the version before had
+    rows_unchanged: int | None = None  #: rows that both have
+    warnings: Warnings = field(default_factory=dict)  #: tests that warned
+    error: LoaderError | None = None  #: why it failed; None when it didn't
+    seconds: float = 0.0  #: how long it took; of a recorded run, what is known follows
+    finished_at: dt.datetime | None = None  #: when it was merged, or failed (UTC)
+    land_seconds: float | None = None  #: from the start of dlt's load to the commit of its rows
+    build_seconds: float | None = None  #: of merge, tests and marts; None on another machine
+    bytes_billed: int | None = None  #: what BigQuery billed for it; None on Postgres
+    dollars: float | None = None  #: the price of these bytes
 
     @property
     def rows_per_second(self) -> int | None:

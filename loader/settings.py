@@ -30,30 +30,19 @@ _PREFIX = re.compile(r"[a-z][a-z0-9_]{0,20}|")
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a command.
+    """The settings of a command."""
 
-    Attributes:
-        target: the warehouse: local, postgres or bigquery.
-        source: base URL or folder of the month files.
-        local_dir: the embedded server's data, downloads, dlt's working directory (absolute).
-        schema_prefix: put before each schema's name, for environments side by side.
-        shapes: TLC's zone shapes: address of the zip, or a folder that holds it.
-        max_row_drop: share of a month's rows that a new version may lack and still be merged.
-        lock_seconds: how long to wait for a table that another session uses.
-        max_bytes_billed: the most that a query on BigQuery may be billed for.
-        price_per_tib: dollars for a TiB that BigQuery bills.
-        today: the date it is in New York, or that TLC_TODAY says it is.
-    """
-
-    target: str
-    source: str
-    local_dir: Path
-    schema_prefix: str
-    shapes: str = TLC_SHAPES
+    target: str  #: the warehouse: local, postgres or bigquery
+    source: str  #: base URL or folder of the month files
+    local_dir: Path  #: the embedded server's data, downloads, dlt's working directory (absolute)
+    schema_prefix: str  #: put before each schema's name, for environments side by side
+    shapes: str = TLC_SHAPES  #: TLC's zone shapes: address of the zip, or a folder that holds it
+    #: share of a month's rows that a new version may lack and still be merged
     max_row_drop: float = 0.5
-    lock_seconds: int = 60
-    max_bytes_billed: int = 100_000_000_000
-    price_per_tib: float = 6.25
+    lock_seconds: int = 60  #: how long to wait for a table that another session uses
+    max_bytes_billed: int = 100_000_000_000  #: the most that a query on BigQuery may be billed for
+    price_per_tib: float = 6.25  #: dollars for a TiB that BigQuery bills
+    #: the date it is in New York, or that TLC_TODAY says it is
     today: dt.date = field(default_factory=lambda: _today(None))
 
     @property

@@ -22,19 +22,12 @@ _TESTS_LEFT_OUT = ("assert_trips_mart_is_whole", "test_name:grain")
 
 
 class Project(NamedTuple):
-    """The project as dbt parsed it.
+    """The project as dbt parsed it."""
 
-    Attributes:
-        fingerprint: of all files, dbt's own macros included; empty when dbt can't parse them.
-        relations: models and seeds that a build of all makes, as schema.table.
-        marts: those of them that `--marts later` leaves out.
-        errors: why dbt can't parse it.
-    """
-
-    fingerprint: str
-    relations: list[str]
-    marts: list[str]
-    errors: list[str]
+    fingerprint: str  #: of all files, dbt's own macros included; empty when dbt can't parse them
+    relations: list[str]  #: models and seeds that a build of all makes, as schema.table
+    marts: list[str]  #: those of them that `--marts later` leaves out
+    errors: list[str]  #: why dbt can't parse it
 
     @property
     def fingerprint_without_marts(self) -> str:
@@ -43,41 +36,24 @@ class Project(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What to build of months.
-
-    Attributes:
-        dataset: dataset of the months.
-        months: file months, YYYY-MM.
-        table: the dataset's trips table.
-        builds_table: merge the months.
-        builds_marts: build the months' rows in the marts.
-        is_complete: build views and seeds too, and test them: the project has changed.
-    """
+    """What to build of months."""
 
     dataset: str
-    months: list[str]
-    table: str
-    builds_table: bool
-    builds_marts: bool
-    is_complete: bool
+    months: list[str]  #: file months, YYYY-MM
+    table: str  #: the dataset's trips table
+    builds_table: bool  #: merge the months
+    builds_marts: bool  #: build the months' rows in the marts
+    is_complete: bool  #: build views and seeds too, and test them: the project has changed
 
 
 class NodeResult(NamedTuple):
-    """What dbt reports of a model or a test.
+    """What dbt reports of a model or a test."""
 
-    Attributes:
-        unique_id: such as test.nyc_tlc.not_null_….
-        status: success, pass, warn, fail, error or skipped.
-        failures: rows that a test found.
-        message: of dbt or the warehouse.
-        found: what a test's query returned as its message: rows by column, as JSON.
-    """
-
-    unique_id: str
-    status: str
-    failures: int | None
-    message: str | None
-    found: str
+    unique_id: str  #: such as test.nyc_tlc.not_null_…
+    status: str  #: success, pass, warn, fail, error or skipped
+    failures: int | None  #: rows that a test found
+    message: str | None  #: of dbt or the warehouse
+    found: str  #: what a test's query returned as its message: rows by column, as JSON
 
     @property
     def name(self) -> str:
@@ -86,19 +62,12 @@ class NodeResult(NamedTuple):
 
 
 class BuildResult(NamedTuple):
-    """What dbt reports of a build.
+    """What dbt reports of a build."""
 
-    Attributes:
-        success: whether all went well.
-        nodes: results of models and tests; empty when dbt ran none.
-        errors: what else it reported, such as an error of compilation.
-        invocation_id: dbt's name of the build.
-    """
-
-    success: bool
-    nodes: list[NodeResult]
-    errors: list[str]
-    invocation_id: str = ""
+    success: bool  #: whether all went well
+    nodes: list[NodeResult]  #: results of models and tests; empty when dbt ran none
+    errors: list[str]  #: what else it reported, such as an error of compilation
+    invocation_id: str = ""  #: dbt's name of the build
 
 
 def main(arguments: list[str]) -> None:

@@ -30,23 +30,14 @@ _USER = "postgres"
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """What is known of the embedded server without a connection.
-
-    Attributes:
-        running: whether the server is up.
-        pid: its process id, while it is up.
-        data_dir: where its data are.
-        socket_dir: the PGHOST to reach it by.
-        version: of its binaries, such as 18.6.
-        size_bytes: size of all files in data_dir, WAL included.
-    """
+    """What is known of the embedded server without a connection."""
 
     running: bool
-    pid: int | None
+    pid: int | None  #: its process id, while it is up
     data_dir: Path
-    socket_dir: Path
-    version: str
-    size_bytes: int
+    socket_dir: Path  #: the PGHOST to reach it by
+    version: str  #: of its binaries, such as 18.6
+    size_bytes: int  #: size of all files in data_dir, WAL included
 
 
 @contextmanager

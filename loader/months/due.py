@@ -32,23 +32,14 @@ _LACKS = {Step.MARTS: "without its marts", Step.DROP: "its raw rows are left"}
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Options of a run.
+    """Options of a run."""
 
-    Attributes:
-        keep_raw: keep the raw rows after the merge.
-        keep_files: keep the downloaded files after the merge.
-        accept: merge versions that are suspect, too.
-        allow_empty: land files with zero rows, too.
-        force: land and merge each month again, even if its version is there.
-        marts: build the marts of each month.
-    """
-
-    keep_raw: bool = False
-    keep_files: bool = False
-    accept: bool = False
-    allow_empty: bool = False
-    force: bool = False
-    marts: bool = True
+    keep_raw: bool = False  #: keep the raw rows after the merge
+    keep_files: bool = False  #: keep the downloaded files after the merge
+    accept: bool = False  #: merge versions that are suspect, too
+    allow_empty: bool = False  #: land files with zero rows, too
+    force: bool = False  #: land and merge each month again, even if its version is there
+    marts: bool = True  #: build the marts of each month
 
     def due(self, state: MonthState) -> frozenset[Step]:
         """Return what is left to do for a landed month, if the source has nothing new."""

@@ -32,25 +32,15 @@ _ONE_RUN = dt.timedelta(minutes=10)
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do, for one dataset or all.
+    """What a run will do, for one dataset or all."""
 
-    Attributes:
-        files: files to load.
-        rows: rows in them, estimated.
-        download_bytes: size of the files.
-        disk_bytes: space that their months take on Postgres in the end.
-        peak_bytes: space that is needed during the run.
-        first_month: the oldest month, YYYY-MM; None when there is no file.
-        last_month: the newest.
-    """
-
-    files: int
-    rows: int
-    download_bytes: int
-    disk_bytes: int
-    peak_bytes: int
-    first_month: str | None = None
-    last_month: str | None = None
+    files: int  #: files to load
+    rows: int  #: rows in them, estimated
+    download_bytes: int  #: size of the files
+    disk_bytes: int  #: space that their months take on Postgres in the end
+    peak_bytes: int  #: space that is needed during the run
+    first_month: str | None = None  #: the oldest month, YYYY-MM; None when there is no file
+    last_month: str | None = None  #: the newest
 
 
 def plan_of(due: Sequence[MonthState]) -> Plan:

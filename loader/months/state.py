@@ -43,23 +43,17 @@ class Step(StrEnum):
 
 @dataclass(frozen=True)
 class MonthState:
-    """A month at the source and in the warehouse.
-
-    Attributes:
-        month: the month.
-        landed: the newest landed version; None if there is none, or if its rows are gone and it
-            was never merged.
-        merged: the version that the trips table holds, from the ledger.
-        published: what the source has; None if it was not asked, or doesn't have the month.
-        gone: the version that the ledger says the table holds, where the table has no rows.
-        removed: the version that `nyc-tlc remove` removed, if no other was merged since.
-    """
+    """A month at the source and in the warehouse."""
 
     month: Month
+    #: the newest landed version, unless its rows are gone and it was never merged
     landed: FileVersion | None
-    merged: FileVersion | None
+    merged: FileVersion | None  #: the version that the trips table holds, from the ledger
+    #: what the source has; None if it was not asked, or doesn't have the month
     published: PublishedFile | None = None
+    #: the version that the ledger says the table holds, where the table has no rows
     gone: FileVersion | None = None
+    #: the version that `nyc-tlc remove` removed, if no other was merged since
     removed: FileVersion | None = None
 
     @property

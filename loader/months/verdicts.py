@@ -11,25 +11,16 @@ from loader.warehouse.base import Warehouse
 
 @dataclass(frozen=True)
 class Verdict:
-    """A merged month beside what TLC itself counted.
-
-    Attributes:
-        month: the month.
-        official_trips: trips that TLC counted; None when it gives no figure.
-        official_difference: rows of the file less these; negative when the file lacks trips.
-        official_share: the difference as a share of what TLC counted.
-        official_verdict: agrees, file lacks, file has more, not comparable, or no figure.
-        cause: why they differ, where it is known.
-        awaits_republication: whether TLC is expected to publish the month again.
-    """
+    """A merged month beside what TLC itself counted."""
 
     month: Month
-    official_trips: int | None
+    official_trips: int | None  #: trips that TLC counted; None when it gives no figure
+    #: rows of the file less these; negative when the file lacks trips
     official_difference: int | None
-    official_share: float | None
-    official_verdict: str
-    cause: str | None
-    awaits_republication: bool
+    official_share: float | None  #: the difference as a share of what TLC counted
+    official_verdict: str  #: agrees, file lacks, file has more, not comparable, or no figure
+    cause: str | None  #: why they differ, where it is known
+    awaits_republication: bool  #: whether TLC is expected to publish the month again
 
     @property
     def is_unexplained(self) -> bool:

@@ -9,21 +9,13 @@ PARTITION_KEY = ("_file_month", "_file_row")
 
 @dataclass(frozen=True)
 class Part:
-    """A table that holds consecutive rows of one landed file; its name says which.
+    """A table that holds consecutive rows of one landed file; its name says which."""
 
-    Attributes:
-        table: raw table that it is to become a partition of.
-        month: file month.
-        load_id: dlt load package that brought it.
-        first_row: position in the file of its first row.
-        last_row: position of its last row.
-    """
-
-    table: str
+    table: str  #: raw table that it is to become a partition of
     month: dt.date
-    load_id: str
-    first_row: int
-    last_row: int
+    load_id: str  #: dlt load package that brought it
+    first_row: int  #: position in the file of its first row
+    last_row: int  #: position of its last row
 
     @classmethod
     def of_name(cls, name: str) -> "Part":

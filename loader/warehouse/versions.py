@@ -22,63 +22,41 @@ class FileVersion:
     """A version of a month file: a row of `month_files` (what landed) or of the ledger (merged).
 
     An attribute that only the other table records is None.
-
-    Attributes:
-        dataset: dataset of the file.
-        file_month: month in the file's name.
-        file_name: name as published.
-        source_url: where it came from, without credentials.
-        etag: the server's name of the version, if it gives one.
-        last_modified: the server's or the file's modification time (UTC).
-        file_bytes: size in bytes.
-        sha256: of the bytes.
-        file_rows: rows by the Parquet footer.
-        landed_rows: rows that landed, as the warehouse counted them.
-        landed_at: when it landed (UTC).
-        load_id: dlt load package.
-        loader_version: version of this package.
-        unknown_columns: columns that the contract doesn't know, comma-separated; None if none.
-        cleaned_values: values that the contract's `clean` changed, by column; None if none.
-        shared_rows: rows that may share their key, comma-separated; None if not computed.
-        suspect: why it is not merged until it is accepted; None if it isn't suspect.
-        raw_dropped_at: when its raw rows were dropped (UTC); None while they are there.
-        table_rows: rows of the month in the trips table.
-        rows_added: rows that the version before didn't have.
-        rows_removed: rows that only the version before had.
-        rows_unchanged: rows that both have.
-        merged_at: when it was merged (UTC).
-        is_current: whether the trips table holds it.
-        invocation_id: dbt's invocation that merged it.
-        removed_at: when `nyc-tlc remove` removed it from the trips table (UTC).
-        marts_version: version of the marts that count it; 0 if they don't, None if not recorded.
     """
 
     dataset: str
     file_month: dt.date
-    file_name: str
-    source_url: str
-    etag: str | None
-    last_modified: dt.datetime | None
+    file_name: str  #: name as published
+    source_url: str  #: where it came from, without credentials
+    etag: str | None  #: the server's name of the version, if it gives one
+    last_modified: dt.datetime | None  #: the server's or the file's modification time (UTC)
     file_bytes: int
-    sha256: str
-    file_rows: int
-    landed_rows: int
-    landed_at: dt.datetime
-    load_id: str
+    sha256: str  #: of the bytes
+    file_rows: int  #: rows by the Parquet footer
+    landed_rows: int  #: rows that landed, as the warehouse counted them
+    landed_at: dt.datetime  #: when it landed (UTC)
+    load_id: str  #: dlt load package
     loader_version: str
+    #: columns that the contract doesn't know, comma-separated; None if none
     unknown_columns: str | None = None
+    #: values that the contract's `clean` changed, by column; None if none
     cleaned_values: str | None = None
+    #: rows that may share their key, comma-separated; None if not computed
     shared_rows: str | None = None
+    #: why it is not merged until it is accepted; None if it isn't suspect
     suspect: str | None = None
+    #: when its raw rows were dropped (UTC); None while they are there
     raw_dropped_at: dt.datetime | None = None
-    table_rows: int | None = None
-    rows_added: int | None = None
-    rows_removed: int | None = None
-    rows_unchanged: int | None = None
-    merged_at: dt.datetime | None = None
-    is_current: bool | None = None
-    invocation_id: str | None = None
+    table_rows: int | None = None  #: rows of the month in the trips table
+    rows_added: int | None = None  #: rows that the version before didn't have
+    rows_removed: int | None = None  #: rows that only the version before had
+    rows_unchanged: int | None = None  #: rows that both have
+    merged_at: dt.datetime | None = None  #: when it was merged (UTC)
+    is_current: bool | None = None  #: whether the trips table holds it
+    invocation_id: str | None = None  #: dbt's invocation that merged it
+    #: when `nyc-tlc remove` removed it from the trips table (UTC)
     removed_at: dt.datetime | None = None
+    #: version of the marts that count it; 0 if they don't, None if not recorded
     marts_version: int | None = None
 
     @property

@@ -13,12 +13,7 @@ from loader.building.runner import DbtRunner, Warnings, describe_warning
 from loader.calendar import Month
 from loader.datasets import get_dataset
 from loader.errors import LoaderError, ReconciliationError
-from loader.landing.land import (
-    complete_raw_tables,
-    describe_suspicion,
-    fetch_month,
-    land_month,
-)
+from loader.landing.land import complete_raw_tables, describe_suspicion, fetch_month, land_month
 from loader.months.due import RunOptions
 from loader.months.state import Step, current_versions, read_state
 from loader.settings import Settings
@@ -83,43 +78,31 @@ def run_months(
     """Run months end to end. One that fails doesn't stop the others.
 
     Network, loader and database work at the same time: while a month is merged, the next one lands
-    and the one after that is downloaded.
-
-    Args:
-        months: the months, in the order in which to run them.
-
-    Yields:
-        One record a month, in their order.
+    and the one after that is downloaded. The months are run and reported in their order.
     """
-    places = [_Place()]
+    places: list[_Place] = []
     for _ in months:
-        places.append(_Place(ahead=places[-1]))
+        places.append(_Place(ahead=places[-1] if places else None))
     with (
         reporter.months(len(months)) as count_month,
         closing(DbtRunner(settings, complete_raw_tables)) as dbt,
         interrupts.at_stop(dbt.stop),
         ThreadPoolExecutor(len(_STAGES)) as threads,
     ):
-        run = _Run(settings, reporter, options, dbt, places[1:])
+        run = _Run(settings, reporter, options, dbt, places)
         waiting: list[MonthRun] = []
-        for done in threads.map(run.month, months, places[1:]):
+        for done in threads.map(run.month, months, places):
             waiting.append(done)
             # A month is done when its marts are built, and months are reported in their order.
-            while waiting and not run.waits_for_marts(waiting[0]):
+            while waiting and waiting[0].month not in run.without_marts:
                 yield run.outcome(waiting.pop(0))
                 count_month()  # after it is recorded: the command may be stopped at any moment
 
 
 def build_marts(
-    settings: Settings,
-    warehouse: Warehouse,
-    versions: Sequence[FileVersion],
-    reporter: Reporter,
+    settings: Settings, warehouse: Warehouse, versions: Sequence[FileVersion], reporter: Reporter
 ) -> Iterator[FileVersion]:
-    """Build the marts of merged months; those of small months of a dataset together.
-
-    Args:
-        versions: the merged versions whose marts to build, in this order.
+    """Build the marts of merged versions in this order, those of small months together.
 
     Yields:
         Each version, when its marts are built.
@@ -155,12 +138,9 @@ def _is_full(batch: Collection[FileVersion]) -> bool:
 class _Place:
     """A month's place in the queue: it enters a stage when the month ahead has left it."""
 
-    def __init__(self, ahead: "_Place | None" = None) -> None:
+    def __init__(self, ahead: "_Place | None") -> None:
         self._ahead = ahead
         self._left = {stage: threading.Event() for stage in _STAGES}
-        if ahead is None:
-            for left in self._left.values():
-                left.set()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -176,81 +156,71 @@ class _Place:
                 pass
 
 
+@dataclass
 class _Run:
     """Runs one month at a time in each stage."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        reporter: Reporter,
-        options: RunOptions,
-        dbt: DbtRunner,
-        places: Sequence[_Place],
-    ) -> None:
-        self._settings, self._reporter, self._options = settings, reporter, options
-        self._dbt = dbt
-        self._is_one_of_several = len(places) > 1
-        self._last = places[-1] if places else None
-        #: Months that are merged and whose marts aren't built; changed in the stage "merge" only.
-        self._without_marts: dict[Month, FileVersion] = {}
-        self._failed_marts: dict[Month, LoaderError] = {}
-        self._billed_marts: dict[Month, int] = {}
+    settings: Settings
+    reporter: Reporter
+    options: RunOptions
+    dbt: DbtRunner
+    places: Sequence[_Place]
+    #: Months that are merged and whose marts aren't built; changed in the stage "merge" only.
+    without_marts: dict[Month, FileVersion] = field(default_factory=dict)
+    failed_marts: dict[Month, LoaderError] = field(default_factory=dict)
+    billed_marts: dict[Month, int] = field(default_factory=dict)
 
     def month(self, month: Month, place: _Place) -> MonthRun:
         """Run a month; a failure is in the record that is returned."""
         started = time.monotonic()
         try:
             # A connection of its own: other months run at the same time.
-            with closing(connect_warehouse(self._settings)) as warehouse:
+            with closing(connect_warehouse(self.settings)) as warehouse:
                 done = self._month(warehouse, month, place)
         except LoaderError as error:
             done = MonthRun(month, Result.FAILED, error=error)
         finally:
             place.leave()
-        if place is self._last:
+        if place is self.places[-1]:
             self._build_marts()
         return replace(done, seconds=round(time.monotonic() - started, 1))
 
-    def waits_for_marts(self, done: MonthRun) -> bool:
-        """Return whether a month's marts are built together with other months'."""
-        return done.month in self._without_marts
-
     def outcome(self, done: MonthRun) -> MonthRun:
         """Return a month's record, with the result of marts that were built with other months'."""
-        if error := self._failed_marts.get(done.month):
+        if error := self.failed_marts.get(done.month):
             return replace(done, state=Result.FAILED, error=error)
-        billed = self._billed_marts.get(done.month)
+        billed = self.billed_marts.get(done.month)
         return done if billed is None else self._with_bill(done, (done.bytes_billed or 0) + billed)
 
     def _with_bill(self, done: MonthRun, billed: int | None) -> MonthRun:
-        dollars = None if billed is None else billed / 2**40 * self._settings.price_per_tib
+        dollars = None if billed is None else billed / 2**40 * self.settings.price_per_tib
         return replace(done, bytes_billed=billed, dollars=dollars)
 
     def _month(self, warehouse: Warehouse, month: Month, place: _Place) -> MonthRun:
-        options = self._options
+        options = self.options
         with ExitStack() as held:
             with place.stage("download"):
-                held.enter_context(warehouse.lock(month, self._reporter))
+                held.enter_context(warehouse.lock(month, self.reporter))
                 state = read_state(warehouse, month)
                 if options.force:
                     state = replace(state, landed=None)
                 file = fetch_month(
-                    self._settings,
+                    self.settings,
                     month,
                     state.landed,
-                    self._reporter,
+                    self.reporter,
                     allow_empty=options.allow_empty,
                 )
             with place.stage("land"):
                 if file:
-                    self._dbt.start()  # it is ready to build when the file has landed
+                    self.dbt.start()  # it is ready to build when the file has landed
                 landing = land_month(
-                    self._settings,
+                    self.settings,
                     warehouse,
                     file,
                     state.landed,
                     state.merged,
-                    self._reporter,
+                    self.reporter,
                     keeps_rows=options.keep_raw,
                 )
                 landed = self._accepted(warehouse, landing.landed)
@@ -273,8 +243,8 @@ class _Run:
                         warehouse.drop_raw(month)
                     self._discard_download(month)  # that of an earlier run, which was stopped
                     if Step.MARTS in due:
-                        self._without_marts[month] = merged
-                if _is_full(self._without_marts.values()):
+                        self.without_marts[month] = merged
+                if _is_full(self.without_marts.values()):
                     self._build_marts()
         billed = warehouse.bytes_billed(merged.invocation_id if is_merged else None)
         unmerged = Result.MARTS_BUILT if Step.MARTS in due else Result.NOTHING
@@ -293,15 +263,15 @@ class _Run:
         """Refuse a suspect version, unless the user accepts it."""
         if not landed.suspect:
             return landed
-        if not self._options.accept:
+        if not self.options.accept:
             raise ReconciliationError(f"{landed.month.label}: {describe_suspicion(landed)}")
         landed = replace(landed, suspect=None)
         warehouse.update_record(landed)
         return landed
 
     def _discard_download(self, month: Month) -> None:
-        if not self._options.keep_files:
-            download.discard(self._settings.local_dir / "downloads", *month)
+        if not self.options.keep_files:
+            download.discard(self.settings.local_dir / "downloads", *month)
 
     def _merge(
         self, warehouse: Warehouse, landed: FileVersion, drops_raw: bool
@@ -309,42 +279,42 @@ class _Run:
         """Build with dbt, reconcile, and drop the raw rows; return the ledger's row."""
         # The first month's build may include all views, those on the marts too.
         waits = (
-            self._options.marts
-            and self._is_one_of_several
+            self.options.marts
+            and len(self.places) > 1
             and landed.file_rows < _SMALL_ROWS
-            and self._dbt.is_complete
+            and self.dbt.is_complete
             and get_dataset(landed.dataset).kind is not None
         )
-        marts_now = self._options.marts and not waits
-        with self._dbt.turn(warehouse, [landed.month], self._reporter, marts=marts_now):
-            warnings = self._dbt.build(warehouse, [landed], self._reporter, marts=marts_now)
+        marts_now = self.options.marts and not waits
+        with self.dbt.turn(warehouse, [landed.month], self.reporter, marts=marts_now):
+            warnings = self.dbt.build(warehouse, [landed], self.reporter, marts=marts_now)
             merged = _reconcile(warehouse, landed, is_counted=True)
         self._discard_download(landed.month)
         if drops_raw:  # after the tests: raw rows that are left mean that the month isn't tested
             warehouse.drop_raw(landed.month)
         for warning in warnings.items():
-            self._reporter.say(f"{landed.month.label}  warning: {describe_warning(*warning)}")
+            self.reporter.say(f"{landed.month.label}  warning: {describe_warning(*warning)}")
         if waits:
-            self._without_marts[landed.month] = merged
+            self.without_marts[landed.month] = merged
         return merged, warnings
 
     def _build_marts(self) -> None:
         """Build the marts of the months that wait for them."""
-        for batch in _batches(self._without_marts.values()):
+        for batch in _batches(self.without_marts.values()):
             months = [one.month for one in batch]
             try:
                 with (
-                    closing(connect_warehouse(self._settings)) as warehouse,
-                    self._dbt.turn(warehouse, months, self._reporter),
+                    closing(connect_warehouse(self.settings)) as warehouse,
+                    self.dbt.turn(warehouse, months, self.reporter),
                 ):
-                    self._dbt.build(warehouse, batch, self._reporter, merge=False)
-                    billed = warehouse.bytes_billed(self._dbt.invocation_id)
+                    self.dbt.build(warehouse, batch, self.reporter, merge=False)
+                    billed = warehouse.bytes_billed(self.dbt.invocation_id)
             except LoaderError as error:
-                self._failed_marts |= dict.fromkeys(months, error)
+                self.failed_marts |= dict.fromkeys(months, error)
             else:
                 if billed is not None:
-                    self._billed_marts |= dict.fromkeys(months, billed // len(months))
-        self._without_marts.clear()
+                    self.billed_marts |= dict.fromkeys(months, billed // len(months))
+        self.without_marts.clear()
 
 
 def _reconcile(warehouse: Warehouse, landed: FileVersion, *, is_counted: bool) -> FileVersion:

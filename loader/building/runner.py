@@ -43,6 +43,7 @@ _ABORTED_ATTEMPTS = 4
 _ABORTED_MAX_SECONDS = 30
 #: How long dbt may take to cancel its queries when it is interrupted.
 _STOP_SECONDS = 3
+_ENDED = BuildResult(False, [], ["its process ended, see dbt_worker.log"])
 
 
 class DbtRunner:
@@ -140,16 +141,13 @@ class DbtRunner:
         merge: bool = True,
         marts: bool = True,
     ) -> Warnings:
-        """Merge and test landed months, and build their rows in the marts.
+        """Merge and test landed months, and build their rows in the marts; return what warned.
 
         Views and seeds are built only when the project has changed since this warehouse was last
         built. Hold the months' `turn`.
 
         Args:
             versions: landed or merged versions of months of one dataset.
-
-        Returns:
-            The tests that warned.
 
         Raises:
             LockedError: when somebody uses the table for too long.
@@ -184,7 +182,7 @@ class DbtRunner:
     ) -> BuildResult:
         project = self._look_for_all(warehouse, marts)
         if project is None:
-            return BuildResult(False, [], ["its process ended, see dbt_worker.log"])
+            return _ENDED
         if not project.fingerprint:
             return BuildResult(False, [], project.errors)
         dataset, months = versions[0].dataset, [one.month.text for one in versions]
@@ -193,7 +191,7 @@ class DbtRunner:
             self._before_all(self._settings, warehouse)
         answer = self._ask(Request(dataset, months, table, merge, marts, is_all))
         if answer is None:
-            return BuildResult(False, [], ["its process ended, see dbt_worker.log"])
+            return _ENDED
         success, nodes, errors, self.invocation_id = answer
         if success and is_all:
             built_all = project.fingerprint if marts else project.fingerprint_without_marts
@@ -262,21 +260,16 @@ class DbtRunner:
 
 
 def run_operation(settings: Settings, macro: str, arguments: dict[str, Any]) -> None:
-    """Run a macro of the project that changes tables; what it prints is shown. Hold the build lock.
+    """Run a macro that changes all its tables or none, and show what it prints.
 
-    Raises:
-        WarehouseError: when it fails; then nothing is changed.
+    Hold the build lock.
     """
     if _run_dbt(settings, "run-operation", macro, "--args", json.dumps(arguments)):
         raise WarehouseError(f"{macro} failed, and the tables are as they were: see above")
 
 
 def build_official(settings: Settings, model: str) -> None:
-    """Build what TLC publishes besides trips, and all that it needs. Hold the build lock.
-
-    Raises:
-        WarehouseError: when it fails.
-    """
+    """Build what TLC publishes besides trips, and all that it needs. Hold the build lock."""
     # Without tests: those of the trips tables need TLC's counts, too.
     no_tests = ("--exclude-resource-types", "test", "unit_test")
     if _run_dbt(settings, "build", "--select", f"+{model}", *no_tests):
@@ -308,11 +301,7 @@ def name_warning(test: str) -> str:
 
 
 def describe_warning(test: str, rows: dict[str, int]) -> str:
-    """Return a test's warning as people read it.
-
-    Returns:
-        Text on one line.
-    """
+    """Return a test's warning as people read it, on one line."""
     found = ", ".join(f"{column} {count:,}" for column, count in rows.items())
     return f"{name_warning(test)}: {found}"
 
@@ -334,11 +323,7 @@ def _count_tests(built: BuildResult) -> str:
 
 
 def describe_failure(node: NodeResult) -> str:
-    """Return what failed, and dbt's message without its heading and the macros that were called.
-
-    Returns:
-        Text on one line.
-    """
+    """Return what failed, and dbt's message without heading, pointers and macros, on one line."""
     lines = [line.strip() for line in (node.message or "").splitlines()]
     said = takewhile(lambda line: not line.startswith(("> in macro", "compiled code at")), lines)
     told = [line for line in said if " Error in " not in line and not POINTER.fullmatch(line)]

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import replace
 from functools import partial
-from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +10,7 @@ from google.api_core.exceptions import NotFound
 
 from loader.calendar import Month, next_month
 from loader.datasets import get_dataset
-from loader.errors import ReconciliationError, WarehouseError
+from loader.errors import WarehouseError
 from loader.settings import Settings
 from loader.terminal.progress import Reporter
 from loader.warehouse.base import Warehouse
@@ -20,7 +18,7 @@ from loader.warehouse.bigquery_connection import BigQueryConnection, translate_g
 from loader.warehouse.bigquery_datasets import check_bucket, check_dataset, check_expirations
 from loader.warehouse.bigquery_export import record_batches
 from loader.warehouse.bigquery_locks import free, held_locks, lock, turn
-from loader.warehouse.versions import NEWEST_MERGE, FileVersion
+from loader.warehouse.versions import FileVersion, require_all_rows
 
 #: The table that records which project dbt has built.
 _PROJECT = "_project"
@@ -113,11 +111,7 @@ class BigQueryWarehouse(BigQueryConnection, Warehouse):
         return getattr(job, "output_rows", None) or 0
 
     def commit_landing(self, landed: FileVersion) -> None:
-        if landed.landed_rows != landed.file_rows:
-            raise ReconciliationError(
-                f"{landed.month.label}: {landed.file_name} has"
-                f" {landed.file_rows:,} rows, {landed.landed_rows:,} landed; run the command again"
-            )
+        require_all_rows(landed, landed.landed_rows)
         raw, month_files = self._raw_table(landed.dataset), self.table(self._raw, "month_files")
         has_rows = "dataset = @dataset and file_month = @file_month and raw_dropped_at is null"
         # Rows are seen through month_files only: this is what makes them visible.
@@ -199,27 +193,6 @@ class BigQueryWarehouse(BigQueryConnection, Warehouse):
             " select @fingerprint as fingerprint, current_timestamp() as built_at",
             fingerprint=fingerprint,
         )
-
-    def landed_versions(self) -> list[FileVersion]:
-        return self._versions(self._raw, "month_files", ["landed_at"])
-
-    def merged_versions(self) -> list[FileVersion]:
-        built = self.rows_if_there(self._final, "marts_ledger")
-        latest: dict[tuple[Any, ...], int] = {}
-        for row in built or ():
-            key = row["dataset"], row["file_month"], row["merged_at"]
-            latest[key] = max(latest.get(key, 0), row["marts_version"] or 0)
-        return [
-            # a warehouse of an earlier version has no ledger of marts
-            replace(version, marts_version=None if built is None else latest.get(key, 0))
-            for version in self._versions(self._final, "file_ledger", NEWEST_MERGE)
-            for key in [(version.dataset, version.file_month, version.merged_at)]
-        ]
-
-    def _versions(self, schema: str, table: str, newest: Sequence[str]) -> list[FileVersion]:
-        rows = self.rows_if_there(schema, table) or []
-        rows.sort(key=itemgetter("dataset", "file_month", *newest))
-        return [FileVersion.of_row(row) for row in rows]
 
     def has_raw_rows(self, month: Month) -> bool:
         rows = self.query_if_there(

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import psycopg2
@@ -13,26 +13,38 @@ from psycopg2.extras import RealDictCursor
 
 from loader.calendar import Month
 from loader.datasets import datasets, get_dataset
-from loader.errors import (
-    TABLE_IN_USE,
-    LockedError,
-    NoRightError,
-    ReconciliationError,
-    WarehouseError,
-)
+from loader.errors import TABLE_IN_USE, LockedError, NoRightError, WarehouseError
 from loader.settings import Settings
 from loader.terminal.progress import Reporter
 from loader.warehouse import postgres_session
 from loader.warehouse.base import Warehouse
 from loader.warehouse.postgres_export import record_batches
 from loader.warehouse.postgres_parts import Part
-from loader.warehouse.versions import LATEST_MARTS, NEWEST_MERGE, FileVersion
+from loader.warehouse.versions import FileVersion, require_all_rows
 
 #: Locks of ten concurrent queries that each read 600 partitions and their indexes.
 _LOCKS = 12_500
 _MIN_VERSION = 150000
 #: The table that records which project dbt has built.
 _PROJECT = "_project"
+
+
+@contextmanager
+def _translate_errors(label: str = "") -> Iterator[None]:
+    try:
+        yield
+    except psycopg2.errors.LockNotAvailable as error:
+        raise LockedError(f"{label}{TABLE_IN_USE}") from error
+    except psycopg2.Error as error:
+        raise WarehouseError(f"{label}Postgres: {' '.join(str(error).split())}") from error
+
+
+@contextmanager
+def _no_right() -> Iterator[None]:
+    try:
+        yield
+    except psycopg2.errors.InsufficientPrivilege as error:
+        raise NoRightError(f"Postgres: {' '.join(str(error).split())}") from error
 
 
 class PostgresWarehouse(Warehouse):
@@ -43,9 +55,6 @@ class PostgresWarehouse(Warehouse):
 
         Args:
             variables: PG* variables that win over those of the environment.
-
-        Raises:
-            WarehouseError: when the server can't be reached.
         """
         self._raw = settings.raw_schema
         self._final, self._marts = settings.schema, settings.marts_schema
@@ -109,41 +118,55 @@ class PostgresWarehouse(Warehouse):
         if advice := postgres_session.advice(self.connection):
             reporter.say(f"{month.label}  warning: {advice}")
         key = f"nyc_tlc {self._raw} {month.label}"
-        if not self._scalar("select pg_try_advisory_lock(hashtextextended(%s, 0))", key):
+        if not self._try_lock(key):
             raise LockedError(
                 f"{month.label}: another run is working on it; wait for it to end, or choose"
                 " another month"
             )
-        try:
-            with _translate_errors(f"{month.label}: "):
-                yield
-        finally:
-            if not self.connection.closed:
-                self._scalar("select pg_advisory_unlock(hashtextextended(%s, 0))", key)
+        with self._unlocked_after(key), _translate_errors(f"{month.label}: "):
+            yield
 
     @contextmanager
     def build_lock(self, reporter: Reporter, months: Collection[Month] = ()) -> Iterator[None]:
         self._require_fit()
         key = f"nyc_tlc {self._final} build"
-        is_told = False
-        while not self._scalar("select pg_try_advisory_lock(hashtextextended(%s, 0))", key):
-            if not is_told:
-                reporter.say("waiting for another run's dbt build in this warehouse to end")
-                is_told = True
-            time.sleep(0.2)
+        if not self._try_lock(key):
+            reporter.say("waiting for another run's dbt build in this warehouse to end")
+            while not self._try_lock(key):
+                time.sleep(0.2)
+        with self._unlocked_after(key), _translate_errors():
+            yield
+
+    @contextmanager
+    def schema_lock(self) -> Iterator[None]:
+        key = f"nyc_tlc {self._raw} schema"
+        self._rows("select pg_advisory_lock(hashtextextended(%s, 0))", key)
+        with self._unlocked_after(key):
+            yield
+
+    def held_locks(self) -> None:
+        """Return None: a lock ends with the session that holds it."""
+
+    def free_lock(self, name: str) -> None:
+        """Do nothing: see `held_locks`."""
+
+    def _try_lock(self, key: str) -> bool:
+        return self._scalar("select pg_try_advisory_lock(hashtextextended(%s, 0))", key)
+
+    @contextmanager
+    def _unlocked_after(self, key: str) -> Iterator[None]:
+        """Give a lock back after the block."""
         try:
-            with _translate_errors():
-                yield
+            yield
         finally:
             if not self.connection.closed:
-                self._scalar("select pg_advisory_unlock(hashtextextended(%s, 0))", key)
+                self._rows("select pg_advisory_unlock(hashtextextended(%s, 0))", key)
 
+    @_no_right()
     def read(self, query: str) -> list[dict[str, Any]]:
-        with _no_right():
-            try:
-                return self._rows(query.format(tlc=self._final, marts=self._marts))
-            except psycopg2.errors.UndefinedTable:
-                return []
+        with suppress(psycopg2.errors.UndefinedTable):
+            return self._rows(query.format(tlc=self._final, marts=self._marts))
+        return []
 
     def record_batches(self, query: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         query = query.format(tlc=self._final, marts=self._marts, geojson="geometry")
@@ -157,41 +180,38 @@ class PostgresWarehouse(Warehouse):
                 ) from error
 
     def ask(self, query: str, most: int) -> list[dict[str, Any]]:
-        self._execute("begin transaction read only")
+        self._rows("begin transaction read only")
         try:
             # A cursor takes one query: a second statement would end the transaction, and write.
-            self._execute("select set_config('nyc_tlc.asked', %s, true)", query)
-            self._execute(
+            self._rows("select set_config('nyc_tlc.asked', %s, true)", query)
+            self._rows(
                 "do $$ declare asked refcursor := 'asked'; begin"
                 " open asked for execute current_setting('nyc_tlc.asked'); end $$"
             )
             return self._rows("fetch %s from asked", most)
         finally:
-            self._execute("rollback")
+            self._rows("rollback")
 
     def built_project(self, relations: Sequence[str]) -> str | None:
         if not self._exists(self._raw, _PROJECT):
             return None
         return self._scalar(
-            sql.SQL(
-                "select fingerprint from {} where not exists ("
-                "select from unnest(%s) as name where to_regclass(name) is null)"
-            ).format(self._raw_table(_PROJECT)),
+            "select fingerprint from {table} where not exists ("
+            "select from unnest(%s) as name where to_regclass(name) is null)",
             list(relations),
+            table=self._raw_table(_PROJECT),
         )
 
     def record_project(self, fingerprint: str) -> None:
         table = self._raw_table(_PROJECT)
-        with self.connection, self.connection.cursor() as cursor:
-            cursor.execute(
-                sql.SQL(
-                    "create table if not exists {} (fingerprint text, built_at timestamp)"
-                ).format(table)
+        with self.connection:
+            self._rows(
+                "create table if not exists {table} (fingerprint text, built_at timestamp)",
+                table=table,
             )
-            cursor.execute(sql.SQL("delete from {}").format(table))
-            cursor.execute(
-                sql.SQL("insert into {} values (%s, timezone('UTC', now()))").format(table),
-                (fingerprint,),
+            self._rows("delete from {table}", table=table)
+            self._rows(
+                "insert into {table} values (%s, timezone('UTC', now()))", fingerprint, table=table
             )
 
     def bytes_billed(self, invocation_id: str | None) -> None:
@@ -201,101 +221,60 @@ class PostgresWarehouse(Warehouse):
         return False
 
     def discard_unfinished(self, month: Month) -> None:
-        for part in self._parts(month, attached=False):
-            self._execute(sql.SQL("drop table {}").format(self._raw_table(part.name)))
-
-    def held_locks(self) -> None:
-        """Return None: a lock ends with the session that holds it."""
-
-    def free_lock(self, name: str) -> None:
-        """Do nothing: see `held_locks`."""
-
-    @contextmanager
-    def schema_lock(self) -> Iterator[None]:
-        key = f"nyc_tlc {self._raw} schema"
-        self._scalar("select pg_advisory_lock(hashtextextended(%s, 0))", key)
-        try:
-            yield
-        finally:
-            self._scalar("select pg_advisory_unlock(hashtextextended(%s, 0))", key)
+        self._drop_parts(month, attached=False)
 
     def commit_landing(self, landed: FileVersion) -> None:
         parent = self._raw_table(get_dataset(landed.dataset).table)
-        with self.connection, self.connection.cursor() as cursor:
-            for part in self._parts(landed.month, attached=True):
-                cursor.execute(sql.SQL("drop table {}").format(self._raw_table(part.name)))
-            count = 0
-            for part in self._parts(landed.month, attached=False):
-                cursor.execute(
-                    sql.SQL(
-                        "alter table {} attach partition {} for values from (%s, %s) to (%s, %s)"
-                    ).format(parent, self._raw_table(part.name)),
-                    (part.month, part.first_row, part.month, part.last_row + 1),
+        with self.connection:
+            self._drop_parts(landed.month, attached=True)
+            parts = self._parts(landed.month, attached=False)
+            for part in parts:
+                self._rows(
+                    "alter table {parent} attach partition {part}"
+                    " for values from (%s, %s) to (%s, %s)",
+                    *(part.month, part.first_row, part.month, part.last_row + 1),
+                    parent=parent,
+                    part=self._raw_table(part.name),
                 )
-                count += part.rows
-            if count != landed.file_rows:
-                raise ReconciliationError(
-                    f"{landed.month.label}: {landed.file_name} has"
-                    f" {landed.file_rows:,} rows, {count:,} landed; run the command again"
-                )
-            self._record(cursor, landed)
+            require_all_rows(landed, sum(part.rows for part in parts))
+            self._record(landed)
 
     def update_record(self, landed: FileVersion) -> None:
-        with self.connection, self.connection.cursor() as cursor:
-            self._record(cursor, landed)
+        with self.connection:
+            self._record(landed)
 
-    def _record(self, cursor: psycopg2.extensions.cursor, landed: FileVersion) -> None:
+    def _record(self, landed: FileVersion) -> None:
         """Write the record of a version; it replaces a record of the same bytes."""
         values = landed.month_files_row()
         table = self._raw_table("month_files")
-        cursor.execute(
-            sql.SQL("delete from {} where dataset = %s and file_month = %s and sha256 = %s").format(
-                table
-            ),
-            (landed.dataset, landed.file_month, landed.sha256),
+        self._rows(
+            "delete from {table} where dataset = %s and file_month = %s and sha256 = %s",
+            *(landed.dataset, landed.file_month, landed.sha256),
+            table=table,
         )
-        cursor.execute(
-            sql.SQL("insert into {} ({}) values ({})").format(
-                table,
-                sql.SQL(", ").join(map(sql.Identifier, values)),
-                sql.SQL(", ").join(sql.Placeholder() * len(values)),
-            ),
-            list(values.values()),
+        self._rows(
+            "insert into {table} ({columns}) values ({values})",
+            *values.values(),
+            table=table,
+            columns=sql.SQL(", ").join(map(sql.Identifier, values)),
+            values=sql.SQL(", ").join(sql.Placeholder() * len(values)),
         )
 
     def drop_raw(self, month: Month) -> None:
-        with self.connection, self.connection.cursor() as cursor:
-            for part in self._parts(month, attached=True):
-                cursor.execute(sql.SQL("drop table {}").format(self._raw_table(part.name)))
-            cursor.execute(
-                sql.SQL(
-                    "update {} set raw_dropped_at = timezone('UTC', now())"
-                    " where dataset = %s and file_month = %s and raw_dropped_at is null"
-                ).format(self._raw_table("month_files")),
-                month,
+        with self.connection:
+            self._drop_parts(month, attached=True)
+            self._rows(
+                "update {table} set raw_dropped_at = timezone('UTC', now())"
+                " where dataset = %s and file_month = %s and raw_dropped_at is null",
+                *month,
+                table=self._raw_table("month_files"),
             )
 
-    def landed_versions(self) -> list[FileVersion]:
-        return self._versions("*", self._raw, "month_files", ["landed_at"])
-
-    def merged_versions(self) -> list[FileVersion]:
-        has_marts = self._exists(self._final, "marts_ledger")
-        columns = f"*, ({LATEST_MARTS.format(tlc=self._final)}) as marts_version"
-        return self._versions(
-            columns if has_marts else "*", self._final, "file_ledger", NEWEST_MERGE
-        )
-
-    def _versions(
-        self, columns: str, schema: str, table: str, newest: Sequence[str]
-    ) -> list[FileVersion]:
-        query = sql.SQL("select {} from {} as version order by dataset, file_month, {}").format(
-            sql.SQL(columns),
-            sql.Identifier(schema, table),
-            sql.SQL(", ").join(map(sql.Identifier, newest)),
-        )
-        with _no_right():
-            rows = self._rows(query) if self._exists(schema, table) else []
-        return [FileVersion.of_row(row) for row in rows]
+    @_no_right()
+    def rows_if_there(self, schema: str, name: str) -> list[dict[str, Any]] | None:
+        if not self._exists(schema, name):
+            return None
+        return self._rows("select * from {table}", table=sql.Identifier(schema, name))
 
     def has_raw_rows(self, month: Month) -> bool:
         # A crash of the server empties parts that aren't logged; a part never landed without rows.
@@ -326,22 +305,20 @@ class PostgresWarehouse(Warehouse):
 
     def table_rows(self, month: Month) -> int:
         return self._scalar(
-            sql.SQL("select count(*) from {} where file_month = %s").format(
-                sql.Identifier(self._final, get_dataset(month.dataset).table)
-            ),
+            "select count(*) from {table} where file_month = %s",
             month.month,
+            table=sql.Identifier(self._final, get_dataset(month.dataset).table),
         )
 
     def _missing_right(self, work: str) -> str | None:
         """Name the right that the work needs and the user lacks; None when all is granted."""
-        created: tuple[str, ...] = (self._raw,) if work != "build" else ()
-        created += self._built if work != "load" else ()
-        for schema in created:
-            if missing := self._missing_on_own(schema):
-                return missing
-        if work == "load":
-            return self._missing_on_read(self._final, "file_ledger")
-        return self._missing_on_read(self._raw, "%") if work == "build" else None
+        raw: tuple[str, ...] = (self._raw,)
+        own = {"load": raw, "build": self._built, "run": raw + self._built}
+        read = {"load": (self._final, "file_ledger"), "build": (self._raw, "%")}
+        missing = [self._missing_on_own(schema) for schema in own[work]]
+        if work in read:
+            missing.append(self._missing_on_read(*read[work]))
+        return next(filter(None, missing), None)
 
     def _missing_on_own(self, schema: str) -> str | None:
         """Name what keeps the user from creating, changing and dropping tables in a schema."""
@@ -384,17 +361,18 @@ class PostgresWarehouse(Warehouse):
         table = get_dataset(month.dataset).table
         if not self._exists(self._raw, table):
             return []
-        prefix = f"{table}_{month.month:%Y_%m}__"
         rows = self._rows(
-            sql.SQL(
-                "select relname from pg_class where relnamespace = %s::regnamespace"
-                " and relkind = 'r' and starts_with(relname, %s) and relispartition = %s"
-            ),
+            "select relname from pg_class where relnamespace = %s::regnamespace"
+            " and relkind = 'r' and starts_with(relname, %s) and relispartition = %s",
             self._raw,
-            prefix,
+            f"{table}_{month.month:%Y_%m}__",
             attached,
         )
         return sorted((Part.of_name(row["relname"]) for row in rows), key=lambda p: p.first_row)
+
+    def _drop_parts(self, month: Month, *, attached: bool) -> None:
+        for part in self._parts(month, attached=attached):
+            self._rows("drop table {part}", part=self._raw_table(part.name))
 
     def _raw_table(self, name: str) -> sql.Identifier:
         return sql.Identifier(self._raw, name)
@@ -402,35 +380,12 @@ class PostgresWarehouse(Warehouse):
     def _exists(self, schema: str, table: str) -> bool:
         return self._scalar("select to_regclass(%s) is not null", f"{schema}.{table}")
 
-    def _execute(self, query: str | sql.Composable, *args: Any) -> None:
-        with self.connection.cursor() as cursor:
-            cursor.execute(query, args)
-
-    def _rows(self, query: str | sql.Composable, *args: Any) -> list[dict[str, Any]]:
+    def _rows(self, query: str, *args: Any, **names: sql.Composable) -> list[dict[str, Any]]:
+        """Run a statement, in which {name} stands for a name; return the rows, if it has any."""
         with self.connection.cursor(cursor_factory=RealDictCursor) as cursor:
-            cursor.execute(query, args)
-            return [dict(row) for row in cursor.fetchall()]
+            cursor.execute(sql.SQL(query).format(**names) if names else query, args)
+            return [dict(row) for row in cursor.fetchall()] if cursor.description else []
 
-    def _scalar(self, query: str | sql.Composable, *args: Any) -> Any:
-        with self.connection.cursor() as cursor:
-            cursor.execute(query, args)
-            row = cursor.fetchone()
-            return row[0] if row else None
-
-
-@contextmanager
-def _translate_errors(label: str = "") -> Iterator[None]:
-    try:
-        yield
-    except psycopg2.errors.LockNotAvailable as error:
-        raise LockedError(f"{label}{TABLE_IN_USE}") from error
-    except psycopg2.Error as error:
-        raise WarehouseError(f"{label}Postgres: {' '.join(str(error).split())}") from error
-
-
-@contextmanager
-def _no_right() -> Iterator[None]:
-    try:
-        yield
-    except psycopg2.errors.InsufficientPrivilege as error:
-        raise NoRightError(f"Postgres: {' '.join(str(error).split())}") from error
+    def _scalar(self, query: str, *args: Any, **names: sql.Composable) -> Any:
+        rows = self._rows(query, *args, **names)
+        return next(iter(rows[0].values())) if rows else None

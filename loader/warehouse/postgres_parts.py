@@ -23,14 +23,9 @@ class Part:
         found = _PART_NAME.fullmatch(name)
         if not found:
             raise ValueError(f"{name} is not a part's name")
-        table, month, load_id, first, last = found.groups()
-        return cls(
-            table=table,
-            month=dt.datetime.strptime(month, "%Y_%m").date(),
-            load_id=load_id.replace("_", "."),
-            first_row=int(first),
-            last_row=int(last),
-        )
+        table, text, load_id, first, last = found.groups()
+        month = dt.datetime.strptime(text, "%Y_%m").date()
+        return cls(table, month, load_id.replace("_", "."), int(first), int(last))
 
     @property
     def rows(self) -> int:

@@ -1,20 +1,14 @@
 """A version of a month file, as the warehouse records it."""
 
 import datetime as dt
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from operator import itemgetter
 from typing import Any
 
 from loader.calendar import Month, format_of
 from loader.datasets import record_columns
-
-#: Version of the marts that count a version of the ledger, in SQL; 0 if they don't.
-LATEST_MARTS = (
-    "select coalesce(max(marts_version), 0) from {tlc}.marts_ledger as built"
-    " where built.dataset = version.dataset and built.file_month = version.file_month"
-    " and built.merged_at = version.merged_at"
-)
-#: What the newest merge of a month is the last by: the current one, whatever a clock said.
-NEWEST_MERGE = ("is_current", "merged_at")
+from loader.errors import ReconciliationError
 
 
 @dataclass(frozen=True)
@@ -86,6 +80,20 @@ class FileVersion:
 
         A table that an earlier version of the loader made may lack those.
         """
-        values = asdict(self)
-        names = [column.name for column in record_columns("month_files")]
-        return {name: values[name] for name in names if values[name] is not None}
+        names = (column.name for column in record_columns("month_files"))
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+
+def versions_of(rows: Iterable[dict[str, Any]], *newest: str) -> list[FileVersion]:
+    """Read rows of a table; of a month, that with the highest `newest` is the last."""
+    in_order = sorted(rows, key=itemgetter("dataset", "file_month", *newest))
+    return [FileVersion.of_row(row) for row in in_order]
+
+
+def require_all_rows(landed: FileVersion, count: int) -> None:
+    """Refuse to commit a landing that brought another number of rows than the file has."""
+    if count != landed.file_rows:
+        raise ReconciliationError(
+            f"{landed.month.label}: {landed.file_name} has"
+            f" {landed.file_rows:,} rows, {count:,} landed; run the command again"
+        )

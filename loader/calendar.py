@@ -14,14 +14,7 @@ _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
 
 def parse_month(text: str) -> dt.date:
-    """Read a month written as YYYY-MM.
-
-    Returns:
-        The file month: the month's first day.
-
-    Raises:
-        UsageError: when the text is not a month.
-    """
+    """Return the file month of YYYY-MM, which is its first day; refuse any other text."""
     if not _MONTH.fullmatch(text) or text.startswith("0000"):
         raise UsageError(f"{text!r} is not a month: write YYYY-MM, for example 2023-01")
     return dt.date(int(text[:4]), int(text[5:]), 1)
@@ -102,25 +95,19 @@ def days_of(month: dt.date) -> list[dt.date]:
 
 
 def month_range(first: dt.date, last: dt.date) -> list[dt.date]:
-    """List the months from first to last, both included.
-
-    Raises:
-        UsageError: when last is before first.
-    """
+    """List the months from first to last, both included; refuse a last one before the first."""
     if last < first:
         raise UsageError(f"--to {format_month(last)} is before --month {format_month(first)}")
-    months = [first]
-    while months[-1] < last:
-        months.append(next_month(months[-1]))
-    return months
+    return [add_months(first, n) for n in range(month_number(last) - month_number(first) + 1)]
 
 
 def month_of(name: str, dataset: str) -> dt.date | None:
     """Return the month of a dataset's month file by its name; None for any other name."""
-    month = name.removeprefix(f"{dataset}_tripdata_").partition(".")[0]
-    is_month = _MONTH.fullmatch(month) and not month.startswith("0000")
-    names = [file_name(dataset, parse_month(month), suffix) for suffix in SUFFIXES if is_month]
-    return parse_month(month) if name in names else None
+    try:
+        month = parse_month(name.removeprefix(f"{dataset}_tripdata_").partition(".")[0])
+    except UsageError:
+        return None
+    return month if name in [file_name(dataset, month, suffix) for suffix in SUFFIXES] else None
 
 
 def format_of(name: str) -> str:

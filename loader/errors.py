@@ -20,9 +20,6 @@ def printable(text: str) -> str:
 
     Names, values and answers come from files and servers: a line break in them could pass for our
     own message, and an escape sequence is a command to the terminal.
-
-    Returns:
-        The text with line breaks and tabs as blanks, and other unprintable characters escaped.
     """
     return "".join(
         c if c.isprintable() else " " if c.isspace() else c.encode("unicode_escape").decode()

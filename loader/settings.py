@@ -74,11 +74,7 @@ def local_directory() -> Path:
 
 
 def cores() -> int:
-    """Return how many cores to use: TLC_CORES, or this machine's.
-
-    Raises:
-        UsageError: when TLC_CORES can't be right.
-    """
+    """Return how many cores to use: TLC_CORES, or this machine's."""
     return _number("TLC_CORES", int, 1, 1_024, os.cpu_count() or 1)
 
 
@@ -109,14 +105,7 @@ def export_settings() -> None:
 
 
 def load_settings(target: str | None = None, source: str | None = None) -> Settings:
-    """Read the settings from the environment and `.env`; options win over both.
-
-    Returns:
-        The settings, checked.
-
-    Raises:
-        UsageError: when a setting can't be right.
-    """
+    """Read and check the settings from the environment and `.env`; options win over both."""
     export_settings()
     target = target or os.environ.get("TLC_TARGET") or "local"
     if target not in TARGETS:

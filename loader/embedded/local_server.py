@@ -54,9 +54,6 @@ def socket_dir(local_dir: Path) -> Path:
 
     A socket's path is limited to 107 bytes, so it can't live in the data folder. profiles.yml
     builds the same name in Jinja (`local_md5`), so that a plain `dbt build` finds the server.
-
-    Returns:
-        The folder, which may not exist yet.
     """
     digest = hashlib.md5(str(local_dir).encode(), usedforsecurity=False).hexdigest()
     # S108: `claim_socket_dir` refuses a folder that somebody else put there.
@@ -64,11 +61,7 @@ def socket_dir(local_dir: Path) -> Path:
 
 
 def connection_env(local_dir: Path) -> dict[str, str]:
-    """Return the libpq variables of the server.
-
-    Returns:
-        PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE.
-    """
+    """Return the libpq variables of the server."""
     return {
         "PGHOST": str(socket_dir(local_dir)),
         "PGPORT": PORT,
@@ -79,25 +72,14 @@ def connection_env(local_dir: Path) -> dict[str, str]:
 
 
 def psql_command(local_dir: Path) -> list[str]:
-    """Return the command line of the wheel's psql, connected to the server.
-
-    Returns:
-        The arguments, the program's path first.
-    """
+    """Return the command line of the wheel's psql, connected to the server."""
     host = str(socket_dir(local_dir))
     return [str(program_path("psql")), "-h", host, "-p", PORT, "-U", _USER, "-d", DATABASE]
 
 
 @_translate_os_errors()
 def start(local_dir: Path) -> bool:
-    """Start the server unless it is up, and wait until it answers; create it on first use.
-
-    Returns:
-        Whether it had to be started.
-
-    Raises:
-        WarehouseError: when it can't be started, with the reason from its log.
-    """
+    """Start the server, made on first use, and wait for it; return False if it was up already."""
     data_dir = local_dir / "postgres"
     sockets = socket_dir(local_dir)
     user = server_user(data_dir)
@@ -122,14 +104,7 @@ def start(local_dir: Path) -> bool:
 
 @_translate_os_errors()
 def stop(local_dir: Path) -> bool:
-    """Shut the server down (open transactions are rolled back) and wait until it is.
-
-    Returns:
-        Whether it was running.
-
-    Raises:
-        WarehouseError: when it doesn't stop.
-    """
+    """Stop the server, which rolls back transactions, and wait; return False if it was down."""
     data_dir = local_dir / "postgres"
     if not data_dir.exists():
         return False
@@ -143,14 +118,7 @@ def stop(local_dir: Path) -> bool:
 
 @_translate_os_errors()
 def status(local_dir: Path) -> ServerStatus:
-    """Report whether the server is up, where it is, and its size.
-
-    Returns:
-        The status.
-
-    Raises:
-        WarehouseError: when the data belong to somebody else.
-    """
+    """Report whether the server is up, where it is, and its size."""
     data_dir = local_dir / "postgres"
     server_user(data_dir)
     server = postmaster(data_dir)

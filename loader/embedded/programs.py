@@ -18,11 +18,7 @@ _ERROR = re.compile(r"\b(ERROR|FATAL|PANIC|error): ")
 def run(
     local_dir: Path, user: pwd.struct_passwd, program: str, *arguments: str, stdin: str = ""
 ) -> None:
-    """Run a program as the server's user; its output is appended to the log.
-
-    Raises:
-        WarehouseError: when it fails, with the reason from the log.
-    """
+    """Run a program as the server's user; its output is appended to the log."""
     log = local_dir / "postgres.log"
     command = [
         *as_server_user(user, local_dir / "postgres"),

@@ -88,13 +88,10 @@ def _by_name(state: MonthState) -> str:
 
 
 def followed(states: Collection[Month]) -> list[str]:
-    """List the datasets that a sync checks when none is named.
+    """List the datasets that a sync checks when none is named; all when the warehouse is empty.
 
     These are the datasets of which the warehouse has months. A dataset that is new in this version
     of the project is loaded when a user names it, not by the next scheduled sync.
-
-    Returns:
-        The datasets; all when the warehouse is empty.
     """
     here = {month.dataset for month in states}
     return [name for name in datasets() if name in here] or list(datasets())
@@ -107,18 +104,12 @@ def window(
     since: dt.date | None = None,
     to: dt.date | None = None,
 ) -> list[dt.date]:
-    """List the months that a sync checks.
+    """List the months that a sync checks, oldest first; refuse a window without any.
 
     Args:
         since: first month; default six months before the newest merged one, and a year back when
             there is none.
         to: last month; default the month of today.
-
-    Returns:
-        The months, oldest first.
-
-    Raises:
-        UsageError: when there is no month between first and last.
     """
     last = to or today.replace(day=1)
     if since is None:
@@ -142,11 +133,7 @@ def compare(
 ) -> Iterator[MonthState]:
     """Ask the source for months, one after the other, and compare with the warehouse.
 
-    Yields:
-        Their states, in the same order.
-
-    Raises:
-        SourceError: when the source fails or blocks us; it is not asked any further.
+    A source that fails or blocks us is not asked any further.
     """
     for month in months:
         yield replace(

@@ -62,11 +62,7 @@ def plan_of(due: Sequence[MonthState]) -> Plan:
 def seconds_of(
     plan: Plan, merged: Sequence[FileVersion], *, marts: bool
 ) -> tuple[float, float, bool]:
-    """Estimate how long a run takes, without the download.
-
-    Returns:
-        The seconds, at least and at most, and whether a row was measured here.
-    """
+    """Estimate a run's seconds, without the download: least, most, and whether measured here."""
     row, row_of_marts = _ROW, _ROW_OF_MARTS
     if (measured := _measured_row(merged)) is not None:
         # The ledger doesn't say whether the marts were built too, which takes as long again.
@@ -92,11 +88,7 @@ def _measured_row(merged: Sequence[FileVersion]) -> float | None:
 
 
 def require_room(plan: Plan, folder: Path) -> None:
-    """Refuse a plan that the disk can't hold.
-
-    Raises:
-        UsageError: when it can't.
-    """
+    """Refuse a plan that the disk can't hold."""
     missing = plan.peak_bytes - shutil.disk_usage(folder).free
     if missing > 0:
         raise UsageError(

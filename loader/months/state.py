@@ -139,22 +139,14 @@ def current_versions(warehouse: Warehouse) -> dict[Month, FileVersion]:
 def read_states(
     warehouse: Warehouse, months: Collection[Month] | None = None, *, for_reader: bool = False
 ) -> dict[Month, MonthState]:
-    """Read the states of months in the warehouse.
+    """Read the states of months in the warehouse, in order.
 
     Args:
         months: the months to read; None for all that the warehouse knows.
         for_reader: do without what a user who only reads the trips may not see: what is landed.
-
-    Returns:
-        The states, by month, in order.
-
-    Raises:
-        NoRightError: when the user may not read the records.
-        WarehouseError: when a newer version of the loader wrote them.
     """
-    unreadable = suppress(NoRightError) if for_reader else nullcontext()
     landed: dict[Month, FileVersion] = {}
-    with unreadable:
+    with suppress(NoRightError) if for_reader else nullcontext():
         versions = warehouse.landed_versions()
         if not for_reader:
             _require_as_new_as(versions)

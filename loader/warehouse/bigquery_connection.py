@@ -54,10 +54,6 @@ class BigQueryConnection:
 
         Args:
             settings: of them, how much a query may read; all else is in Google's variables.
-
-        Raises:
-            UsageError: when the project isn't named.
-            WarehouseError: when there are no credentials.
         """
         self.project = os.environ.get("GOOGLE_CLOUD_PROJECT", "")
         if not re.fullmatch(r"[a-z0-9.:-]+", self.project):
@@ -89,13 +85,9 @@ class BigQueryConnection:
         self.client.close()
 
     def bytes_billed(self, invocation_id: str | None) -> int | None:
-        """Return the bytes that this connection and a dbt invocation were billed for.
+        """Return the bytes that this connection and a dbt invocation, if any, were billed for.
 
-        Args:
-            invocation_id: the invocation, with which dbt labels its jobs; None when there was none.
-
-        Returns:
-            Bytes; None when jobs can't be listed, which the least roles don't allow.
+        None when the jobs, which dbt labels, can't be listed: the least roles don't allow it.
         """
         if invocation_id is None:
             return self._bytes_billed
@@ -147,13 +139,15 @@ class BigQueryConnection:
                 for name, value in parameters.items()
             ],
         )
-        retrying = Retrying(
+        for attempt in Retrying(
             retry=retry_if_exception(lambda error: ABORTED in str(error)),
             stop=stop_after_attempt(_ABORTED_ATTEMPTS),
             wait=wait_random_exponential(max=_ABORTED_MAX_SECONDS),
             reraise=True,
-        )
-        job, rows = retrying(lambda: self._run(query, config))
+        ):
+            with attempt:
+                job = self.client.query(query, job_config=config)
+                rows = job.result()
         self._bytes_billed += job.total_bytes_billed or 0
         return rows
 
@@ -161,10 +155,6 @@ class BigQueryConnection:
         """Have BigQuery refuse a statement, without running it, when it would."""
         with translate_google_errors():
             self.client.query(statement, job_config=bigquery.QueryJobConfig(dry_run=True))
-
-    def _run(self, query: str, config: bigquery.QueryJobConfig) -> tuple[Any, Any]:
-        job = self.client.query(query, job_config=config)
-        return job, job.result()
 
 
 @contextmanager
@@ -184,7 +174,6 @@ def translate_google_errors() -> Iterator[None]:
 
 def _mend(denied: str) -> str:
     """Return who can allow what Google has denied, and how."""
-    grants = "gcloud projects add-iam-policy-binding {} --member=user:YOU --role=roles/bigquery.{}"
     place = re.search(r"(?:Dataset|Table|View) ([\w.-]+):(\w+)", denied)
     project = re.search(r"[Pp]roject ([\w.:-]*\w)", denied)
     if place:
@@ -194,7 +183,10 @@ def _mend(denied: str) -> str:
         )
     else:
         role = "jobUser" if "jobs.create" in denied else "user"
-        command = grants.format(project[1] if project else "PROJECT", role)
+        command = (
+            f"gcloud projects add-iam-policy-binding {project[1] if project else 'PROJECT'}"
+            f" --member=user:YOU --role=roles/bigquery.{role}"
+        )
     return f"an owner of the project can allow it: {command}"
 
 

@@ -16,12 +16,7 @@ _RECORDS = ("month_files", "file_ledger", "marts_ledger")
 
 
 def check_dataset(connection: BigQueryConnection, schema: str) -> None:
-    """Refuse a dataset that the loader can't use, or can't make.
-
-    Raises:
-        WarehouseError: when it is elsewhere than BIGQUERY_LOCATION says, it expires, or a right
-            is missing.
-    """
+    """Refuse a dataset that the loader can't use, or can't make."""
     name = f"{connection.project}.{schema}"
     try:
         with translate_google_errors():
@@ -41,11 +36,7 @@ def check_dataset(connection: BigQueryConnection, schema: str) -> None:
 
 
 def check_bucket(connection: BigQueryConnection) -> None:
-    """Refuse a bucket that BigQuery can't load from into the datasets, or that we can't fill.
-
-    Raises:
-        WarehouseError: when it is outside BIGQUERY_LOCATION, or a right is missing.
-    """
+    """Refuse a bucket that BigQuery can't load from into the datasets, or that we can't fill."""
     if not connection.bucket:
         return
     name = connection.bucket.removeprefix("gs://").partition("/")[0]
@@ -79,9 +70,6 @@ def check_expirations(connection: BigQueryConnection, schemas: Iterable[str]) ->
     """Refuse datasets and tables that expire: old months vanish as they are written.
 
     Those that were made without billing keep 60 days, and some organisations set years.
-
-    Raises:
-        WarehouseError: when a dataset has a default expiration, or a table of ours has one.
     """
     for schema in schemas:
         name = f"{connection.project}.{schema}"

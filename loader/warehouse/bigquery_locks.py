@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +48,13 @@ def turn(
 def lock(
     connection: BigQueryConnection, schema: str, name: str, excludes: str | None = None
 ) -> Iterator[None]:
-    """Hold a lock by its name, or fail at once.
+    """Hold a lock by its name, or raise a LockedError at once.
 
     BigQuery has no locks: a row of `_locks` is taken by a conditional UPDATE, of which the
     service lets one at a time through. It is a lease, which is renewed while it is held.
 
     Args:
         excludes: pattern of the names that nobody may hold meanwhile; None for this name alone.
-
-    Raises:
-        LockedError: when somebody holds one of them.
     """
     dataset = f"{connection.project}.{schema}"
     with translate_google_errors():
@@ -101,15 +99,15 @@ def lock(
                 f"update {locks} set expires_at = null where token = @token", token=one
             )
         rows = take()
-    mine = "where name = @name and token = @token"
 
-    def give_back() -> None:
+    def update_mine(values: str) -> None:
         connection.query(
-            f"update {locks} set token = null, holder = null, expires_at = null {mine}",
+            f"update {locks} set {values} where name = @name and token = @token",
             name=name,
             token=token,
         )
 
+    give_back = partial(update_mine, "token = null, holder = null, expires_at = null")
     others = [row for row in rows if row["token"] != token]
     if others or not rows:
         if len(others) < len(rows):  # both were taken at once
@@ -122,9 +120,7 @@ def lock(
 
     def renew() -> None:
         with suppress(WarehouseError):  # the next renewal is before the lease ends, too
-            connection.query(
-                f"update {locks} set expires_at = {lease} {mine}", name=name, token=token
-            )
+            update_mine(f"expires_at = {lease}")
 
     try:
         with interrupts.at_stop(give_back), _repeating(renew, _RENEWAL_SECONDS):
@@ -151,8 +147,7 @@ def free(connection: BigQueryConnection, schema: str, name: str) -> None:
 def _process(pid: int) -> tuple[str, ...] | None:
     """Name a process of this machine as no other one ever is: its boot, container, id and start.
 
-    Returns:
-        The parts of the name; None when there is no such process, or no /proc.
+    None when there is no such process, or no /proc.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -7,15 +7,7 @@ from loader.warehouse.base import Warehouse
 
 
 def connect_warehouse(settings: Settings) -> Warehouse:
-    """Connect to the target's warehouse; the embedded server is started when it is down.
-
-    Returns:
-        The warehouse, connected.
-
-    Raises:
-        WarehouseError: when it can't be reached.
-        UsageError: when the target's packages are not installed, or a setting is missing.
-    """
+    """Connect to the target's warehouse; the embedded server is started when it is down."""
     if settings.target == "bigquery":
         try:
             from loader.warehouse.bigquery import BigQueryWarehouse

@@ -31,11 +31,7 @@ def prepare(connection: Connection, lock_timeout: str) -> None:
 
 
 def require_writable(connection: Connection) -> None:
-    """Refuse a session in which nothing can be written, or not every text.
-
-    Raises:
-        WarehouseError: with what to change.
-    """
+    """Refuse a session in which nothing can be written, or not every text."""
     info = connection.info
     is_replica, is_read_only, encoding = _row(
         connection,
@@ -67,9 +63,6 @@ def require_own_session(mine: Connection, other: Connection) -> None:
 
     Args:
         other: a second connection that was made in the same way.
-
-    Raises:
-        WarehouseError: with what to set.
     """
     ours, theirs = set(), set()
     for _ in range(3):

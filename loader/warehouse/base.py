@@ -11,6 +11,9 @@ from loader.calendar import Month
 from loader.terminal.progress import Reporter
 from loader.warehouse.versions import FileVersion, versions_of
 
+#: The table that records which project dbt has built.
+PROJECT = "_project"
+
 
 class Warehouse(Protocol):
     """A connection to a warehouse; its failures are WarehouseErrors. For one thread at a time."""

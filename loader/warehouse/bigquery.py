@@ -13,24 +13,20 @@ from loader.datasets import get_dataset
 from loader.errors import WarehouseError
 from loader.settings import Settings
 from loader.terminal.progress import Reporter
-from loader.warehouse.base import Warehouse
-from loader.warehouse.bigquery_connection import BigQueryConnection, translate_google_errors
+from loader.warehouse.base import PROJECT, Warehouse
+from loader.warehouse.bigquery_connection import translate_google_errors
 from loader.warehouse.bigquery_datasets import check_bucket, check_dataset, check_expirations
 from loader.warehouse.bigquery_export import record_batches
-from loader.warehouse.bigquery_locks import free, held_locks, lock, turn
+from loader.warehouse.bigquery_locks import BigQueryLocks
 from loader.warehouse.versions import FileVersion, require_all_rows
 
-#: The table that records which project dbt has built.
-_PROJECT = "_project"
 
-
-class BigQueryWarehouse(BigQueryConnection, Warehouse):
+class BigQueryWarehouse(BigQueryLocks, Warehouse):
     """The schemas of a Google Cloud project."""
 
     def __init__(self, settings: Settings) -> None:
         """Connect."""
         super().__init__(settings)
-        self._raw = settings.raw_schema
         self._final, self._marts = settings.schema, settings.marts_schema
         self._schemas = self._raw, *settings.built_schemas
 
@@ -54,7 +50,7 @@ class BigQueryWarehouse(BigQueryConnection, Warehouse):
     def lock(self, month: Month, reporter: Reporter) -> AbstractContextManager[None]:
         check_expirations(self, self._schemas)  # first of all: a month is about to be written
         self.labels = {"dataset": month.dataset, "month": month.text}
-        return lock(self, self._raw, month.label)
+        return self.lease(month.label)
 
     def build_lock(
         self, reporter: Reporter, months: Collection[Month] = ()
@@ -62,22 +58,14 @@ class BigQueryWarehouse(BigQueryConnection, Warehouse):
         # Months are built side by side, but for those of one file month: the datasets share its
         # partition of the marts. A build of all is alone: dbt drops a seed before it loads it.
         texts = [month.text for month in months]
-        return turn(
-            self,
-            self._raw,
+        return self.turn(
             " ".join(["build", *texts]),
             f"build|build .*({'|'.join(texts)}).*" if texts else "build.*",
             lambda: reporter.say("waiting for another run's dbt build in this warehouse to end"),
         )
 
-    def held_locks(self) -> list[dict[str, Any]]:
-        return held_locks(self, self._raw)
-
-    def free_lock(self, name: str) -> None:
-        free(self, self._raw, name)
-
     def schema_lock(self) -> AbstractContextManager[None]:
-        return turn(self, self._raw, "schema")
+        return self.turn("schema")
 
     def has_raw_columns(self, columns: Mapping[str, Collection[str]]) -> bool:
         with translate_google_errors(), suppress(NotFound):
@@ -103,12 +91,10 @@ class BigQueryWarehouse(BigQueryConnection, Warehouse):
 
     def loaded_rows(self, job_id: str) -> int:
         """Return the rows that a load job has written; 0 when there is no such job."""
-        with translate_google_errors():
-            try:
-                job = self.client.get_job(job_id, location=self.location)
-            except NotFound:
-                return 0
-        return getattr(job, "output_rows", None) or 0
+        with translate_google_errors(), suppress(NotFound):
+            job = self.client.get_job(job_id, location=self.location)
+            return getattr(job, "output_rows", None) or 0
+        return 0
 
     def commit_landing(self, landed: FileVersion) -> None:
         require_all_rows(landed, landed.landed_rows)
@@ -178,7 +164,7 @@ class BigQueryWarehouse(BigQueryConnection, Warehouse):
         return self.query(query)[:most]
 
     def built_project(self, relations: Sequence[str]) -> str | None:
-        rows = self.rows_if_there(self._raw, _PROJECT)
+        rows = self.rows_if_there(self._raw, PROJECT)
         missing = set(relations)
         with translate_google_errors():
             for schema in {name.partition(".")[0] for name in relations} if rows else ():
@@ -189,7 +175,7 @@ class BigQueryWarehouse(BigQueryConnection, Warehouse):
 
     def record_project(self, fingerprint: str) -> None:
         self.query(
-            f"create or replace table {self.table(self._raw, _PROJECT)} as"
+            f"create or replace table {self.table(self._raw, PROJECT)} as"
             " select @fingerprint as fingerprint, current_timestamp() as built_at",
             fingerprint=fingerprint,
         )

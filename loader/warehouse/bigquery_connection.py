@@ -5,7 +5,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import google.auth
@@ -115,13 +115,10 @@ class BigQueryConnection:
 
     def rows_if_there(self, schema: str, name: str) -> list[dict[str, Any]] | None:
         """Read a whole table of records, without a job and free; None when it isn't there yet."""
-        with translate_google_errors():
-            try:
-                return [
-                    _named(row) for row in self.client.list_rows(f"{self.project}.{schema}.{name}")
-                ]
-            except NotFound:
-                return None
+        with translate_google_errors(), suppress(NotFound):
+            rows = self.client.list_rows(f"{self.project}.{schema}.{name}")
+            return [_named(row) for row in rows]
+        return None
 
     def query(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         """Run a statement or script with named parameters; return its last rows."""

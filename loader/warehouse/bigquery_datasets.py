@@ -18,13 +18,11 @@ _RECORDS = ("month_files", "file_ledger", "marts_ledger")
 def check_dataset(connection: BigQueryConnection, schema: str) -> None:
     """Refuse a dataset that the loader can't use, or can't make."""
     name = f"{connection.project}.{schema}"
-    try:
-        with translate_google_errors():
-            found = connection.client.get_dataset(name).location
-    except WarehouseError as error:
-        if not isinstance(error.__cause__, NotFound):
-            raise
-        connection.dry_run(f"create schema `{name}`")  # the first run makes it
+    found = None
+    with translate_google_errors(), suppress(NotFound):
+        found = connection.client.get_dataset(name).location
+    if found is None:  # the first run makes it
+        connection.dry_run(f"create schema `{name}`")
         return
     if found.lower() != connection.location.lower():
         raise WarehouseError(

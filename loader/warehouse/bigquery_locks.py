@@ -6,7 +6,6 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,133 +14,128 @@ from google.cloud import bigquery
 from tenacity import Retrying, retry_if_exception_type, wait_random
 
 from loader.errors import LockedError, WarehouseError
+from loader.settings import Settings
 from loader.terminal import interrupts
 from loader.warehouse.bigquery_connection import BigQueryConnection, translate_google_errors
 
 #: How long a lock outlives a killed run, and how often a live one renews it.
-_LEASE_MINUTES = 10
+_LEASE = "timestamp_add(current_timestamp(), interval 10 minute)"
 _RENEWAL_SECONDS = 120.0
 #: How long to sleep between two looks at whether another machine's turn has ended.
 _TURN_SECONDS = (5, 15)
 
 
-@contextmanager
-def turn(
-    connection: BigQueryConnection,
-    schema: str,
-    name: str,
-    excludes: str | None = None,
-    on_wait: Callable[[], None] = lambda: None,
-) -> Iterator[None]:
-    """Hold a lock by its name, waiting for others to give it back: see `lock`."""
-    retrying = Retrying(
-        retry=retry_if_exception_type(LockedError),
-        wait=wait_random(*_TURN_SECONDS),
-        after=lambda state: on_wait() if state.attempt_number == 1 else None,
-    )
-    with ExitStack() as held:
-        retrying(lambda: held.enter_context(lock(connection, schema, name, excludes)))
-        yield
+class BigQueryLocks(BigQueryConnection):
+    """Locks by name, in the table `_locks` of the raw schema."""
 
+    def __init__(self, settings: Settings) -> None:
+        """Connect."""
+        super().__init__(settings)
+        self._raw = settings.raw_schema
+        self._locks = self.table(self._raw, "_locks")
 
-@contextmanager
-def lock(
-    connection: BigQueryConnection, schema: str, name: str, excludes: str | None = None
-) -> Iterator[None]:
-    """Hold a lock by its name, or raise a LockedError at once.
+    def held_locks(self) -> list[dict[str, Any]]:
+        """List the locks that runs hold: name, holder, expires_at."""
+        return self.query_if_there(
+            f"select name, holder, expires_at from {self._locks}"
+            " where expires_at > current_timestamp() order by name"
+        )
 
-    BigQuery has no locks: a row of `_locks` is taken by a conditional UPDATE, of which the
-    service lets one at a time through. It is a lease, which is renewed while it is held.
+    def free_lock(self, name: str) -> None:
+        """End a lock, whoever holds it."""
+        self._update("expires_at = null", name=name)
 
-    Args:
-        excludes: pattern of the names that nobody may hold meanwhile; None for this name alone.
-    """
-    dataset = f"{connection.project}.{schema}"
-    with translate_google_errors():
+    @contextmanager
+    def turn(
+        self, name: str, excludes: str | None = None, on_wait: Callable[[], None] = lambda: None
+    ) -> Iterator[None]:
+        """Hold a lock by its name, waiting for others to give it back: see `lease`."""
+        retrying = Retrying(
+            retry=retry_if_exception_type(LockedError),
+            wait=wait_random(*_TURN_SECONDS),
+            after=lambda state: on_wait() if state.attempt_number == 1 else None,
+        )
+        with ExitStack() as held:
+            retrying(lambda: held.enter_context(self.lease(name, excludes)))
+            yield
+
+    @contextmanager
+    def lease(self, name: str, excludes: str | None = None) -> Iterator[None]:
+        """Hold a lock by its name, or raise a LockedError at once.
+
+        BigQuery has no locks: a row of `_locks` is taken by a conditional UPDATE, of which the
+        service lets one at a time through. It is a lease, which is renewed while it is held.
+
+        Args:
+            excludes: pattern of the names that nobody may hold meanwhile; None for this name alone.
+        """
+        dataset = f"{self.project}.{self._raw}"
+        with translate_google_errors():
+            try:
+                self.client.get_dataset(dataset)
+            except NotFound:  # asked first: to create one that is there needs the right to create
+                self.client.create_dataset(bigquery.Dataset(dataset), exists_ok=True)
+        token = f"{'/'.join(_process(os.getpid()) or ('?',))}/{uuid.uuid4().hex}"
+        rows = self._take(name, token, excludes or name)
+        if dead := [row["token"] for row in rows if _is_dead(row["token"])]:
+            for one in dead:
+                self._update("expires_at = null", token=one)
+            rows = self._take(name, token, excludes or name)
+
+        def give_back() -> None:
+            self._update("token = null, holder = null, expires_at = null", name=name, token=token)
+
+        others = [row for row in rows if row["token"] != token]
+        if others or not rows:
+            if len(others) < len(rows):  # both were taken at once
+                give_back()
+            other = (
+                f"{others[0]['holder']}, until {others[0]['expires_at']:%H:%M} UTC" if rows else "?"
+            )
+            raise LockedError(
+                f"{name}: another run is working on it ({other});"
+                " wait for it to end, or choose another month; if it was killed: nyc-tlc unlock"
+            )
+
+        def renew() -> None:
+            with suppress(WarehouseError):  # the next renewal is before the lease ends, too
+                self._update(f"expires_at = {_LEASE}", name=name, token=token)
+
         try:
-            connection.client.get_dataset(dataset)
-        except NotFound:  # asked first: to create one that is there needs the right to create
-            connection.client.create_dataset(bigquery.Dataset(dataset), exists_ok=True)
-    locks = connection.table(schema, "_locks")
-    token = f"{'/'.join(_process(os.getpid()) or ('?',))}/{uuid.uuid4().hex}"
-    lease = f"timestamp_add(current_timestamp(), interval {_LEASE_MINUTES} minute)"
-    holder = f"{socket.gethostname()}, pid {os.getpid()}"
+            with interrupts.at_stop(give_back), _repeating(renew, _RENEWAL_SECONDS):
+                yield
+        finally:
+            give_back()
 
-    def take() -> list[dict[str, Any]]:
-        """Take the lock, if it is free; return who holds one of those that exclude each other."""
-        return connection.query(
+    def _take(self, name: str, token: str, excludes: str) -> list[dict[str, Any]]:
+        """Take a lock, if it is free; return who holds one of those that exclude each other."""
+        return self.query(
             f"""
-            create table if not exists {locks}
+            create table if not exists {self._locks}
                 (name string, token string, holder string, expires_at timestamp);
-            insert into {locks} (name)
+            insert into {self._locks} (name)
             select @name from (select 1)
-            where not exists (select 1 from {locks} where name = @name);
-            update {locks}
-            set token = @token, holder = @holder, expires_at = {lease}
+            where not exists (select 1 from {self._locks} where name = @name);
+            update {self._locks}
+            set token = @token, holder = @holder, expires_at = {_LEASE}
             where name = @name and not exists (
-                select 1 from {locks} as live
+                select 1 from {self._locks} as live
                 where
                     regexp_contains(live.name, @excludes) and live.expires_at > current_timestamp()
             );
-            select distinct token, holder, expires_at from {locks}
+            select distinct token, holder, expires_at from {self._locks}
             where regexp_contains(name, @excludes) and expires_at > current_timestamp();
             """,
             name=name,
             token=token,
-            holder=holder,
-            excludes=f"^({excludes or name})$",
+            holder=f"{socket.gethostname()}, pid {os.getpid()}",
+            excludes=f"^({excludes})$",
         )
 
-    rows = take()
-    if dead := [row["token"] for row in rows if _is_dead(row["token"])]:
-        for one in dead:
-            connection.query(
-                f"update {locks} set expires_at = null where token = @token", token=one
-            )
-        rows = take()
-
-    def update_mine(values: str) -> None:
-        connection.query(
-            f"update {locks} set {values} where name = @name and token = @token",
-            name=name,
-            token=token,
-        )
-
-    give_back = partial(update_mine, "token = null, holder = null, expires_at = null")
-    others = [row for row in rows if row["token"] != token]
-    if others or not rows:
-        if len(others) < len(rows):  # both were taken at once
-            give_back()
-        other = f"{others[0]['holder']}, until {others[0]['expires_at']:%H:%M} UTC" if rows else "?"
-        raise LockedError(
-            f"{name}: another run is working on it ({other});"
-            " wait for it to end, or choose another month; if it was killed: nyc-tlc unlock"
-        )
-
-    def renew() -> None:
-        with suppress(WarehouseError):  # the next renewal is before the lease ends, too
-            update_mine(f"expires_at = {lease}")
-
-    try:
-        with interrupts.at_stop(give_back), _repeating(renew, _RENEWAL_SECONDS):
-            yield
-    finally:
-        give_back()
-
-
-def held_locks(connection: BigQueryConnection, schema: str) -> list[dict[str, Any]]:
-    """List the locks that runs hold: name, holder, expires_at."""
-    locks = connection.table(schema, "_locks")
-    return connection.query_if_there(
-        f"select name, holder, expires_at from {locks} where expires_at > current_timestamp()"
-        " order by name"
-    )
-
-
-def free(connection: BigQueryConnection, schema: str, name: str) -> None:
-    """End a lock, whoever holds it."""
-    locks = connection.table(schema, "_locks")
-    connection.query(f"update {locks} set expires_at = null where name = @name", name=name)
+    def _update(self, values: str, **whose: str) -> None:
+        """Change the locks with a name, a token or both."""
+        where = " and ".join(f"{column} = @{column}" for column in whose)
+        self.query(f"update {self._locks} set {values} where {where}", **whose)
 
 
 def _process(pid: int) -> tuple[str, ...] | None:

@@ -17,7 +17,7 @@ from loader.errors import TABLE_IN_USE, LockedError, NoRightError, WarehouseErro
 from loader.settings import Settings
 from loader.terminal.progress import Reporter
 from loader.warehouse import postgres_session
-from loader.warehouse.base import Warehouse
+from loader.warehouse.base import PROJECT, Warehouse
 from loader.warehouse.postgres_export import record_batches
 from loader.warehouse.postgres_parts import Part
 from loader.warehouse.versions import FileVersion, require_all_rows
@@ -25,8 +25,6 @@ from loader.warehouse.versions import FileVersion, require_all_rows
 #: Locks of ten concurrent queries that each read 600 partitions and their indexes.
 _LOCKS = 12_500
 _MIN_VERSION = 150000
-#: The table that records which project dbt has built.
-_PROJECT = "_project"
 
 
 @contextmanager
@@ -85,8 +83,7 @@ class PostgresWarehouse(Warehouse):
         if number < _MIN_VERSION:
             raise WarehouseError(f"Postgres {number // 10000} is too old: 15 or newer is needed")
         self._require_fit()
-        missing = self._missing_right(work)
-        if missing:
+        if missing := self._missing_right(work):
             raise WarehouseError(f"{missing}; ask the database's owner, or see docs/postgres.md")
         version = f"Postgres {number // 10000}.{number % 10000}"
         advice = [self._advice_on_locks(), postgres_session.advice(self.connection)]
@@ -193,17 +190,17 @@ class PostgresWarehouse(Warehouse):
             self._rows("rollback")
 
     def built_project(self, relations: Sequence[str]) -> str | None:
-        if not self._exists(self._raw, _PROJECT):
+        if not self._exists(self._raw, PROJECT):
             return None
         return self._scalar(
             "select fingerprint from {table} where not exists ("
             "select from unnest(%s) as name where to_regclass(name) is null)",
             list(relations),
-            table=self._raw_table(_PROJECT),
+            table=self._raw_table(PROJECT),
         )
 
     def record_project(self, fingerprint: str) -> None:
-        table = self._raw_table(_PROJECT)
+        table = self._raw_table(PROJECT)
         with self.connection:
             self._rows(
                 "create table if not exists {table} (fingerprint text, built_at timestamp)",
@@ -278,8 +275,7 @@ class PostgresWarehouse(Warehouse):
 
     def has_raw_rows(self, month: Month) -> bool:
         # A crash of the server empties parts that aren't logged; a part never landed without rows.
-        parts = self._parts(month, attached=True)
-        names = [f'{self._raw}."{part.name}"' for part in parts]
+        names = [f'{self._raw}."{part.name}"' for part in self._parts(month, attached=True)]
         # NULL without a part
         return bool(
             self._scalar(

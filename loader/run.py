@@ -197,31 +197,22 @@ class _Run:
         return replace(done, bytes_billed=billed, dollars=dollars)
 
     def _month(self, warehouse: Warehouse, month: Month, place: _Place) -> MonthRun:
-        options = self.options
+        settings, reporter, options = self.settings, self.reporter, self.options
         with ExitStack() as held:
             with place.stage("download"):
-                held.enter_context(warehouse.lock(month, self.reporter))
+                held.enter_context(warehouse.lock(month, reporter))
                 state = read_state(warehouse, month)
                 if options.force:
                     state = replace(state, landed=None)
                 file = fetch_month(
-                    self.settings,
-                    month,
-                    state.landed,
-                    self.reporter,
-                    allow_empty=options.allow_empty,
+                    settings, month, state.landed, reporter, allow_empty=options.allow_empty
                 )
             with place.stage("land"):
                 if file:
                     self.dbt.start()  # it is ready to build when the file has landed
+                versions = state.landed, state.merged
                 landing = land_month(
-                    self.settings,
-                    warehouse,
-                    file,
-                    state.landed,
-                    state.merged,
-                    self.reporter,
-                    keeps_rows=options.keep_raw,
+                    settings, warehouse, file, *versions, reporter, keeps_rows=options.keep_raw
                 )
                 landed = self._accepted(warehouse, landing.landed)
             is_new = state.merged is None or state.merged.sha256 != landed.sha256

@@ -260,10 +260,7 @@ class DbtRunner:
 
 
 def run_operation(settings: Settings, macro: str, arguments: dict[str, Any]) -> None:
-    """Run a macro that changes all its tables or none, and show what it prints.
-
-    Hold the build lock.
-    """
+    """Run a macro, which changes all its tables or none; show what it says. Hold the build lock."""
     if _run_dbt(settings, "run-operation", macro, "--args", json.dumps(arguments)):
         raise WarehouseError(f"{macro} failed, and the tables are as they were: see above")
 

@@ -11,13 +11,10 @@ import hashlib
 import json
 import os
 import sys
-from typing import Any, NamedTuple, TextIO, cast
+from typing import Any, NamedTuple, TextIO
 
 #: Resource types that don't concern a month: they test the project's SQL, or run nothing.
-_LEFT_OUT = (
-    *("--exclude-resource-type", "unit_test"),
-    *("--exclude-resource-type", "exposure"),
-)
+_LEFT_OUT = ("--exclude-resource-types", "unit_test", "exposure")
 _TESTS_LEFT_OUT = ("assert_trips_mart_is_whole", "test_name:grain")
 
 
@@ -91,20 +88,24 @@ def main(arguments: list[str]) -> None:
     from dbt.contracts.graph.nodes import CompiledNode
     from dbt_common.invocation import get_invocation_id
 
+    def invoke(manifest: Manifest | None, *command: str) -> Any:
+        errors.clear()
+        done = dbtRunner(manifest, callbacks=[keep_errors]).invoke([*command])
+        if done.exception:
+            errors.append(str(done.exception))
+        return done
+
     flags = list(impl.DEFAULT_BASE_BEHAVIOR_FLAGS)
-    parsed = dbtRunner(callbacks=[keep_errors]).invoke(["parse", *arguments])
+    parsed = invoke(None, "parse", *arguments)
     gc.freeze()
     gc.enable()
     if not parsed.success:
-        failure = [str(parsed.exception)] if parsed.exception else []
-        _answer(answers, Project("", [], [], errors + failure))
+        _answer(answers, Project("", [], [], errors))
         return
-    manifest = cast(Manifest, parsed.result)
+    manifest = parsed.result
     _answer(answers, _project(manifest))
     for line in sys.stdin:
         request = Request(*json.loads(line))
-        errors.clear()
-        runner = dbtRunner(manifest, callbacks=[keep_errors])
         # Each invocation adds the adapter's flags to dbt's again: after 500 months they took
         # four fifths of a build.
         impl.DEFAULT_BASE_BEHAVIOR_FLAGS[:] = flags
@@ -115,15 +116,11 @@ def main(arguments: list[str]) -> None:
         months: Any = {"month": request.months[0]}
         if len(request.months) > 1:
             months = {"months": request.months}
+        chosen = (*_select(manifest, request), *_LEFT_OUT)
         variables = json.dumps({"dataset": request.dataset} | months)
-        select = _select(manifest, request)
-        built = runner.invoke(["build", *arguments, *select, *_LEFT_OUT, "--vars", variables])
-        exceptions = [str(built.exception)] if built.exception else []
-        nodes = getattr(built.result, "results", ())
-        found = list(map(_node_result, nodes))
-        _answer(
-            answers, BuildResult(built.success, found, errors + exceptions, get_invocation_id())
-        )
+        built = invoke(manifest, "build", *arguments, *chosen, "--vars", variables)
+        found = list(map(_node_result, getattr(built.result, "results", ())))
+        _answer(answers, BuildResult(built.success, found, errors, get_invocation_id()))
 
 
 def _answer(answers: TextIO, answer: NamedTuple) -> None:

@@ -114,11 +114,8 @@ def window(
     last = to or today.replace(day=1)
     if since is None:
         merged = [key.month for key, one in states.items() if key.dataset == dataset and one.merged]
-        since = (
-            add_months(max(merged), -MONTHS_BACK)
-            if merged
-            else add_months(today, -MONTHS_BACK_WHEN_EMPTY)
-        )
+        end, back = (max(merged), MONTHS_BACK) if merged else (today, MONTHS_BACK_WHEN_EMPTY)
+        since = add_months(end, -back)
     first = max(since, get_dataset(dataset).first_month)
     if last < first:
         raise UsageError(

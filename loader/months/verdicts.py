@@ -41,11 +41,8 @@ def read_verdicts(warehouse: Warehouse) -> dict[Month, Verdict]:
         "select dataset, file_month, official_trips, official_difference, official_share,"
         " official_verdict, cause, awaits_republication from {tlc}.official_verdicts"
     )
-    verdicts = {}
-    for row in rows:
-        month = Month(row.pop("dataset"), row.pop("file_month"))
-        verdicts[month] = Verdict(month, **row)
-    return verdicts
+    verdicts = [Verdict(Month(row.pop("dataset"), row.pop("file_month")), **row) for row in rows]
+    return {verdict.month: verdict for verdict in verdicts}
 
 
 def describe_awaited(warehouse: Warehouse, verdict: Verdict) -> str:

@@ -1,4 +1,4 @@
-"""The project as dbt understands it, for tests of what it declares."""
+"""What tests without a server share: a web server, and the project as dbt understands it."""
 
 import json
 import os
@@ -8,8 +8,18 @@ import sys
 import pytest
 
 from loader.settings import PROJECT_DIR
+from loader.source import retries
+from tests.cdn import cdn
+
+__all__ = ["cdn"]
 
 PACKAGE = "nyc_tlc"
+
+
+@pytest.fixture
+def no_waiting(monkeypatch):
+    """What is tried again is tried at once."""
+    monkeypatch.setattr(retries, "BACKOFF_SECONDS", 0)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from loader.errors import FileRefusedError, LoaderError, SourceError
-from loader.source import discover, download, http, published, retries
+from loader.source import discover, download, http
+from loader.source.published import PublishedFile
 from tests.cdn import (
     Cdn,
-    cdn,
     close_early,
     drop,
     html,
@@ -29,7 +30,7 @@ from tests.cdn import (
     with_headers,
 )
 
-__all__ = ["cdn"]
+pytestmark = pytest.mark.usefixtures("no_waiting")
 
 MONTH = dt.date(2024, 5, 1)
 NAME = "green_tripdata_2024-05.parquet"
@@ -47,13 +48,7 @@ def parquet(seed: int, rows: int = ROWS) -> bytes:
     return out.getvalue()
 
 
-OLD, NEW = parquet(1), parquet(2, rows=350)
-EMPTY = parquet(3, rows=0)
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch):
-    monkeypatch.setattr(retries, "BACKOFF_SECONDS", 0)
+OLD, NEW, EMPTY = parquet(1), parquet(2, rows=350), parquet(3, rows=0)
 
 
 @pytest.fixture
@@ -65,7 +60,7 @@ def etag(content: bytes) -> str:
     return f'"{hashlib.md5(content).hexdigest()}"'
 
 
-def found(cdn: Cdn, content: bytes = OLD) -> published.PublishedFile:
+def found(cdn: Cdn, content: bytes = OLD) -> PublishedFile:
     """Publish a file and find it; only what comes after is recorded."""
     (cdn.folder / NAME).write_bytes(content)
     file = discover.require(cdn.url, "green", MONTH)
@@ -79,19 +74,29 @@ def ranges(cdn: Cdn) -> list[str | None]:
     return [request.headers.get("Range") for request in cdn.requests]
 
 
-def assert_whole(local: download.LocalFile, content: bytes, rows: int, downloads: Path) -> None:
+def fetched(
+    file: PublishedFile,
+    downloads: Path,
+    content: bytes = OLD,
+    progress: Callable[[int], None] = lambda done: None,
+) -> download.LocalFile:
+    """Fetch a file, which has to have this content; nothing else is left beside it."""
+    local = download.fetch(file, downloads, progress)
     assert local.path == downloads / NAME
     assert local.path.read_bytes() == content
     assert local.sha256 == hashlib.sha256(content).hexdigest()
+    rows = pq.read_metadata(pa.BufferReader(content)).num_rows
     assert (local.size, local.rows, local.etag) == (len(content), rows, etag(content))
+    assert (local.label, local.url) == (file.label, file.url)
     assert left_in(downloads) == [NAME, STAMP]
+    return local
 
 
 def left_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def refusal(error_type: type[LoaderError], file: published.PublishedFile, downloads: Path) -> str:
+def refusal(error_type: type[LoaderError], file: PublishedFile, downloads: Path) -> str:
     with pytest.raises(error_type) as error:
         download.fetch(file, downloads)
     assert error.value.exit_code == error_type.exit_code
@@ -102,12 +107,10 @@ def refusal(error_type: type[LoaderError], file: published.PublishedFile, downlo
 
 
 def test_plain_download(cdn, downloads):
-    file = found(cdn)
-    seen = []
+    file, seen = found(cdn), []
 
-    local = download.fetch(file, downloads, seen.append)
+    local = fetched(file, downloads, progress=seen.append)
 
-    assert_whole(local, OLD, ROWS, downloads)
     assert vars(local).items() >= vars(file).items()
     assert ranges(cdn) == [None]
     assert cdn.requests[0].headers["Accept-Encoding"] == "identity"
@@ -115,15 +118,58 @@ def test_plain_download(cdn, downloads):
     assert seen[-1] == len(OLD)
 
 
-@pytest.mark.parametrize("broken", [reset(CUT), close_early(CUT), stall(CUT)])
-def test_broken_transfer_goes_on_where_it_stopped(cdn, downloads, monkeypatch, broken):
-    monkeypatch.setattr(http, "READ_SECONDS", 0.1)
-    file = found(cdn)
-    cdn.script(NAME, [broken])
+#: What a transfer meets, and the ranges that are asked for until the file is whole.
+GOES_ON = f"bytes={CUT}-"
+LAST = len(OLD) - 1
+RESUMED = [None, GOES_ON]
+SCRIPTS = {
+    "reset": ([reset(CUT)], RESUMED),
+    "closed early": ([close_early(CUT)], RESUMED),
+    "stalled": ([stall(CUT)], RESUMED),
+    "broken again and again": (
+        [close_early(70_000)] * 3,
+        [None, "bytes=70000-", "bytes=140000-", "bytes=210000-"],
+    ),
+    "range ignored": ([close_early(CUT), ignore_range()], RESUMED),
+    "dropped": ([drop()], [None, None]),
+    "416": ([close_early(CUT), status(416)], [*RESUMED, None]),
+    **{
+        f"not what goes on there: {number}": ([close_early(CUT), other], [*RESUMED, None])
+        for number, other in enumerate(
+            [
+                with_headers(Content_Range=f"bytes 5-{LAST}/{len(OLD)}"),
+                with_headers(Content_Range=f"bytes {CUT}-{len(OLD)}/{len(OLD) + 1}"),
+                with_headers(Content_Range="nonsense"),
+                status(206, ETag='"x"', Content_Range=f"bytes {CUT}-{LAST}/{len(OLD)}"),
+                replace(
+                    status(206, Content_Range=f"bytes {CUT}-{LAST}/{len(OLD)}"),
+                    body=OLD[CUT:] + b"more",
+                ),
+            ]
+        )
+    },
+    **{
+        f"{code} twice": (
+            [status(code), close_early(CUT), status(code)],
+            [None, None, GOES_ON, GOES_ON],
+        )
+        for code in (429, 500, 502, 503, 504)
+    },
+}
 
-    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
-    assert ranges(cdn) == [None, f"bytes={CUT}-"]
-    assert cdn.requests[1].headers["If-Range"] == etag(OLD)
+
+@pytest.mark.parametrize(("script", "asked"), SCRIPTS.values(), ids=SCRIPTS)
+def test_a_disturbed_transfer_gives_the_whole_file(cdn, downloads, monkeypatch, script, asked):
+    monkeypatch.setattr(http, "READ_SECONDS", 0.5)
+    file = found(cdn)
+    cdn.script(NAME, script)
+
+    fetched(file, downloads)
+    assert ranges(cdn) == asked
+    for request in cdn.requests:
+        assert request.headers.get("If-Range") == (
+            etag(OLD) if "Range" in request.headers else None
+        )
 
 
 def test_a_transfer_that_hardly_moves_is_broken_off_and_goes_on(cdn, downloads, monkeypatch):
@@ -131,7 +177,7 @@ def test_a_transfer_that_hardly_moves_is_broken_off_and_goes_on(cdn, downloads, 
     file = found(cdn)
     cdn.script(NAME, [trickle(CUT)])
 
-    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
+    fetched(file, downloads)
     first, second = ranges(cdn)
     assert first is None
     assert CUT < int(second.removeprefix("bytes=").rstrip("-")) < CUT + 1000
@@ -153,30 +199,21 @@ def test_short_bodies_are_never_accepted_and_a_later_run_goes_on(cdn, downloads)
     assert left_in(downloads) == [f"{NAME}.part", f"{NAME}.part.etag"]
 
     cdn.requests.clear()
-    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
+    fetched(file, downloads)
     assert ranges(cdn) == ["bytes=70000-"]
 
 
-def test_complete_partial_of_a_killed_run_is_not_downloaded_again(cdn, downloads):
-    file = found(cdn)
-    downloads.mkdir(parents=True)
-    (downloads / f"{NAME}.part").write_bytes(OLD)
-    (downloads / f"{NAME}.part.etag").write_text(etag(OLD))
-
-    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
-    assert cdn.requests == []
-
-
 @pytest.mark.parametrize(
-    ("part", "tag"),
+    ("part", "tag", "asked"),
     [
-        (NEW[:1000], etag(NEW)),  # of another version
-        (OLD + b"more", etag(OLD)),  # longer than the file
-        (OLD[:1000], None),  # of nobody knows what
-        (None, etag(OLD)),  # nothing
+        (OLD, etag(OLD), []),  # complete, of a run that was killed
+        (NEW[:1000], etag(NEW), [None]),  # of another version
+        (OLD + b"more", etag(OLD), [None]),  # longer than the file
+        (OLD[:1000], None, [None]),  # of nobody knows what
+        (None, etag(OLD), [None]),  # nothing
     ],
 )
-def test_partials_that_dont_fit_are_dropped(cdn, downloads, part, tag):
+def test_a_partial_is_used_if_it_fits(cdn, downloads, part, tag, asked):
     file = found(cdn)
     downloads.mkdir(parents=True)
     if part:
@@ -184,87 +221,31 @@ def test_partials_that_dont_fit_are_dropped(cdn, downloads, part, tag):
     if tag:
         (downloads / f"{NAME}.part.etag").write_text(tag)
 
-    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
-    assert ranges(cdn) == [None]
-
-
-def test_file_replaced_between_head_and_get(cdn, downloads):
-    file = found(cdn)
-    cdn.script(NAME, [republish(NEW)])
-
-    local = download.fetch(file, downloads)
-
-    assert_whole(local, NEW, 350, downloads)
-    assert file.etag == etag(OLD)
-    assert len(cdn.requests) == 1
-
-
-def test_replaced_file_is_resumed_in_its_new_version(cdn, downloads):
-    file = found(cdn)
-    cdn.script(NAME, [close_early(CUT), republish(NEW, close_early(CUT))])
-
-    assert_whole(download.fetch(file, downloads), NEW, 350, downloads)
-    assert ranges(cdn) == [None, f"bytes={CUT}-", f"bytes={CUT}-"]
-    assert cdn.requests[2].headers["If-Range"] == etag(NEW)
-
-
-#: What a continued transfer meets, and the ranges that are asked for until the file is whole.
-GOES_ON = f"bytes={CUT}-"
-LAST = len(OLD) - 1
-SCRIPTS = {
-    "broken again and again": (
-        [close_early(70_000)] * 3,
-        [None, "bytes=70000-", "bytes=140000-", "bytes=210000-"],
-    ),
-    "range ignored": ([close_early(CUT), ignore_range()], [None, GOES_ON]),
-    "dropped": ([drop()], [None, None]),
-    "416": ([close_early(CUT), status(416)], [None, GOES_ON, None]),
-    "it runs over": (
-        [
-            close_early(CUT),
-            replace(
-                status(206, Content_Range=f"bytes {CUT}-{LAST}/{len(OLD)}"),
-                body=OLD[CUT:] + b"more",
-            ),
-        ],
-        [None, GOES_ON, None],
-    ),
-    **{
-        f"it is of something else: {number}": ([close_early(CUT), other], [None, GOES_ON, None])
-        for number, other in enumerate(
-            [
-                with_headers(Content_Range=f"bytes 5-{LAST}/{len(OLD)}"),
-                with_headers(Content_Range=f"bytes {CUT}-{len(OLD)}/{len(OLD) + 1}"),
-                with_headers(Content_Range="nonsense"),
-                status(206, ETag='"x"', Content_Range=f"bytes {CUT}-{LAST}/{len(OLD)}"),
-            ]
-        )
-    },
-    **{
-        f"{code} twice": (
-            [status(code), close_early(CUT), status(code)],
-            [None, None, GOES_ON, GOES_ON],
-        )
-        for code in (429, 500, 502, 503, 504)
-    },
-}
-
-
-@pytest.mark.parametrize(("script", "asked"), SCRIPTS.values(), ids=SCRIPTS)
-def test_a_disturbed_transfer_gives_the_whole_file(cdn, downloads, script, asked):
-    file = found(cdn)
-    cdn.script(NAME, script)
-
-    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
+    fetched(file, downloads)
     assert ranges(cdn) == asked
 
 
-def test_file_replaced_between_two_parts(cdn, downloads):
-    file = found(cdn)
-    cdn.script(NAME, [close_early(CUT), republish(NEW)])
+REPLACED = {
+    "between HEAD and GET": ([republish(NEW)], [None]),
+    "between two parts": ([close_early(CUT), republish(NEW)], RESUMED),
+    "between two parts, of which both break off": (
+        [close_early(CUT), republish(NEW, close_early(CUT))],
+        [*RESUMED, GOES_ON],
+    ),
+}
 
-    assert_whole(download.fetch(file, downloads), NEW, 350, downloads)
-    assert ranges(cdn) == [None, GOES_ON]
+
+@pytest.mark.parametrize(("script", "asked"), REPLACED.values(), ids=REPLACED)
+def test_a_file_that_is_replaced_meanwhile_is_taken_in_its_new_version(
+    cdn, downloads, script, asked
+):
+    file = found(cdn)
+    cdn.script(NAME, script)
+
+    fetched(file, downloads, NEW)
+    assert ranges(cdn) == asked
+    tags = [None, etag(OLD), etag(NEW)]
+    assert [r.headers.get("If-Range") for r in cdn.requests] == tags[: len(asked)]
 
 
 @pytest.mark.parametrize("tag", ["", 'W/"weak"'])
@@ -284,20 +265,19 @@ def test_without_a_strong_etag_nothing_is_resumed(cdn, downloads, tag):
     assert left_in(downloads) == [NAME, STAMP]
 
 
-@pytest.mark.parametrize("code", [403, 404, 410])
-def test_file_that_goes_away_after_head_is_a_source_error(cdn, downloads, code):
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        *((status(code), f"answers {code}") for code in (403, 404, 410)),
+        (with_headers(Content_Length="", Connection="close"), "without a length"),
+    ],
+)
+def test_an_answer_without_the_file_is_a_source_error(cdn, downloads, answer, told):
     file = found(cdn)
-    cdn.script(NAME, [status(code)])
+    cdn.script(NAME, [answer])
 
-    assert f"answers {code}" in refusal(SourceError, file, downloads)
+    assert told in refusal(SourceError, file, downloads)
     assert left_in(downloads) == []
-
-
-def test_a_body_without_a_length_is_a_source_error(cdn, downloads):
-    file = found(cdn)
-    cdn.script(NAME, [with_headers(Content_Length="", Connection="close")])
-
-    assert "without a length" in refusal(SourceError, file, downloads)
 
 
 @pytest.mark.parametrize("script", [[html()], [close_early(CUT), html()]])
@@ -305,9 +285,8 @@ def test_web_page_is_refused(cdn, downloads, script):
     file = found(cdn)
     cdn.script(NAME, script)
 
-    assert "isn't a whole Parquet file (it begins with b'<!DOCTYPE" in refusal(
-        FileRefusedError, file, downloads
-    )
+    told = refusal(FileRefusedError, file, downloads)
+    assert "isn't a whole Parquet file (it begins with b'<!DOCTYPE" in told
     assert len(cdn.requests) == len(script)
     assert left_in(downloads) == []
 
@@ -331,26 +310,26 @@ def test_corrupt_and_empty_files_are_refused(cdn, downloads, content, told):
     assert left_in(downloads) == []
 
     (cdn.folder / NAME).write_bytes(OLD)  # the next run takes nothing from the refused one
-    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
+    fetched(file, downloads)
     assert ranges(cdn) == [None, None]
 
 
 def test_same_version_again_makes_no_request(cdn, downloads):
     file = found(cdn)
-    first = download.fetch(file, downloads)
+    first = fetched(file, downloads)
     cdn.requests.clear()
 
-    assert download.fetch(file, downloads) == first
+    assert fetched(file, downloads) == first
     assert cdn.requests == []
 
 
 def test_new_last_modified_alone_is_no_new_version(cdn, downloads):
-    first = download.fetch(found(cdn), downloads)
+    first = fetched(found(cdn), downloads)
     os.utime(cdn.folder / NAME, (0, 86_400))
     file = discover.require(cdn.url, "green", MONTH)
     cdn.requests.clear()
 
-    again = download.fetch(file, downloads)
+    again = fetched(file, downloads)
 
     assert again == replace(first, last_modified=dt.datetime(1970, 1, 2))
     assert cdn.requests == []
@@ -365,27 +344,26 @@ def test_without_an_etag_a_local_file_is_not_trusted(cdn, downloads):
     assert ranges(cdn) == [None, None]
 
 
-def test_damaged_local_file_is_downloaded_again(cdn, downloads):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(OLD[:-500] + bytes(492) + OLD[-8:]),
+        lambda path: path.with_name(STAMP).unlink(),
+    ],
+    ids=["altered", "without its stamp"],
+)
+def test_a_local_file_that_cant_be_trusted_is_downloaded_again(cdn, downloads, damage):
     file = found(cdn)
-    download.fetch(file, downloads).path.write_bytes(OLD[:-500] + bytes(492) + OLD[-8:])
+    damage(fetched(file, downloads).path)
 
-    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
-    assert ranges(cdn) == [None, None]
-
-
-def test_local_file_without_its_stamp_is_downloaded_again(cdn, downloads):
-    file = found(cdn)
-    download.fetch(file, downloads)
-    (downloads / STAMP).unlink()
-
-    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
+    fetched(file, downloads)
     assert ranges(cdn) == [None, None]
 
 
 def test_republished_file_replaces_the_local_one(cdn, downloads):
-    download.fetch(found(cdn), downloads)
+    fetched(found(cdn), downloads)
 
-    assert_whole(download.fetch(found(cdn, NEW), downloads), NEW, 350, downloads)
+    fetched(found(cdn, NEW), downloads, NEW)
     assert ranges(cdn) == [None]
 
 
@@ -424,9 +402,7 @@ def test_folder_that_cant_be_made_is_told(cdn, tmp_path):
 
 
 def test_interrupted_by_the_user_keeps_the_partial(cdn, downloads):
-    file = found(cdn)
-
-    kept = []
+    file, kept = found(cdn), []
 
     def interrupt(done: int) -> None:
         if done >= CUT:
@@ -436,7 +412,7 @@ def test_interrupted_by_the_user_keeps_the_partial(cdn, downloads):
     with pytest.raises(KeyboardInterrupt):
         download.fetch(file, downloads, interrupt)
 
-    assert_whole(download.fetch(file, downloads), OLD, ROWS, downloads)
+    fetched(file, downloads)
     assert ranges(cdn) == [None, f"bytes={kept[0]}-"]
 
 

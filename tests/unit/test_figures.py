@@ -10,10 +10,8 @@ from loader.errors import FileRefusedError, NotPublishedError
 from loader.landing.tlc_trips import tlc_figures
 from loader.source import figures
 from loader.source.retries import TransientError
-from tests.cdn import Behaviour, cdn, close_early, status
+from tests.cdn import Behaviour, close_early, status
 from tests.conftest import DATA_DIR
-
-__all__ = ["cdn"]
 
 PADDED = "Month/Year,License Class,       Trips Per Day       ,      Farebox Per Day      "
 PLAIN = "Month/Year,License Class,Trips Per Day,Farebox Per Day"
@@ -136,8 +134,7 @@ def test_a_report_at_a_web_address_is_asked_for_once_a_version(cdn):
         figures.read(by_base)
 
 
-def test_an_answer_that_breaks_off_is_no_report(cdn, monkeypatch):
-    monkeypatch.setattr("loader.source.retries.BACKOFF_SECONDS", 0)
+def test_an_answer_that_breaks_off_is_no_report(cdn, no_waiting):
     path = cdn.folder / "data_reports_monthly.csv"
     path.write_text(f"{PLAIN}\n2022-02,Green,5,-\n2022-01,Green,5,-\n")
     cdn.script(path.name, [close_early(70)] * 9)

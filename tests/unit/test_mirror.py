@@ -15,11 +15,9 @@ from loader.calendar import file_name, month_range
 from loader.errors import UsageError
 from loader.source import object_store
 from tests import forks
-from tests.cdn import Cdn, cdn, html, reset, with_headers
+from tests.cdn import Cdn, html, reset, with_headers
 from tests.conftest import clean_env, succeeded
 from tests.unit.test_download import parquet
-
-__all__ = ["cdn"]
 
 MONTHS = month_range(dt.date(2023, 1, 1), dt.date(2023, 6, 1))
 NAMES = [file_name("green", month) for month in MONTHS]

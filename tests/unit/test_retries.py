@@ -16,10 +16,8 @@ from loader.datasets import datasets
 from loader.errors import SourceError
 from loader.source import discover, http
 from tests import forks
-from tests.cdn import cdn, close_early, status, with_headers
+from tests.cdn import close_early, status, with_headers
 from tests.conftest import IMPATIENT, clean_env, publish
-
-__all__ = ["cdn"]
 
 MONTH = dt.date(2024, 5, 1)
 NAME = file_name("green", MONTH)

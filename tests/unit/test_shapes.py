@@ -12,11 +12,9 @@ import shapely
 from loader.errors import FileRefusedError, NotPublishedError, SourceError
 from loader.settings import Settings
 from loader.source import shapes
-from tests.cdn import cdn, close_early, html, status
+from tests.cdn import close_early, html, status
 from tests.conftest import DATA_DIR
 from tests.shapes import NAME, ZONES, merged, write_shapes
-
-__all__ = ["cdn"]
 
 REAL = DATA_DIR and DATA_DIR / "zones"
 
@@ -116,8 +114,7 @@ def test_it_may_be_a_zip_or_a_folder_that_holds_it(settings, tmp_path):
     assert not settings.local_dir.exists()  # read in place
 
 
-def test_a_web_address_is_asked_once_and_again_for_a_new_version(settings, cdn, monkeypatch):
-    monkeypatch.setattr("loader.source.retries.BACKOFF_SECONDS", 0)
+def test_a_web_address_is_asked_once_and_again_for_a_new_version(settings, cdn, no_waiting):
     settings = replace(settings, shapes=f"http://user:secret@{cdn.host}/misc/{NAME}")
     with pytest.raises(NotPublishedError):
         shapes.fetch(settings)

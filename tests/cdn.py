@@ -37,10 +37,6 @@ class Behaviour:
     new_bytes: bytes | None = None
 
 
-def ok() -> Behaviour:
-    return Behaviour()
-
-
 def status(code: int, **headers: str) -> Behaviour:
     """Answer with this status; `Retry_After="1"` becomes the header Retry-After."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -89,7 +85,7 @@ def ignore_range() -> Behaviour:
 
 def republish(new_bytes: bytes, then: Behaviour | None = None) -> Behaviour:
     """Replace the file at the origin, then go on as told."""
-    return Behaviour(**{**vars(then or ok()), "new_bytes": new_bytes})
+    return Behaviour(**{**vars(then or Behaviour()), "new_bytes": new_bytes})
 
 
 @dataclass(frozen=True)
@@ -113,7 +109,8 @@ class Cdn:
         self.closing = threading.Event()
         self._scripts: dict[tuple[str, str], list[Behaviour]] = defaultdict(list)
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), self._handler())
+        handler = type("Handler", (_Handler,), {"cdn": self})
+        self._server = _Server(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
         )
@@ -149,10 +146,7 @@ class Cdn:
         with self._lock:
             self.requests.append(request)
             script = self._scripts[request.method, request.name]
-            return script.pop(0) if script else ok()
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        return type("Handler", (_Handler,), {"cdn": self})
+            return script.pop(0) if script else Behaviour()
 
 
 class _Server(ThreadingHTTPServer):
@@ -167,12 +161,6 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     cdn: Cdn
     protocol_version = "HTTP/1.1"
-
-    def do_HEAD(self) -> None:
-        self._answer()
-
-    def do_GET(self) -> None:
-        self._answer()
 
     def log_message(self, *_: object) -> None:
         pass
@@ -191,6 +179,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(403, {"Content-Type": "application/xml"}, _FORBIDDEN, behaviour)
         else:
             self._serve(path, behaviour)
+
+    do_HEAD = do_GET = _answer
 
     def _serve(self, path: Path, behaviour: Behaviour) -> None:
         content = path.read_bytes()

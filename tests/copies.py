@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from loader.settings import PROJECT_DIR
+from tests.processes import ran
 
 FOLDERS = ("loader", "models", "macros", "seeds", "scripts", "docs", "tests", ".dlt")
 FILES = ("dbt_project.yml", "profiles.yml", "pyproject.toml")
@@ -40,12 +41,5 @@ def in_copy(
     copy: Path, *command: object, timeout: float | None = None, **env: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a script or module of the copy by Python, with these variables besides."""
-    return subprocess.run(
-        [sys.executable, *map(str, command)],
-        cwd=copy,
-        env=os.environ | env | {"PYTHONPATH": str(copy)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=timeout,
-    )
+    env = os.environ | env | {"PYTHONPATH": str(copy)}
+    return ran(sys.executable, *command, cwd=copy, env=env, timeout=timeout)

@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from loader.settings import PROJECT_DIR
+from tests.processes import ran
 
 _EXPRESSION = re.compile(r"\$\{\{ (.*?) \}\}")
 _NOT_CLONED = (
@@ -69,17 +70,8 @@ class Workflow:
                 for key, value in part.get("env", {}).items()
             }
             told = {key: str(path) for key, path in files.items()}
-            done.append(
-                subprocess.run(
-                    ["bash", "--noprofile", "--norc", "-e", "-c", self._resolve(step["run"])],
-                    cwd=self.folder,
-                    env={**self.machine, **told, **variables},
-                    capture_output=True,
-                    text=True,
-                    check=False,
-                    timeout=300,
-                )
-            )
+            command = ("bash", "--noprofile", "--norc", "-e", "-c", self._resolve(step["run"]))
+            done.append(ran(*command, cwd=self.folder, env={**self.machine, **told, **variables}))
             if done[-1].returncode:
                 break
         return done

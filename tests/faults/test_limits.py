@@ -21,6 +21,7 @@ from loader.settings import PROJECT_DIR
 from tests.cdn import cdn, close_early, status
 from tests.conftest import Workspace, clean_env, publish, succeeded
 from tests.exact import assert_same, expected, landed, stored
+from tests.processes import ran
 
 __all__ = ["cdn"]
 
@@ -118,15 +119,8 @@ def test_a_full_local_disk_is_told_and_changes_nothing(workspace, cdn):
     def no_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
 
-    process = subprocess.run(
-        [sys.executable, "-m", "loader", "load", *MONTH],
-        cwd=PROJECT_DIR,
-        env=workspace.env,
-        preexec_fn=no_room,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = (sys.executable, "-m", "loader", "load", *MONTH)
+    process = ran(*command, env=workspace.env, preexec_fn=no_room)
     assert process.returncode not in (0, -25)
     assert "File too large" in last_line(process)
     assert workspace.relations(workspace.raw) == {}

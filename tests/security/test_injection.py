@@ -200,9 +200,6 @@ class Refused(Exception):
 class Returned(Exception):
     """What return() does."""
 
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
 
 @functools.cache
 def templates() -> dict[str, jinja2.Template]:
@@ -215,33 +212,32 @@ def templates() -> dict[str, jinja2.Template]:
     }
 
 
+def raising(error: type[Exception]) -> Callable[[Any], None]:
+    def act(value: Any) -> None:
+        raise error(value)
+
+    return act
+
+
 def macros(variables: dict[str, Any]) -> dict[str, Callable[[], Any]]:
     """Give the validators, as dbt would call them with these variables."""
-
-    def refuse(message: str) -> None:
-        raise Refused(message)
-
-    def give(value: Any) -> None:
-        raise Returned(value)
-
     context: dict[str, Any] = {
         "invocation_args_dict": {"vars": variables},
         "var": variables.get,
-        "exceptions": {"raise_compiler_error": refuse},
-        "return": give,
+        "exceptions": {"raise_compiler_error": raising(Refused)},
+        "return": raising(Returned),
         "modules": {"re": re},
         "execute": True,
         "datasets": lambda: list(datasets()),
     }
 
     def call(name: str) -> Any:
-        try:
+        with pytest.raises(Returned) as returned:
             templates()[name].render(context)
-        except Returned as returned:
-            return returned.value
-        raise AssertionError(f"{name} returned nothing")
+        return returned.value.args[0]
 
-    return context | {name: functools.partial(call, name) for name in templates()}
+    context |= {name: functools.partial(call, name) for name in templates()}
+    return context
 
 
 MONTH_LIKE = st.from_regex(r"\A\d{4}-\d{2}\n?\Z") | st.from_regex(r"\A[0-9]{4}-(0[1-9]|1[0-2])\Z")

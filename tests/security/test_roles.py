@@ -1,6 +1,5 @@
 """Who loads, who builds and who reads can do that, and nothing else: scripts/roles.sql."""
 
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from psycopg2.errors import InsufficientPrivilege
 
 from loader.embedded import local_server
 from tests.conftest import PROJECT_DIR, Workspace, clean_env, publish, succeeded
+from tests.processes import ran
 
 GREEN = ("--dataset", "green", "--month")
 BUILD = ("build", "--vars")
@@ -39,14 +39,8 @@ class Roles:
         """Run the script, with passwords for all."""
         passwords = {f"TLC_{r.upper()}_PASSWORD": f"pass of {r}" for r in ROLES}
         program = local_server.psql_command(self.owner.local_dir)[0]
-        process = subprocess.run(
-            [program, "--no-psqlrc", "--file", str(PROJECT_DIR / "scripts" / "roles.sql")],
-            env=self.owner.env | passwords | env,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        succeeded(process)
+        script = ("--no-psqlrc", "--file", PROJECT_DIR / "scripts" / "roles.sql")
+        succeeded(ran(program, *script, env=self.owner.env | passwords | env))
 
     def refused(self, role: str, sql: str) -> None:
         with pytest.raises(InsufficientPrivilege):

@@ -10,23 +10,14 @@ import pytest
 from loader import __version__
 from loader.settings import PROJECT_DIR
 from tests.conftest import clean_env
+from tests.processes import ran
 
 MONTH = ("--dataset", "green", "--month", "2023-01")
 NYC_TLC = Path(sysconfig.get_path("scripts")) / "nyc-tlc"
 
 
-def start(
-    *command: object, cwd: Path = PROJECT_DIR, **env: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*map(str, command)],
-        cwd=cwd,
-        env=clean_env(**env),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+def start(*command: object, **env: str) -> subprocess.CompletedProcess[str]:
+    return ran(*command, env=clean_env(**env))
 
 
 @pytest.mark.parametrize(

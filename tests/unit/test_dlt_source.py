@@ -12,6 +12,7 @@ import pytest
 from loader.settings import PROJECT_DIR
 from tests.conftest import publish
 from tests.exact import expected
+from tests.processes import ran
 from tests.shapes import NAME, merged, write_shapes, zones_by_shapely
 
 #: What a user writes, in a folder of their own.
@@ -42,13 +43,8 @@ class User:
     def load(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         env = {"TLC_SOURCE": str(self.source), "TLC_SHAPES": str(self.source)}
         env["TLC_LOCAL_DIR"] = str(self.folder / "local")
-        return subprocess.run(
-            [sys.executable, "-c", SCRIPT, *arguments],
-            cwd=self.folder,
-            env=env | {"PYTHONPATH": str(PROJECT_DIR), "PATH": "/usr/bin:/bin"},
-            capture_output=True,
-            text=True,
-        )
+        env |= {"PYTHONPATH": str(PROJECT_DIR), "PATH": "/usr/bin:/bin"}
+        return ran(sys.executable, "-c", SCRIPT, *arguments, cwd=self.folder, env=env)
 
     def rows(self, dataset: str, month: str, *columns: str) -> pa.Table:
         with duckdb.connect(str(self.folder / "trips.duckdb"), read_only=True) as database:

@@ -24,19 +24,29 @@ def is_described(thing):
     return bool((thing.get("description") or "").strip())
 
 
-def test_no_description_ends_in_an_empty_line(manifest):
-    kinds = ("nodes", "sources", "macros", "exposures", "unit_tests")
-    things = [thing for kind in kinds for thing in of_project(manifest[kind])]
-    texts = {thing["unique_id"]: thing["description"] for thing in things}
-    assert [name for name, text in texts.items() if text != text.strip()] == []
+def texts(thing):
+    """Descriptions of a node and of its columns, by name."""
+    columns = {f"{thing['name']}.{name}": one for name, one in thing.get("columns", {}).items()}
+    named = {thing["name"]: thing} | columns
+    return {name: one.get("description") or "" for name, one in named.items()}
 
 
-def undescribed(node):
-    """Names of a node and of its columns that have no description."""
-    columns = {f"{node['name']}.{name}": column for name, column in node["columns"].items()}
-    return [
-        name for name, thing in {node["name"]: node, **columns}.items() if not is_described(thing)
-    ]
+@pytest.mark.parametrize("kind", ["nodes", "sources", "macros", "exposures", "unit_tests"])
+def test_what_dbt_docs_shows_is_described(manifest, kind):
+    things = of_project(manifest[kind])
+    assert things
+    assert [one["name"] for one in things if one["description"] != one["description"].strip()] == []
+    if kind == "nodes":
+        things = [one for one in things if one["resource_type"] in ("model", "seed")]
+        # Of private views, the columns are those of the sources or of the trips, described there.
+        private = {"staging", "intermediate"}
+        assert all(one["columns"] for one in things if not private & set(one["fqn"]))
+    if kind == "sources":
+        assert all(source["columns"] and source["source_description"] for source in things)
+    if kind == "macros":
+        things = macros_that_models_call(manifest)
+    described = {name: text for one in things for name, text in texts(one).items()}
+    assert [name for name, text in described.items() if not text.strip()] == []
 
 
 def signature(macro):
@@ -46,33 +56,11 @@ def signature(macro):
     return [argument.split("=")[0].strip() for argument in arguments if argument.strip()]
 
 
-@pytest.mark.parametrize("resource_type", ["model", "seed"])
-def test_models_and_seeds_are_described(manifest, resource_type):
-    nodes = [n for n in of_project(manifest["nodes"]) if n["resource_type"] == resource_type]
-    assert nodes
-    # Of private views, the columns are those of the sources or of the trips, described there.
-    assert all(n["columns"] for n in nodes if not {"staging", "intermediate"} & set(n["fqn"]))
-    assert [name for node in nodes for name in undescribed(node)] == []
-
-
 def test_every_column_of_a_seed_is_listed(manifest):
     seeds = [n for n in of_project(manifest["nodes"]) if n["resource_type"] == "seed"]
     for seed in seeds:
         with (PROJECT_DIR / seed["original_file_path"]).open(newline="") as file:
             assert list(seed["columns"]) == next(csv.reader(file)), seed["name"]
-
-
-def test_source_tables_are_described(manifest):
-    sources = of_project(manifest["sources"])
-    assert sources
-    assert all(source["columns"] and source["source_description"] for source in sources)
-    assert [name for source in sources for name in undescribed(source)] == []
-
-
-def test_exposures_are_described(manifest):
-    exposures = of_project(manifest["exposures"])
-    assert exposures
-    assert [one["name"] for one in exposures if not is_described(one)] == []
 
 
 def test_what_others_query_is_public_and_has_a_contract(manifest):
@@ -101,12 +89,6 @@ def test_every_code_of_a_trip_has_a_relationship_to_the_dictionary(manifest):
         assert set(keys[table]) == codes & set(columns)
 
 
-def test_unit_tests_are_described(manifest):
-    tests = of_project(manifest["unit_tests"])
-    assert tests
-    assert [test["name"] for test in tests if not is_described(test)] == []
-
-
 def macros_that_models_call(manifest):
     """Those of which dbt's docs tell; any other has a comment where its name doesn't say enough."""
     models = [n for n in of_project(manifest["nodes"]) if n["resource_type"] != "test"]
@@ -116,13 +98,10 @@ def macros_that_models_call(manifest):
 
 
 def test_macros_that_models_call_are_described_with_their_arguments(manifest):
-    macros = macros_that_models_call(manifest)
-    assert macros
-    assert [macro["name"] for macro in macros if not is_described(macro)] == []
-    for macro in macros:
+    for macro in macros_that_models_call(manifest):
         documented = [argument["name"] for argument in macro["arguments"]]
         assert documented == signature(macro), macro["name"]
-        assert all(a["type"] and is_described(a) for a in macro["arguments"]), macro["name"]
+        assert all(a["type"] and a["description"] for a in macro["arguments"]), macro["name"]
 
 
 def test_yaml_documents_no_macro_that_is_gone(manifest):

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import os
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -15,6 +14,7 @@ from loader.months.state import MARTS_VERSION, MonthState, State, Step
 from loader.settings import load_settings
 from loader.source.published import PublishedFile
 from loader.warehouse.versions import FileVersion
+from tests.processes import ran
 
 TODAY = dt.date(2024, 3, 31)
 LANDED_AT = dt.datetime(2024, 2, 20, 9, 17)
@@ -215,7 +215,5 @@ def test_today_is_new_yorks_whatever_the_machines_zone(tmp_path):
     )
     env = {name: value for name, value in os.environ.items() if name != "TLC_TODAY"}
     for zone in ("UTC", "Pacific/Auckland"):
-        process = subprocess.run(
-            [sys.executable, "-c", code], env=env | {"TZ": zone}, capture_output=True, text=True
-        )
+        process = ran(sys.executable, "-c", code, env=env | {"TZ": zone})
         assert process.stdout == "2024-02-29\n", process.stderr

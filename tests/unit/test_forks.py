@@ -10,6 +10,7 @@ import pytest
 from loader.settings import PROJECT_DIR
 from tests import forks
 from tests.conftest import clean_env
+from tests.processes import ran
 
 pytestmark = pytest.mark.slow
 
@@ -39,33 +40,29 @@ CODES = {
 }
 
 
-def ended(python: str, *arguments: str, cwd: Path, fd: int) -> tuple[int, str, str]:
-    process = subprocess.run(
-        [python, *arguments],
-        env=clean_env(HERE="yes", PYTHONPATH=f"/no/such:{PROJECT_DIR}"),
-        cwd=cwd,
-        pass_fds=[fd],
-        input="asked",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def ended(python: str, *arguments: str, cwd: Path, **options: object) -> tuple[int, str, str]:
+    env = clean_env(HERE="yes", PYTHONPATH=f"/no/such:{PROJECT_DIR}")
+    process = ran(python, *arguments, env=env, cwd=cwd, input="asked", **options)
     return process.returncode, process.stdout, process.stderr
+
+
+def assert_as_in_python(*arguments: str, cwd: Path, **options: object) -> tuple[int, str, str]:
+    forked, real = (
+        ended(python, *arguments, cwd=cwd, **options) for python in (forks.python(), sys.executable)
+    )
+    assert forked == real
+    return real
 
 
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES.keys())
 def test_code_ends_as_it_does_in_python(code, tmp_path):
     with (tmp_path / "open").open("w") as file:
-        arguments = ("-c", code.replace("FD", str(file.fileno())), "an argument", "")
-        forked, real = (
-            ended(python, *arguments, cwd=tmp_path, fd=file.fileno())
-            for python in (forks.python(), sys.executable)
-        )
-    assert forked == real
+        code = code.replace("FD", str(file.fileno()))
+        assert_as_in_python("-c", code, "an argument", "", cwd=tmp_path, pass_fds=[file.fileno()])
 
 
 def test_an_error_has_its_trace(tmp_path):
-    code, stdout, stderr = ended(forks.python(), "-c", "1 / 0", cwd=tmp_path, fd=0)
+    code, stdout, stderr = ended(forks.python(), "-c", "1 / 0", cwd=tmp_path)
     assert (code, stdout) == (1, "")
     assert stderr.startswith("Traceback (most recent call last):\n")
     assert stderr.endswith("ZeroDivisionError: division by zero\n")
@@ -73,20 +70,14 @@ def test_an_error_has_its_trace(tmp_path):
 
 @pytest.mark.parametrize("arguments", [("--version",), ("load", "--dataset", "gren"), ()])
 def test_a_module_ends_as_it_does_in_python(arguments, tmp_path):
-    command = ("-m", "loader", *arguments)
-    assert ended(forks.python(), *command, cwd=tmp_path, fd=0) == ended(
-        sys.executable, *command, cwd=tmp_path, fd=0
-    )
+    assert_as_in_python("-m", "loader", *arguments, cwd=tmp_path)
 
 
 def test_a_file_ends_as_it_does_in_python(tmp_path):
     file = tmp_path / "file.py"
     file.write_text("import sys; print(__name__, __file__, sys.argv); sys.exit(3)")
-    command = ("-P", str(file), "an argument")
-    forked, real = (
-        ended(python, *command, cwd=tmp_path, fd=0) for python in (forks.python(), sys.executable)
-    )
-    assert forked == real == (3, f"__main__ {file} {[str(file), 'an argument']}\n", "")
+    ended = assert_as_in_python("-P", str(file), "an argument", cwd=tmp_path)
+    assert ended == (3, f"__main__ {file} {[str(file), 'an argument']}\n", "")
 
 
 def test_what_it_runs_ends_when_it_is_killed(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from loader.settings import PROJECT_DIR
 from tests.conftest import clean_env
+from tests.processes import ran
 
 STAND_IN = """#!/usr/bin/env bash
 case "$*" in
@@ -32,8 +33,7 @@ def set_up(tmp_path):
         env = clean_env(RECORD=str(record), TMPDIR=str(tmp_path), BILLING="True", MISSING="1")
         env |= {"PATH": f"{tmp_path}:{env['PATH']}"} | SETTINGS | variables
         script = PROJECT_DIR / "scripts" / "gcp_setup.sh"
-        done = subprocess.run([script, *options], env=env, capture_output=True, text=True)
-        return done, record.read_text().splitlines()
+        return ran(script, *options, env=env), record.read_text().splitlines()
 
     return run
 

@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,15 @@ from loader.calendar import file_name, month_range
 from loader.errors import UsageError
 from loader.source import object_store
 from tests import forks
-from tests.cdn import Cdn, html, reset, with_headers
+from tests.cdn import Cdn, html, with_headers
 from tests.conftest import clean_env, succeeded
+from tests.processes import ran
 from tests.unit.test_download import parquet
 
 MONTHS = month_range(dt.date(2023, 1, 1), dt.date(2023, 6, 1))
 NAMES = [file_name("green", month) for month in MONTHS]
 JANUARY = NAMES[0]
+MIRROR = ("-m", "loader", "mirror", "--dataset", "green")
 RANGE = ("--month", "2023-01", "--to", "2023-06")
 
 
@@ -38,23 +41,16 @@ def copies(tmp_path) -> Path:
     return tmp_path / "deep" / "copies"
 
 
-def command(*args: object) -> list[str]:
-    return [forks.python(), "-m", "loader", "mirror", "--dataset", "green", *map(str, args)]
+@pytest.fixture
+def env(tmp_path) -> dict[str, str]:
+    return clean_env(TLC_LOCAL_DIR=str(tmp_path / "local"))
 
 
-def env(copies: Path) -> dict[str, str]:
-    return clean_env(TLC_LOCAL_DIR=str(copies.parent.parent / "local"))
-
-
-def mirror(cdn: Cdn, copies: Path, *args: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command("--source", cdn.url, *args, copies),
-        env=env(copies),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+@pytest.fixture
+def mirror(origin, copies, env) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Mirror months of the source to the copies."""
+    options = ("--source", origin.url)
+    return lambda *args: ran(forks.python(), *MIRROR, *options, *args, copies, env=env)
 
 
 def assert_equal(cdn: Cdn, copies: Path, names: list[str] = NAMES) -> None:
@@ -67,25 +63,28 @@ def assert_equal(cdn: Cdn, copies: Path, names: list[str] = NAMES) -> None:
     assert [path.name for path in downloads.iterdir()] == ["lock"]
 
 
-def test_a_range_then_nothing_to_do(origin, copies):
-    said = succeeded(mirror(origin, copies, *RANGE))
+def test_a_range_then_nothing_to_do(origin, copies, mirror):
+    said = succeeded(mirror(*RANGE))
     assert said.stderr.count("  mirrored  ") == 6
     assert said.stdout == "green: 6 mirrored (1.8 MB)\n"
     assert_equal(origin, copies)
+    note = json.loads((copies / f"{JANUARY}.mirror.json").read_text())
+    assert note["source"] == f"{origin.url}/{JANUARY}"
+    assert set(note) == {"source", "source_version", "sha256", "copy_version"}
 
     origin.requests.clear()
-    again = succeeded(mirror(origin, copies, *RANGE))
+    again = succeeded(mirror(*RANGE))
     assert again.stderr.count("  unchanged  ") == 6
     assert origin.asked("GET") == []
     assert_equal(origin, copies)
 
 
-def test_a_republished_month_is_replaced_alone(origin, copies):
-    succeeded(mirror(origin, copies, *RANGE))
+def test_a_republished_month_is_replaced_alone(origin, copies, mirror):
+    succeeded(mirror(*RANGE))
     (origin.folder / JANUARY).write_bytes(parquet(99, rows=350))
     origin.requests.clear()
 
-    said = succeeded(mirror(origin, copies, *RANGE))
+    said = succeeded(mirror(*RANGE))
 
     assert "1 mirrored" in said.stdout
     assert "5 unchanged" in said.stdout
@@ -104,85 +103,74 @@ def test_a_republished_month_is_replaced_alone(origin, copies):
     ],
     ids=["gone", "cut", "altered", "no note", "half a note"],
 )
-def test_a_copy_that_is_not_ours_any_more_is_made_anew(origin, copies, damage):
-    succeeded(mirror(origin, copies, "--month", "2023-01"))
+def test_a_copy_that_is_not_ours_any_more_is_made_anew(origin, copies, mirror, damage):
+    succeeded(mirror("--month", "2023-01"))
     damage(copies / JANUARY)
 
-    assert "1 mirrored" in succeeded(mirror(origin, copies, "--month", "2023-01")).stdout
+    assert "1 mirrored" in succeeded(mirror("--month", "2023-01")).stdout
     assert_equal(origin, copies, [JANUARY])
 
 
-def test_a_month_that_is_missing(origin, copies):
+def test_a_month_that_is_missing(origin, copies, mirror):
     (origin.folder / NAMES[2]).unlink()
     (origin.folder / file_name("green", dt.date(2022, 1, 1))).write_bytes(parquet(7))
 
-    said = succeeded(mirror(origin, copies, *RANGE))
+    said = succeeded(mirror(*RANGE))
     assert "green 2023-03  not published\n" in said.stderr
     assert "5 mirrored" in said.stdout
     assert "1 not published" in said.stdout
     assert_equal(origin, copies, [name for name in NAMES if name != NAMES[2]])
 
-    alone = mirror(origin, copies, "--month", "2023-03")
+    alone = mirror("--month", "2023-03")
     assert alone.returncode == 3
     assert alone.stderr.startswith("error: green 2023-03 is not at")
 
 
-def test_a_refused_month_fails_the_run_and_not_the_others(origin, copies):
+def test_a_refused_month_fails_the_run_and_not_the_others(origin, copies, mirror):
     origin.script(NAMES[1], [html()])
 
-    said = mirror(origin, copies, *RANGE)
+    said = mirror(*RANGE)
 
     assert said.returncode == 5
     assert "failed: green 2023-02 (" in said.stderr
     assert "5 mirrored" in said.stdout
     assert "1 of 6 months failed" in said.stderr
     assert not (copies / NAMES[1]).exists()
-    succeeded(mirror(origin, copies, *RANGE))
+    succeeded(mirror(*RANGE))
     assert_equal(origin, copies)
 
 
-def test_a_source_that_fails(origin, copies):
+def test_a_source_that_fails(origin, copies, mirror):
     for args, failed in ((RANGE, "1 of 6 months failed"), (RANGE[:2], "without a length")):
         origin.script(JANUARY, [with_headers(Content_Length="")], method="HEAD")
-        said = mirror(origin, copies, *args)
+        said = mirror(*args)
         assert said.returncode == 4
         assert failed in said.stderr.splitlines()[-1]
     assert_equal(origin, copies, NAMES[1:])
 
 
-def test_a_broken_connection_goes_on_where_it_broke(origin, copies):
-    origin.script(JANUARY, [reset(200_000)])
-    succeeded(mirror(origin, copies, "--month", "2023-01"))
-    assert [("Range" in r.headers) for r in origin.asked("GET")] == [False, True]
-    assert_equal(origin, copies, [JANUARY])
-
-
-def test_a_folder_as_source_and_the_copy_as_source(origin, copies):
-    args = ("--month", "2023-01", "--source", origin.folder)
-    environment = env(copies)
-    subprocess.run(command(*args, copies), env=environment, check=True)
+def test_a_folder_as_source_and_the_copy_as_source(origin, copies, env):
+    month = ("--month", "2023-01")
+    succeeded(ran(forks.python(), *MIRROR, *month, "--source", origin.folder, copies, env=env))
     assert (origin.folder / JANUARY).exists()  # read in place: not ours to delete
     assert_equal(origin, copies, [JANUARY])
 
     second = copies.parent / "second"
-    subprocess.run(
-        command("--month", "2023-01", second),
-        env=environment | {"TLC_SOURCE": str(copies)},
-        check=True,
-    )
+    from_copies = env | {"TLC_SOURCE": str(copies)}
+    succeeded(ran(forks.python(), *MIRROR, *month, second, env=from_copies))
     assert_equal(origin, second, [JANUARY])
 
 
 @pytest.mark.parametrize(
     "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 8))]
 )
-def test_killed_and_run_again(origin, copies, seed):
+def test_killed_and_run_again(origin, copies, env, mirror, seed):
     """After a kill at any moment a file is whole or not there; the next run completes them."""
     chance = random.Random(seed)
     for _ in range(3):
         process = subprocess.Popen(
-            [sys.executable, *command("--source", origin.url, *RANGE, copies)[1:]],
-            env=env(copies),
+            [sys.executable, *MIRROR, "--source", origin.url, *RANGE, copies],
+            env=env,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -199,7 +187,7 @@ def test_killed_and_run_again(origin, copies, seed):
             if (copies / name).exists():
                 assert (copies / name).read_bytes() == (origin.folder / name).read_bytes()
 
-    succeeded(mirror(origin, copies, *RANGE))
+    succeeded(mirror(*RANGE))
     assert_equal(origin, copies)
 
 
@@ -214,38 +202,29 @@ def test_killed_and_run_again(origin, copies, seed):
         (("--month", "2023-01", "/no/such/source"), "is the source itself"),
     ],
 )
-def test_wrong_usage(copies, args, says):
-    said = subprocess.run(
-        command(*args), env=env(copies), capture_output=True, text=True, check=False
-    )
+def test_wrong_usage(env, args, says):
+    said = ran(forks.python(), *MIRROR, *args, env=env)
     assert said.returncode == 2
     assert says in said.stderr
     assert "s3cret" not in said.stdout + said.stderr
 
 
-def test_two_mirrors_at_once(origin, copies):
-    lock = Path(env(copies)["TLC_LOCAL_DIR"]) / "mirror" / "lock"
+def test_two_mirrors_at_once(copies, env, mirror):
+    lock = Path(env["TLC_LOCAL_DIR"]) / "mirror" / "lock"
     lock.parent.mkdir(parents=True)
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert mirror(origin, copies, *RANGE).returncode == 8
+        assert mirror(*RANGE).returncode == 8
     assert not copies.exists()
 
 
-def test_a_destination_that_is_a_file(origin, copies):
+def test_a_destination_that_is_a_file(copies, mirror):
     copies.parent.mkdir()
     copies.write_text("not a folder")
-    said = mirror(origin, copies, *RANGE)
+    said = mirror(*RANGE)
     assert said.returncode == 4
     assert said.stderr.count("check the destination") == 6
     assert "Traceback" not in said.stderr
-
-
-def test_what_the_note_says(origin, copies):
-    succeeded(mirror(origin, copies, "--month", "2023-01"))
-    note = json.loads((copies / f"{JANUARY}.mirror.json").read_text())
-    assert note["source"] == f"{origin.url}/{JANUARY}"
-    assert set(note) == {"source", "source_version", "sha256", "copy_version"}
 
 
 @pytest.mark.parametrize(("scheme", "package"), [("gs", "gcsfs"), ("s3", "s3fs")])

@@ -18,6 +18,7 @@ from loader.source import discover, http
 from tests import forks
 from tests.cdn import close_early, status, with_headers
 from tests.conftest import IMPATIENT, clean_env, publish
+from tests.processes import ran
 
 MONTH = dt.date(2024, 5, 1)
 NAME = file_name("green", MONTH)
@@ -28,14 +29,8 @@ def loader(tmp_path):
     """Run a command that needs no warehouse."""
 
     def run(*args: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [forks.python(), "-c", IMPATIENT, *map(str, args)],
-            env=clean_env(TLC_LOCAL_DIR=str(tmp_path / "local")),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
+        env = clean_env(TLC_LOCAL_DIR=str(tmp_path / "local"))
+        return ran(forks.python(), "-c", IMPATIENT, *args, env=env)
 
     return run
 

@@ -3,7 +3,6 @@
 import configparser
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from loader import cli
 from loader.datasets import datasets
 from loader.settings import PROJECT_DIR
 from tests.conftest import clean_env
+from tests.processes import ran
 from tests.workflow import Workflow
 
 WORKFLOWS = PROJECT_DIR / ".github" / "workflows"
@@ -64,13 +64,7 @@ def test_a_poll_needs_a_target(target, code):
     offered = workflow[True]["workflow_dispatch"]["inputs"]["target"]
     assert (offered["default"], offered["options"][0]) == ("default", "default")
     (first, *_) = workflow["jobs"]["sync"]["steps"]
-    process = subprocess.run(
-        ["bash", "-e", "-c", first["run"]],
-        env=clean_env(TLC_TARGET=target),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    process = ran("bash", "-e", "-c", first["run"], env=clean_env(TLC_TARGET=target))
     assert process.returncode == code
     assert ("set the repository variable TLC_TARGET" in process.stdout) is bool(code)
 

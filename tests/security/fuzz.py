@@ -53,39 +53,39 @@ def expected(one: Mutant) -> tuple[dict[str, list], list[list | int]]:
     The values of the contract's columns by name; and of each column besides, in the file's order,
     what `_shown` gives.
     """
-    if one.suffix != ".parquet":
-        return _expected_of_csv(one)
+    kinds = exact.columns_of(one.dataset)
+    known = {name.lower(): exact.header(name) for name in good_table(one.dataset).column_names}
+    is_csv = one.suffix != ".parquet"
+    columns = _csv_columns(one) if is_csv else _parquet_columns(one)
+    rows = len(columns[0][1])
+    values: dict[str, list] = {name: [None] * rows for name in kinds}
+    others = []
+    for name, column in columns:
+        raw_name = known.get(name.lower())
+        if raw_name is None:
+            shown = _shown(column)
+            others.append([text or None for text in shown] if is_csv else shown)
+            continue
+        if is_csv:
+            parsed = [_parsed(field, kinds[raw_name]) for field in column.to_pylist()]
+            column = pa.chunked_array([pa.array(parsed)])
+        cast = column.cast(kinds[raw_name])
+        cast.validate(full=True)
+        values[raw_name] = exact.cleaned(raw_name, cast).to_pylist()
+    return values | {"_file_row": list(range(1, rows + 1))}, others
+
+
+def _parquet_columns(one: Mutant) -> list[tuple[str, pa.ChunkedArray]]:
     table = pq.ParquetFile(pa.BufferReader(one.content), coerce_int96_timestamp_unit="us").read()
-    kinds = exact.columns_of(one.dataset)
-    known = {name.lower(): exact.header(name) for name in good_table(one.dataset).column_names}
-    values = {name: [None] * len(table) for name in kinds}
-    others = []
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if raw_name := known.get(name.lower()):
-            cast = column.cast(kinds[raw_name])
-            cast.validate(full=True)
-            values[raw_name] = exact.cleaned(raw_name, cast).to_pylist()
-        else:
-            others.append(_shown(column))
-    return values | {"_file_row": list(range(1, len(table) + 1))}, others
+    return list(zip(table.column_names, table.columns, strict=True))
 
 
-def _expected_of_csv(one: Mutant) -> tuple[dict[str, list], list[list | int]]:
+def _csv_columns(one: Mutant) -> list[tuple[str, pa.Array]]:
     content = gzip.decompress(one.content) if one.suffix.endswith(".gz") else one.content
-    text = content.decode("utf-8-sig")
-    names, *rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
-    kinds = exact.columns_of(one.dataset)
-    known = {name.lower(): exact.header(name) for name in good_table(one.dataset).column_names}
-    values = {name: [None] * len(rows) for name in kinds}
-    others = []
-    for name, column in zip(map(str.strip, names), zip(*rows, strict=True), strict=True):
-        if raw_name := known.get(name.lower()):
-            parsed = pa.array([_parsed(field, kinds[raw_name]) for field in column])
-            cast = pa.chunked_array([parsed]).cast(kinds[raw_name])
-            values[raw_name] = exact.cleaned(raw_name, cast).to_pylist()
-        else:
-            others.append([field.replace("\0", "") or None for field in column])
-    return values | {"_file_row": list(range(1, len(rows) + 1))}, others
+    lines = io.StringIO(content.decode("utf-8-sig"), newline="")
+    names, *rows = [row for row in csv.reader(lines) if row]
+    columns = [pa.array(fields, pa.string()) for fields in zip(*rows, strict=True)]
+    return list(zip(map(str.strip, names), columns, strict=True))
 
 
 def _parsed(field: str, kind: pa.DataType) -> Any:
@@ -99,7 +99,7 @@ def _parsed(field: str, kind: pa.DataType) -> Any:
     return float(plain)
 
 
-def _shown(column: pa.ChunkedArray) -> list[str | None] | int:
+def _shown(column: pa.ChunkedArray | pa.Array) -> list[str | None] | int:
     """Give text and whole numbers as text; of other types only the number of NULLs."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -197,12 +197,13 @@ class _Landings:
             return cursor.fetchall() if cursor.description else []
 
 
-def _work(local_dir: Path, seed: int, numbers: range) -> None:
-    """Land mutants, and print what became of each."""
+def work() -> None:
+    """Land the mutants that the arguments name, and print what became of each."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    landings = _Landings(local_dir)
-    for number in numbers:
-        if number % FRESH_EVERY == 0 or number == numbers.start:
+    seed, start, stop = map(int, sys.argv[1:])
+    landings = _Landings(Path(os.environ["TLC_LOCAL_DIR"]))
+    for number in range(start, stop):
+        if number % FRESH_EVERY == 0 or number == start:
             landings.begin_anew()
         outcome, detail = landings.land(mutant(seed, number))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -218,7 +219,7 @@ def outcomes(local_dir: Path, seed: int, numbers: range) -> Iterator[list[Any]]:
     Gives the mutant's number, what `land` says, and the process's peak of memory in KiB.
     """
     while numbers:
-        code = "from tests.security import fuzz; fuzz._main_of_worker()"
+        code = "from tests.security import fuzz; fuzz.work()"
         log = local_dir / "fuzz.log"
         with (
             log.open("w") as stderr,
@@ -245,11 +246,6 @@ def outcomes(local_dir: Path, seed: int, numbers: range) -> Iterator[list[Any]]:
                 numbers = numbers[1:]
                 if not line:
                     break
-
-
-def _main_of_worker() -> None:
-    seed, start, stop = map(int, sys.argv[1:])
-    _work(Path(os.environ["TLC_LOCAL_DIR"]), seed, range(start, stop))
 
 
 def main() -> int:

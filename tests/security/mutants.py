@@ -130,18 +130,21 @@ def _footer_start(content: bytes) -> int:
 # ---- Bytes ---------------------------------------------------------------------------------------
 
 
+def _flip(rng: _Dice, content: bytearray, start: int, end: int) -> None:
+    content[rng.randrange(start, end)] ^= 1 << rng.randrange(8)
+
+
 def _flipped_bits(rng: _Dice) -> bytes:
     content = _any_good(rng)
     for _ in range(rng.choice((1, 1, 2, 8))):
-        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        _flip(rng, content, 0, len(content))
     return bytes(content)
 
 
 def _flipped_bits_in_footer(rng: _Dice) -> bytes:
     content = _any_good(rng)
-    start = _footer_start(content)
     for _ in range(rng.choice((1, 1, 2, 4))):
-        content[rng.randrange(start, len(content) - 8)] ^= 1 << rng.randrange(8)
+        _flip(rng, content, _footer_start(content), len(content) - 8)
     return bytes(content)
 
 
@@ -150,8 +153,7 @@ def _flipped_bits_in_page(rng: _Dice) -> bytes:
     offset, size = rng.choice(_chunks(content))
     for _ in range(rng.choice((1, 1, 3))):
         # Half of them in the first bytes: the page's header, the levels, the dictionary.
-        reach = rng.choice((min(size, 48), size))
-        content[offset + rng.randrange(reach)] ^= 1 << rng.randrange(8)
+        _flip(rng, content, offset, offset + rng.choice((min(size, 48), size)))
     return bytes(content)
 
 
@@ -219,54 +221,45 @@ _BOOLEANS, _INTEGERS, _DOUBLE, _BINARY, _LIST, _STRUCT = (1, 2), (3, 4, 5, 6), 7
 _Struct = list[list[Any]]  # of [field id, type, value]; a list's value is [type of items, items]
 
 
-class _Reader:
-    """Reads Thrift's compact protocol."""
+def _read_varint(file: io.BytesIO) -> int:
+    value = shift = 0
+    while (byte := file.read(1)[0]) >= 0x80:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+    return value | byte << shift
 
-    def __init__(self, data: bytes, position: int = 0) -> None:
-        self.data, self.position = data, position
 
-    def varint(self) -> int:
-        value = shift = 0
-        while True:
-            byte = self.data[self.position]
-            self.position += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return value
+def _read_zigzag(file: io.BytesIO) -> int:
+    value = _read_varint(file)
+    return (value >> 1) ^ -(value & 1)
 
-    def zigzag(self) -> int:
-        value = self.varint()
-        return (value >> 1) ^ -(value & 1)
 
-    def struct(self) -> _Struct:
-        fields, last = [], 0
-        while (byte := self._bytes(1)[0]) != 0:
-            last = last + (byte >> 4) if byte >> 4 else self.zigzag()
-            fields.append([last, byte & 15, self._value(byte & 15)])
-        return fields
+def _read_struct(file: io.BytesIO) -> _Struct:
+    """Read a structure of Thrift's compact protocol."""
+    fields, last = [], 0
+    while (byte := file.read(1)[0]) != 0:
+        last = last + (byte >> 4) if byte >> 4 else _read_zigzag(file)
+        fields.append([last, byte & 15, _read_value(file, byte & 15)])
+    return fields
 
-    def _value(self, kind: int) -> Any:
-        if kind in _BOOLEANS:
-            return None
-        if kind == 3:
-            return self._bytes(1)[0]
-        if kind in _INTEGERS:
-            return self.zigzag()
-        if kind == _DOUBLE:
-            return self._bytes(8)
-        if kind == _BINARY:
-            return self._bytes(self.varint())
-        if kind == _STRUCT:
-            return self.struct()
-        head = self._bytes(1)[0]  # a list
-        size = self.varint() if head >> 4 == 15 else head >> 4
-        of = head & 15
-        return [of, [self._bytes(1) if of in _BOOLEANS else self._value(of) for _ in range(size)]]
 
-    def _bytes(self, length: int) -> bytes:
-        self.position += length
-        return self.data[self.position - length : self.position]
+def _read_value(file: io.BytesIO, kind: int) -> Any:
+    if kind in _BOOLEANS:
+        return None
+    if kind == 3:
+        return file.read(1)[0]
+    if kind in _INTEGERS:
+        return _read_zigzag(file)
+    if kind == _DOUBLE:
+        return file.read(8)
+    if kind == _BINARY:
+        return file.read(_read_varint(file))
+    if kind == _STRUCT:
+        return _read_struct(file)
+    head = file.read(1)[0]  # a list
+    size = _read_varint(file) if head >> 4 == 15 else head >> 4
+    of = head & 15
+    return [of, [file.read(1) if of in _BOOLEANS else _read_value(file, of) for _ in range(size)]]
 
 
 def _varint(value: int) -> bytes:
@@ -355,20 +348,22 @@ def _changed(rng: _Dice, root: _Struct) -> None:
 
 
 def _structure_of_footer(rng: _Dice) -> bytes:
-    content = bytes(_any_good(rng))
-    start = _footer_start(content)
-    fields = _Reader(content, start).struct()
+    pages, fields = _pages_and_footer(bytes(_any_good(rng)))
     for _ in range(rng.choice((1, 1, 1, 2))):
         _changed(rng, fields)
-    return _with_footer(content[:start], fields)
+    return _with_footer(pages, fields)
 
 
 def with_rows_in_footer(content: bytes, rows: int) -> bytes:
     """Give a file whose footer tells another number of rows."""
-    start = _footer_start(content)
-    fields = _Reader(content, start).struct()
+    pages, fields = _pages_and_footer(content)
     told = [[number, kind, rows if number == 3 else value] for number, kind, value in fields]
-    return _with_footer(content[:start], told)
+    return _with_footer(pages, told)
+
+
+def _pages_and_footer(content: bytes) -> tuple[bytes, _Struct]:
+    start = _footer_start(content)
+    return content[:start], _read_struct(io.BytesIO(content[start:]))
 
 
 def _with_footer(pages: bytes, fields: _Struct) -> bytes:
@@ -379,10 +374,11 @@ def _with_footer(pages: bytes, fields: _Struct) -> bytes:
 def _structure_of_page_header(rng: _Dice) -> bytes:
     content = bytes(_any_good(rng))
     offset, _ = rng.choice(_chunks(content))
-    reader = _Reader(content, offset)
-    fields = reader.struct()
+    file = io.BytesIO(content)
+    file.seek(offset)
+    fields = _read_struct(file)
     _changed(rng, fields)
-    return content[:offset] + _encoded(fields) + content[reader.position :]
+    return content[:offset] + _encoded(fields) + file.read()
 
 
 # ---- Schema and values: files that are good Parquet ----------------------------------------------

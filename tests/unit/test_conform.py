@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from loader.calendar import parse_month
@@ -66,10 +66,12 @@ def refusal(conformer: Conformer) -> str:
 
 TIMES = [dt.datetime(2023, 2, 1), dt.datetime(1, 1, 1), dt.datetime(3019, 12, 31, 23, 59, 59)]
 TYPES = {
-    "null type to integer": ("passenger_count", pa.nulls(3), [None] * 3),
-    "null type to double": ("ehail_fee", pa.nulls(3), [None] * 3),
-    "null type to text": ("store_and_fwd_flag", pa.nulls(3), [None] * 3),
-    "null type to time": ("lpep_pickup_datetime", pa.nulls(3), [None] * 3),
+    **{
+        f"null type: {name}": (name, pa.nulls(3), [None] * 3)
+        for name in (
+            *("passenger_count", "ehail_fee", "store_and_fwd_flag", "lpep_pickup_datetime"),
+        )
+    },
     "int64": ("VendorID", pa.array([1, None, -(2**15)], pa.int64()), [1, None, -(2**15)]),
     "int8": ("VendorID", pa.array([1, 2, 127], pa.int8()), [1, 2, 127]),
     "uint32": ("VendorID", pa.array([1, 2, 2**15 - 1], pa.uint32()), [1, 2, 2**15 - 1]),
@@ -154,12 +156,6 @@ def test_what_cant_be_cast_is_refused_by_name_and_value(tmp_path, column, array,
     assert shown in message
 
 
-def test_infinite_and_undefined_amounts_are_kept(tmp_path):
-    values = [math.inf, -math.inf, math.nan, -0.0, 5e-324, 1.7976931348623157e308, None]
-    found = read(make(tmp_path, 7, total_amount=pa.array(values, pa.float64())))
-    assert repr(found["total_amount"].to_pylist()) == repr(values)
-
-
 INTEGERS = st.none() | st.integers(-(2**15), 2**15 - 1)
 in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
@@ -181,6 +177,7 @@ def test_no_other_double_becomes_an_integer(tmp_path, value):
 
 @in_one_folder
 @given(values=st.lists(st.none() | st.floats(), min_size=1, max_size=20))
+@example(values=[math.inf, -math.inf, math.nan, -0.0, 5e-324, 1.7976931348623157e308, None])
 def test_amounts_are_never_rounded(tmp_path, values):
     found = read(make(tmp_path, len(values), fare_amount=pa.array(values, pa.float64())))
     assert repr(found["fare_amount"].to_pylist()) == repr(values)

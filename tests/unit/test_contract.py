@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from loader import sample
 from loader.calendar import (
-    file_name,
     format_month,
     month_range,
     next_month,
@@ -175,10 +174,6 @@ def test_datasets_are_told_from_their_first_month_on():
         check_supported(dataset, first)
         with pytest.raises(UsageError, match=format_month(first)):
             check_supported(dataset, (first - dt.timedelta(1)).replace(day=1))
-
-
-def test_file_names_are_those_of_tlc():
-    assert file_name("green", dt.date(2023, 1, 1)) == "green_tripdata_2023-01.parquet"
 
 
 def test_declarations_name_only_steps_of_cleaning_that_exist():

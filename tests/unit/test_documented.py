@@ -2,14 +2,13 @@
 
 import csv
 import re
-from pathlib import Path
 
 import pytest
 
 from loader.datasets import datasets
+from loader.settings import PROJECT_DIR
 from tests.unit.conftest import PACKAGE, of_project
 
-PROJECT_DIR = Path(__file__).parents[2]
 DOCS = PROJECT_DIR / "docs"
 PAGES = [
     *PROJECT_DIR.glob("*.md"),

@@ -18,12 +18,9 @@ case "$1 $2" in
 esac
 """
 FILES = (
-    *(
-        "zone_pairs/green/2023-01.parquet",
-        "zone_pairs/fhv/2023-01.parquet",
-        "file_ledger/fhv/2023-01.parquet",
-    ),
-    *("file_ledger/green/2023-01.parquet", "bases.parquet", "schemas/bases.json", "README.md"),
+    *("zone_pairs/green/2023-01.parquet", "zone_pairs/fhv/2023-01.parquet"),
+    *("file_ledger/green/2023-01.parquet", "file_ledger/fhv/2023-01.parquet"),
+    *("bases.parquet", "schemas/bases.json", "README.md"),
     *("datapackage.json", "reports/2023-01.html"),
 )
 

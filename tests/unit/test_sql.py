@@ -1,12 +1,12 @@
 """What BigQuery refuses, or takes for something else, and its emulator doesn't."""
 
 import re
-from pathlib import Path
 
 import pytest
 from sqlfluff.core import FluffConfig, Linter
 
-PROJECT_DIR = Path(__file__).parents[2]
+from loader.settings import PROJECT_DIR
+
 COLUMNS = {
     name
     for path in (PROJECT_DIR / "models").rglob("*.yml")

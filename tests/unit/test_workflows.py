@@ -76,13 +76,12 @@ def examples(kind: str) -> list[str]:
 
 
 def test_the_documented_schedules_all_poll_at_the_workflows_time():
-    (workflow,) = (yaml.safe_load((WORKFLOWS / "monthly.yml").read_text())[True]["schedule"],)
+    (poll,) = yaml.safe_load((WORKFLOWS / "monthly.yml").read_text())[True]["schedule"]
     (flow,) = map(yaml.safe_load, examples("yaml"))
     (crontab,) = examples("crontab")
     service, timer = examples("ini")
-    (cron,) = (one["cron"] for one in workflow)
-    assert crontab.splitlines()[-1].startswith(f"{cron}  ")
-    assert [trigger["cron"] for trigger in flow["triggers"]] == [cron]
+    assert crontab.splitlines()[-1].startswith(f"{poll['cron']}  ")
+    assert [trigger["cron"] for trigger in flow["triggers"]] == [poll["cron"]]
     units = configparser.ConfigParser(strict=False)
     units.read_string(service + timer)
     assert units["Timer"]["OnCalendar"] == "Wed *-*-* 09:17:00 UTC"

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from loader.calendar import Month, format_month
+from loader.calendar import parse_month as month
 from loader.errors import UsageError
 from loader.months.due import RunOptions, followed, is_due, reason, window
 from loader.months.state import MARTS_VERSION, MonthState, State, Step
@@ -18,10 +19,6 @@ from tests.processes import ran
 
 TODAY = dt.date(2024, 3, 31)
 LANDED_AT = dt.datetime(2024, 2, 20, 9, 17)
-
-
-def month(text: str) -> dt.date:
-    return dt.date.fromisoformat(f"{text}-01")
 
 
 def merged(*months: tuple[str, str]) -> dict[Month, MonthState]:
@@ -82,15 +79,17 @@ def a_state(
     etag: str | None, landed: str | None, merged: str | None, suspect: str | None = None
 ) -> MonthState:
     """Describe a month by ETags: of the file at the source, of what landed, of what is merged."""
-    file = (
-        PublishedFile("green", TODAY, "f.parquet", "url/f.parquet", 9, etag, None) if etag else None
-    )
+    file = PublishedFile("green", TODAY, "f.parquet", "url/f.parquet", 9, etag, None)
     return MonthState(
         Month("green", TODAY),
         version(landed, f"bytes of {landed}", suspect),
         version(merged, f"bytes of {merged}"),
-        file,
+        file if etag else None,
     )
+
+
+ACCEPT = "suspect: landed, not merged until --accept"
+EXPECTED = "not yet published, expected by 2024-08-08"
 
 
 @pytest.mark.parametrize(
@@ -101,28 +100,13 @@ def a_state(
         (a_state("c", "b", "a"), State.CHANGED, True, "changed at the source"),
         (a_state("b", "b", "a"), State.LANDED, True, "landed, not merged"),
         (a_state("a", "a", None), State.LANDED, True, "landed, not merged"),
-        (
-            a_state("b", "b", "a", "half of the rows"),
-            State.SUSPECT,
-            True,
-            "suspect: landed, not merged until --accept",
-        ),
+        (a_state("b", "b", "a", "half of the rows"), State.SUSPECT, True, ACCEPT),
         (a_state("a", "a", "a"), State.MERGED, True, "its raw rows are left"),
         (a_state("a", None, "a"), State.MERGED, False, "merged"),
         # A version landed and lost its rows before it was merged.
         (a_state("b", None, "a"), State.CHANGED, True, "changed at the source"),
-        (
-            a_state(None, None, None),
-            State.ABSENT,
-            False,
-            "not yet published, expected by 2024-08-08",
-        ),
-        (
-            a_state(None, "a", "a"),
-            State.MERGED,
-            False,
-            "not yet published, expected by 2024-08-08",
-        ),
+        (a_state(None, None, None), State.ABSENT, False, EXPECTED),
+        (a_state(None, "a", "a"), State.MERGED, False, EXPECTED),
     ],
 )
 def test_how_a_month_stands_and_whether_it_is_due(state, name, due, why):

@@ -11,7 +11,6 @@ dbt = SimpleNamespace(
     date_trunc=lambda part, time: f"date_trunc('{part}', {time})",
     datediff=lambda first, second, part: f"({second} - {first})",
     escape_single_quotes=lambda text: text.replace("'", "''"),
-    string_literal=lambda text: f"'{text}'",
     type_bigint=lambda: "bigint",
     type_boolean=lambda: "boolean",
     type_float=lambda: "float",

@@ -397,13 +397,12 @@ def test_a_column_name_that_is_not_utf8_is_refused(tmp_path):
 # ---- Cleaned texts -------------------------------------------------------------------------------
 
 
-def other(path: Path, dataset: str, month: str, **columns: list | None) -> Conformer:
+def other(path: Path, dataset: str, month: str, rows: int = 3, **columns: list | None) -> Conformer:
     """Write a month of NULLs, but for these columns; None leaves a column out."""
     file_month = parse_month(month)
-    (rows,) = {len(values) for values in columns.values() if values} or {3}
     arrays = {field.name: pa.nulls(rows, field.type) for field in schema_of(dataset, file_month)}
-    arrays |= {name: pa.array(values) for name, values in columns.items() if values}
-    left = [(name, array) for name, array in arrays.items() if columns.get(name, ...) is not None]
+    arrays |= {name: values and pa.array(values) for name, values in columns.items()}
+    left = [(name, array) for name, array in arrays.items() if array is not None]
     return write(path, left, dataset, file_month)
 
 
@@ -412,7 +411,7 @@ def test_texts_are_cleaned_as_the_contract_says_and_the_changed_ones_counted(tmp
     bases = ["B02764", "b02764", " B02764  ", "B0\t2764", None, ""]
     flags = ["Y", " ", "N", "", None, "n"]
     conformer = other(
-        tmp_path, "fhvhv", "2021-03", dispatching_base_num=bases, access_a_ride_flag=flags
+        tmp_path, "fhvhv", "2021-03", 6, dispatching_base_num=bases, access_a_ride_flag=flags
     )
     table = read(conformer)
     assert table["dispatching_base_num"].to_pylist() == ["B02764"] * 3 + ["B0\t2764", None, ""]

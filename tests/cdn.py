@@ -166,6 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def _answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
         request = Request(self.command, self.path, dict(self.headers))
         behaviour = self.cdn.record(request)
         path = self.cdn.folder / request.name
@@ -180,7 +181,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._serve(path, behaviour)
 
-    do_HEAD = do_GET = _answer
+    do_HEAD = do_GET = do_POST = _answer
 
     def _serve(self, path: Path, behaviour: Behaviour) -> None:
         content = path.read_bytes()

@@ -9,8 +9,10 @@ from pathlib import Path
 from loader.settings import PROJECT_DIR
 from tests.processes import ran
 
-FOLDERS = ("loader", "models", "macros", "seeds", "scripts", "docs", "tests", ".dlt")
-FILES = ("dbt_project.yml", "profiles.yml", "pyproject.toml")
+_NOT_IN_A_CHECKOUT = (
+    *(".git", ".venv", ".local", ".env", ".hypothesis", ".*_cache", "__pycache__"),
+    *("target", "logs", "site"),
+)
 #: A column of green that TLC doesn't have, as models/sources/green.yml declares columns.
 NEW_COLUMN = """\
           - name: tip_jar
@@ -21,13 +23,9 @@ NEW_COLUMN = """\
 
 
 def copy_project(folder: Path) -> Path:
-    """Copy what runs, what dbt reads, and what scripts/columns.py writes."""
-    for name in FOLDERS:
-        ignored = shutil.ignore_patterns("__pycache__", "*.png")
-        shutil.copytree(PROJECT_DIR / name, folder / name, ignore=ignored)
-    for name in FILES:
-        shutil.copy(PROJECT_DIR / name, folder)
-    return folder
+    """Copy the project as a checkout has it."""
+    ignored = shutil.ignore_patterns(*_NOT_IN_A_CHECKOUT)
+    return shutil.copytree(PROJECT_DIR, folder, ignore=ignored, dirs_exist_ok=True)
 
 
 def declare_new_column(copy: Path) -> None:

@@ -74,16 +74,7 @@ def expected(path: Path, dataset: str) -> pa.Table:
     file = pq.read_table(path)
     if {"vendor_name", "rate_code"} & set(file.column_names):
         file = _of_the_first_two_years(file)
-    found = {header(name): file[name] for name in file.column_names}
-    assert set(found) <= set(columns_of(dataset))
-    return pa.table(
-        {
-            name: cleaned(name, found[name].cast(kind))
-            if name in found
-            else pa.nulls(len(file), kind)
-            for name, kind in columns_of(dataset).items()
-        }
-    )
+    return _conformed({header(name): file[name] for name in file.column_names}, len(file), dataset)
 
 
 def expected_of_csv(path: Path, dataset: str) -> pa.Table:
@@ -97,14 +88,23 @@ def expected_of_csv(path: Path, dataset: str) -> pa.Table:
         _TEXT: str,
         _TIME: lambda text: dt.datetime.strptime(text, "%Y-%m-%d %H:%M:%S"),
     }
-    found = {header(name): name for name in rows[0]}
-    assert set(found) <= set(columns_of(dataset))
-    table = {}
-    for name, kind in columns_of(dataset).items():
-        texts = [row.get(found.get(name, ""), "") for row in rows]
-        values = [values_of[kind](text) if text else None for text in texts]
-        table[name] = cleaned(name, pa.chunked_array([pa.array(values, kind)]))
-    return pa.table(table)
+    found = {}
+    for name in rows[0]:
+        kind = columns_of(dataset)[header(name)]
+        values = [values_of[kind](row[name]) if row[name] else None for row in rows]
+        found[header(name)] = pa.chunked_array([pa.array(values, kind)])
+    return _conformed(found, len(rows), dataset)
+
+
+def _conformed(found: dict[str, pa.ChunkedArray], rows: int, dataset: str) -> pa.Table:
+    kinds = columns_of(dataset)
+    assert set(found) <= set(kinds)
+    return pa.table(
+        {
+            name: cleaned(name, found[name].cast(kind)) if name in found else pa.nulls(rows, kind)
+            for name, kind in kinds.items()
+        }
+    )
 
 
 def _of_the_first_two_years(file: pa.Table) -> pa.Table:

@@ -1,7 +1,6 @@
 """Runs a workflow's own steps, in its own environment, without GitHub."""
 
 import re
-import shutil
 import subprocess
 import sysconfig
 import venv
@@ -11,19 +10,15 @@ from pathlib import Path
 
 import yaml
 
-from loader.settings import PROJECT_DIR
+from tests.copies import copy_project
 from tests.processes import ran
 
 _EXPRESSION = re.compile(r"\$\{\{ (.*?) \}\}")
-_NOT_CLONED = (
-    *(".git", ".venv", ".local", "target", "logs", "site"),
-    *("__pycache__", ".pytest_cache", ".ruff_cache"),
-)
 
 
 def clone_project(folder: Path) -> None:
-    """Copy the project as a checkout has it, with an environment that finds this one's packages."""
-    shutil.copytree(PROJECT_DIR, folder, ignore=shutil.ignore_patterns(*_NOT_CLONED))
+    """Copy the project, with an environment that finds this one's packages."""
+    copy_project(folder)
     # Installing is up to `make install`, which finds that all that it needs is there.
     venv.create(folder / ".venv", symlinks=True)
     python = folder / ".venv" / "bin" / "python"

@@ -33,6 +33,12 @@ def put(workspace: Workspace, rows: int) -> Path:
     return publish(workspace.source, "green", "2023-02", rows)
 
 
+def refused(process: subprocess.CompletedProcess[str]) -> str:
+    """Return the line with which a command ends that the warehouse refuses."""
+    assert process.returncode == 6
+    return last_line(process)
+
+
 def last_line(process: subprocess.CompletedProcess[str]) -> str:
     assert "Traceback" not in process.stderr
     line = process.stderr.splitlines()[-1]
@@ -57,15 +63,11 @@ def test_a_statement_that_the_server_ends_changes_nothing(workspace, hurried):
     rows = expected(before, "green")
     path = put(workspace, 60_000)
 
-    refused = workspace.loader("load", *MONTH, PGUSER=hurried)
-    assert refused.returncode == 6
-    assert "statement timeout" in last_line(refused)
+    assert "statement timeout" in refused(workspace.loader("load", *MONTH, PGUSER=hurried))
     succeeded(workspace.loader("load", *MONTH))
     assert_same(landed(workspace, "green", "2023-02"), expected(path, "green"))
 
-    refused = workspace.loader("run", *MONTH, PGUSER=hurried)
-    assert refused.returncode == 6
-    assert "statement timeout" in last_line(refused)
+    assert "statement timeout" in refused(workspace.loader("run", *MONTH, PGUSER=hurried))
     assert_same(stored(workspace, "green", "2023-02"), rows)
 
     succeeded(workspace.loader("run", *MONTH))
@@ -145,9 +147,7 @@ def test_a_column_of_another_type_is_refused(workspace):
     before = landed(workspace, "green", "2023-02")
     workspace.query(f"alter table {workspace.raw}.green_tripdata alter trip_type type bigint")
     put(workspace, 600)
-    refused = workspace.loader("load", *MONTH)
-    assert refused.returncode == 6
-    assert "insufficient data left in message" in last_line(refused)
+    assert "insufficient data left in message" in refused(workspace.loader("load", *MONTH))
     assert_same(landed(workspace, "green", "2023-02"), before)
 
 
@@ -161,9 +161,9 @@ def test_a_warehouse_of_a_newer_version_is_refused(workspace):
     rows = expected(path, "green")
     workspace.query(f"update {workspace.raw}.month_files set loader_version = '10.4.1'")
     put(workspace, 600)
-    refused = workspace.loader("run", *MONTH)
-    assert refused.returncode == 6
-    assert "nyc_tlc 10.4.1 has loaded this warehouse, and this is" in refused.stderr
+    process = workspace.loader("run", *MONTH)
+    assert process.returncode == 6
+    assert "nyc_tlc 10.4.1 has loaded this warehouse, and this is" in process.stderr
     assert_same(stored(workspace, "green", "2023-02"), rows)
     assert "changed" not in succeeded(workspace.loader("status")).stdout
 

@@ -192,19 +192,13 @@ def test_a_folder_without_files_of_a_dataset_says_so(merged):
     assert succeeded(merged.loader("available", "--dataset", "fhv", "--json")).stdout == "[]\n"
 
 
-@pytest.fixture
-def given():
-    yield commands.remember
-    commands.remember(None, None)
-
-
-def test_a_command_carries_what_was_given_and_no_secret(given):
+def test_a_command_carries_what_was_given_and_no_secret():
     assert commands.nyc_tlc("run", "--accept") == "nyc-tlc run --accept"
-    given("bigquery", "gs://b/trips")
+    commands.remember("bigquery", "gs://b/trips")
     assert commands.nyc_tlc("run") == "nyc-tlc run --source gs://b/trips --target bigquery"
     assert commands.nyc_tlc("marts") == "nyc-tlc marts --target bigquery"
     assert commands.nyc_tlc("mirror", "x y") == "nyc-tlc mirror 'x y' --source gs://b/trips"
-    given(None, redact("https://me:s3cret@example.org/trips?key=s3cret"))
+    commands.remember(None, redact("https://me:s3cret@example.org/trips?key=s3cret"))
     told = commands.nyc_tlc("run")
     assert "s3cret" not in told
     # As it stands the server refuses it: it never takes another source's file.

@@ -1,8 +1,8 @@
 """Commands at once on one warehouse: nothing is lost or doubled; who can't go on waits, or ends."""
 
 import subprocess
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,6 +66,15 @@ def together(commands: Sequence[tuple[Workspace, Sequence[str]]]) -> list[Outcom
 
 def run(dataset: str, month: str) -> tuple[str, ...]:
     return ("-m", "loader", "run", "--dataset", dataset, "--month", month)
+
+
+@contextmanager
+def open_transaction(workspace: Workspace, sql: str) -> Iterator[None]:
+    """Have somebody else run a statement, and not commit."""
+    with closing(workspace.connect()) as connection:
+        connection.autocommit = False
+        connection.cursor().execute(sql)
+        yield
 
 
 def file_of(workspace: Workspace, dataset: str, month: str) -> Path:
@@ -132,7 +141,7 @@ def test_four_runs_of_one_month_are_as_one(workspace):
 
 
 def test_runs_in_one_folder_take_turns(workspace):
-    machine, *_ = machines(workspace, 1)
+    (machine,) = machines(workspace, 1)
     two = (("green", "2023-01"), ("yellow", "2023-01"))
     for key in two:
         publish(workspace.source, *key, 2_000)
@@ -142,61 +151,50 @@ def test_runs_in_one_folder_take_turns(workspace):
         assert_same(stored(workspace, *key), expected(file_of(workspace, *key), key[0]))
 
 
-def test_a_reader_that_doesnt_end_is_not_waited_for(workspace):
-    path = publish(workspace.source, "green", "2023-01", 2_000)
-    machine, *_ = machines(workspace, 1)
-    assert together([(machine, run("green", "2023-01"))])[0].code == 0
-    reader = workspace.connect()
-    reader.autocommit = False
-    with reader.cursor() as cursor:
-        cursor.execute(f"select count(*) from {workspace.tlc}.green_tripdata")
-    path = publish(workspace.source, "green", "2023-01", 1_900)
-    publish(workspace.source, "green", "2023-02", 100)
-    months = (*run("green", "2023-01"), "--to", "2023-02")
-    machine.env["TLC_LOCK_SECONDS"] = "1"
-    assert together([(machine, months)])[0].code == 0
-    assert_same(stored(workspace, "green", "2023-01"), expected(path, "green"))
-    reader.close()
+@pytest.fixture
+def machine(workspace) -> Workspace:
+    """A machine that gives up after a second."""
+    (made,) = machines(workspace, 1)
+    made.env["TLC_LOCK_SECONDS"] = "1"
+    return made
 
 
-def test_who_changes_the_table_makes_the_run_give_up(workspace):
-    path = publish(workspace.source, "green", "2023-01", 2_000)
-    machine, *_ = machines(workspace, 1)
-    assert together([(machine, run("green", "2023-01"))])[0].code == 0
-    before = expected(path, "green")
-    writer = workspace.connect()
-    writer.autocommit = False
-    with writer.cursor() as cursor:
-        cursor.execute(f"update {workspace.tlc}.green_tripdata set tip_amount = 1")
-    path = publish(workspace.source, "green", "2023-01", 1_900)
-
-    machine.env["TLC_LOCK_SECONDS"] = "1"
-    (outcome,) = together([(machine, run("green", "2023-01"))])
-    assert outcome.code == 8, outcome.said
-    assert "green 2023-01: a query or an open transaction of somebody else" in outcome.said
-    assert_same(stored(workspace, "green", "2023-01"), before)
-    writer.close()
-    assert together([(machine, run("green", "2023-01"))])[0].code == 0
-    assert_same(stored(workspace, "green", "2023-01"), expected(path, "green"))
-
-
-def test_a_reader_of_the_raw_table_makes_the_landing_give_up(workspace):
+def test_a_reader_that_doesnt_end_is_not_waited_for(workspace, machine):
     publish(workspace.source, "green", "2023-01", 2_000)
-    machine, *_ = machines(workspace, 1)
+    assert together([(machine, run("green", "2023-01"))])[0].code == 0
+    with open_transaction(workspace, f"select count(*) from {workspace.tlc}.green_tripdata"):
+        path = publish(workspace.source, "green", "2023-01", 1_900)
+        publish(workspace.source, "green", "2023-02", 100)
+        months = (*run("green", "2023-01"), "--to", "2023-02")
+        assert together([(machine, months)])[0].code == 0
+        assert_same(stored(workspace, "green", "2023-01"), expected(path, "green"))
+
+
+def test_who_changes_the_table_makes_the_run_give_up(workspace, machine):
+    path = publish(workspace.source, "green", "2023-01", 2_000)
+    again = [(machine, run("green", "2023-01"))]
+    assert together(again)[0].code == 0
+    before = expected(path, "green")
+    with open_transaction(workspace, f"update {workspace.tlc}.green_tripdata set tip_amount = 1"):
+        path = publish(workspace.source, "green", "2023-01", 1_900)
+        (outcome,) = together(again)
+        assert outcome.code == 8, outcome.said
+        assert "green 2023-01: a query or an open transaction of somebody else" in outcome.said
+        assert_same(stored(workspace, "green", "2023-01"), before)
+    assert together(again)[0].code == 0
+    assert_same(stored(workspace, "green", "2023-01"), expected(path, "green"))
+
+
+def test_a_reader_of_the_raw_table_makes_the_landing_give_up(workspace, machine):
+    publish(workspace.source, "green", "2023-01", 2_000)
     load = ("-m", "loader", "load", "--dataset", "green", "--month", "2023-01")
     assert together([(machine, load)])[0].code == 0
-    reader = workspace.connect()
-    reader.autocommit = False
-    with reader.cursor() as cursor:
-        cursor.execute(f"select count(*) from {workspace.raw}.green_tripdata")
-    before = landed(workspace, "green", "2023-01")
-    path = publish(workspace.source, "green", "2023-01", 1_900)
-
-    machine.env["TLC_LOCK_SECONDS"] = "1"
-    (outcome,) = together([(machine, load)])
-    assert outcome.code == 8, outcome.said
-    assert_same(landed(workspace, "green", "2023-01"), before)
-    reader.close()
+    with open_transaction(workspace, f"select count(*) from {workspace.raw}.green_tripdata"):
+        before = landed(workspace, "green", "2023-01")
+        path = publish(workspace.source, "green", "2023-01", 1_900)
+        (outcome,) = together([(machine, load)])
+        assert outcome.code == 8, outcome.said
+        assert_same(landed(workspace, "green", "2023-01"), before)
     assert together([(machine, load)])[0].code == 0
     assert_same(landed(workspace, "green", "2023-01"), expected(path, "green"))
 

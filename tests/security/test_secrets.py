@@ -3,16 +3,13 @@
 import base64
 import contextlib
 import gzip
-import threading
 import zlib
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-from tests.cdn import Cdn, cdn, drop, html, status
+from tests.cdn import Behaviour, Cdn, Request, cdn, drop, html, status
 from tests.conftest import IMPATIENT, PROJECT_DIR, Workspace, publish, succeeded
 from tests.security.test_roles import Roles, roles, with_passwords
 
@@ -77,17 +74,14 @@ def workspace_with_password(roles: Roles) -> Workspace:
     return Workspace(env, roles.owner.local_dir, roles.owner.prefix)
 
 
-def secret_source(cdn: Cdn) -> str:
-    login = f"{USER_AT_SOURCE}:{quote(SOURCE_PASSWORD, safe='')}@"
-    return f"{cdn.url.replace('://', f'://{login}')}?token={quote(TOKEN, safe='')}&part=1"
-
-
 @pytest.mark.slow
 def test_a_password_and_a_token_are_nowhere(workspace_with_password, cdn):
     workspace = workspace_with_password
     path = publish(cdn.folder, "green", "2023-01", 40)
     publish(cdn.folder, "fhv", "2023-01", 1)  # what doctor looks for
-    source = secret_source(cdn)
+    query = f"?token={quote(TOKEN, safe='')}&part=1"
+    login = f"{USER_AT_SOURCE}:{quote(SOURCE_PASSWORD, safe='')}"
+    source = f"{cdn.url.replace('://', f'://{login}@')}{query}"
     said = []
 
     def say(process) -> int:
@@ -100,7 +94,7 @@ def test_a_password_and_a_token_are_nowhere(workspace_with_password, cdn):
     # What goes well, the source asking for both.
     assert say(workspace.loader(*run, "--keep-raw", "--keep-files", TLC_SOURCE=source)) == 0
     (asked,) = cdn.asked("GET", path.name)
-    assert asked.path.endswith(f"{path.name}?token={quote(TOKEN, safe='')}&part=1")
+    assert asked.path.endswith(f"{path.name}{query}")
     assert asked.headers["Authorization"].startswith("Basic ")
     assert say(workspace.loader("status", "--json", TLC_SOURCE=source)) == 0
     assert say(workspace.loader("doctor", TLC_SOURCE=source)) == 0
@@ -164,42 +158,22 @@ def test_the_search_finds_what_is_there(tmp_path):
 # ---- BigQuery ------------------------------------------------------------------------------------
 
 
-class _Refusing(BaseHTTPRequestHandler):
+class RefusingGoogle(Cdn):
     """Google, to somebody whose token has expired."""
 
-    def _refuse(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+    def record(self, request: Request) -> Behaviour:
         body = b'{"error": {"code": 403, "message": "Access denied", "errors": []}}'
-        self.send_response(403)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_GET = do_POST = _refuse
-
-    def log_message(self, *_: object) -> None:
-        pass
+        return Behaviour(403, {"Content-Type": "application/json"}, body)
 
 
-@pytest.fixture
-def refusing_google() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Refusing)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def test_an_access_token_is_nowhere(workspace, refusing_google):
+def test_an_access_token_is_nowhere(workspace):
+    google = RefusingGoogle(workspace.source)
     publish(workspace.source, "green", "2023-01", 10)
     env = {
         "TLC_TARGET": "bigquery",
         "GOOGLE_CLOUD_PROJECT": "nobodys-project",
         "BIGQUERY_ACCESS_TOKEN": GOOGLE_TOKEN,
-        "BIGQUERY_EMULATOR_HOST": refusing_google,
+        "BIGQUERY_EMULATOR_HOST": f"http://{google.host}",
         "TLC_SOURCE": str(workspace.source),
     }
     said = []
@@ -210,6 +184,7 @@ def test_an_access_token_is_nowhere(workspace, refusing_google):
         assert "Traceback" not in process.stdout + process.stderr
         said += [process.stdout, process.stderr]
     process = workspace.dbt("build", **env)
+    google.close()
     assert process.returncode != 0
     assert "Database Error" in process.stdout
     assert leaks((GOOGLE_TOKEN,), (workspace.local_dir,), process.stdout, *said) == []

@@ -14,6 +14,7 @@ import pytest
 from loader.settings import PROJECT_DIR
 from scripts.build_site import VERSIONS
 from tests.browser import open_browser
+from tests.copies import copy_project
 from tests.processes import ran
 
 
@@ -25,14 +26,7 @@ def build(folder: Path, *published: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    for name in ("docs", "scripts", "models", "seeds", "analyses", "benchmarks", "tests/faults"):
-        shutil.copytree(PROJECT_DIR / name, folder / name)
-    (folder / "loader").mkdir()
-    shutil.copy(PROJECT_DIR / "loader" / "dictionary.json", folder / "loader")
-    for path in PROJECT_DIR.iterdir():
-        if path.is_file():
-            shutil.copy(path, folder)
+    folder = copy_project(tmp_path_factory.mktemp("site"))
     told = build(folder)
     assert told.returncode == 0, told.stderr
     return folder

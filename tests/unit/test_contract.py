@@ -157,11 +157,6 @@ def test_a_range_is_every_month_from_first_to_last(first, count):
     assert {month.day for month in found} == {1}
 
 
-def test_a_range_doesnt_go_backwards():
-    with pytest.raises(UsageError, match="2023-01 is before --month 2023-02"):
-        month_range(dt.date(2023, 2, 1), dt.date(2023, 1, 1))
-
-
 @pytest.mark.parametrize("text", ["", "Green", "fhv2", "green ", "yellow,green", "green'; --"])
 def test_only_datasets_are_datasets(text):
     with pytest.raises(UsageError, match=r"choose from .*green.*yellow"):

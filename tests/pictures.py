@@ -15,14 +15,12 @@ class Drawn:
         lines: by class: parts that are joined, each a list of x and value.
         tips: what a pointer shows, in the order of the page.
         axis: the numbers of the axis, upwards.
-        texts: all labels.
     """
 
     title: str
     lines: dict[str, list[list[tuple[float, float]]]]
     tips: list[str]
     axis: list[float]
-    texts: list[str]
 
     def values(self, colour: str) -> list[float]:
         """All values of a line, from left to right."""
@@ -56,7 +54,6 @@ def read_panels(picture: Picture) -> list[Drawn]:
                 lines,
                 [one.find("title").text for one in panel.iter() if one.find("title") is not None],
                 [said for _, said in axis],
-                [one.text for one in texts],
             )
         )
     return found

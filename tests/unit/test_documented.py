@@ -19,10 +19,6 @@ PAGES = [
 ]
 
 
-def is_described(thing):
-    return bool((thing.get("description") or "").strip())
-
-
 def texts(thing):
     """Descriptions of a node and of its columns, by name."""
     columns = {f"{thing['name']}.{name}": one for name, one in thing.get("columns", {}).items()}

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import psycopg2
@@ -16,8 +16,9 @@ import pytest
 
 from loader.embedded import local_server, postmaster, wheel
 from loader.errors import WarehouseError
+from loader.settings import PROJECT_DIR
+from tests.conftest import Workspace
 
-PROJECT_DIR = Path(local_server.__file__).parents[2]
 START = "import sys; from pathlib import Path; from loader.embedded.local_server import start;"
 START += "print(start(Path(sys.argv[1])))"
 
@@ -55,6 +56,13 @@ def local_dir(new_local_dir):
     return new_local_dir()
 
 
+@pytest.fixture
+def started(local_dir):
+    """Give the folder of a server of the test's own."""
+    local_server.start(local_dir)
+    return local_dir
+
+
 @pytest.fixture(scope="module")
 def running():
     """Give the folder of a server that tests share, as they only look at it."""
@@ -64,19 +72,16 @@ def running():
         yield local_dir
 
 
-def query(local_dir, *statements):
+def connect(local_dir):
     env = local_server.connection_env(local_dir)
-    connection = psycopg2.connect(
-        host=env["PGHOST"], port=env["PGPORT"], user=env["PGUSER"], dbname=env["PGDATABASE"]
-    )
-    connection.autocommit = True
-    try:
-        with connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else None
-    finally:
-        connection.close()
+    return Workspace(env, local_dir, "").connect()
+
+
+def query(local_dir, *statements):
+    with closing(connect(local_dir)) as connection, connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        return cursor.fetchall() if cursor.description else None
 
 
 def start_elsewhere(local_dir, *prefix):
@@ -90,12 +95,8 @@ def start_elsewhere(local_dir, *prefix):
 
 
 def as_user(name):
-    prefix = [
-        "setpriv",
-        f"--reuid={name}",
-        f"--regid={pwd.getpwnam(name).pw_gid}",
-        "--clear-groups",
-    ]
+    group = pwd.getpwnam(name).pw_gid
+    prefix = ["setpriv", f"--reuid={name}", f"--regid={group}", "--clear-groups"]
     imports = [*prefix, sys.executable, "-c", "import loader.embedded.local_server, psycopg2"]
     if subprocess.run(imports, cwd=PROJECT_DIR, capture_output=True).returncode:
         pytest.skip(f"user {name} can't run this Python or can't read the project")
@@ -110,6 +111,11 @@ def kill_server(local_dir):
     deadline = time.monotonic() + 20
     while any(postmaster.command_line(process) for process in [str(pid), *children]):
         assert time.monotonic() < deadline, "the killed server's processes don't end"
+
+
+def name_process(pid_file, pid):
+    """Have the file of a dead server name another process."""
+    pid_file.write_text("\n".join([str(pid), *pid_file.read_text().split("\n")[1:]]))
 
 
 def capabilities(local_dir):
@@ -153,30 +159,23 @@ def test_settings(running):
 
 
 def test_ten_queries_over_600_months_at_once(running):
-    env = local_server.connection_env(running)
-    keywords = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGPASSWORD": "password"}
-    options = {key: env[name] for name, key in keywords.items()} | {"dbname": env["PGDATABASE"]}
-    connections = [psycopg2.connect(**options) for _ in range(10)]
-    try:
-        with connections[0].cursor() as cursor:
-            cursor.execute(
-                """
-                create table months (id int, month int) partition by list (month);
-                do $$ begin for n in 1..600 loop
-                    execute format('create table m%s partition of months for values in (%s)', n, n);
-                    execute format('create unique index on m%s (id)', n);
-                end loop; end $$;
-                """
-            )
-        connections[0].commit()
-        for connection in connections:  # each keeps its locks to the end of its transaction
-            with connection.cursor() as cursor:
-                cursor.execute("select count(*) from months")
-                assert cursor.fetchone() == (0,)
-    finally:
-        for connection in connections:
-            connection.close()
-        query(running, "drop table months")
+    query(
+        running,
+        """
+        create table months (id int, month int) partition by list (month);
+        do $$ begin for n in 1..600 loop
+            execute format('create table m%s partition of months for values in (%s)', n, n);
+            execute format('create unique index on m%s (id)', n);
+        end loop; end $$
+        """,
+    )
+    with ExitStack() as connections:
+        for _ in range(10):
+            cursor = connections.enter_context(closing(connect(running))).cursor()
+            cursor.execute("begin")  # each keeps its locks to the end of its transaction
+            cursor.execute("select count(*) from months")
+            assert cursor.fetchone() == (0,)
+    query(running, "drop table months")
 
 
 def test_two_local_dirs_at_once(new_local_dir):
@@ -191,52 +190,45 @@ def test_two_local_dirs_at_once(new_local_dir):
     assert query(two, "select 1") == [(1,)]
 
 
-def test_concurrent_starts(local_dir):
+def test_of_concurrent_starts_one_starts_it_and_the_server_survives_that_process(local_dir):
     starts = [start_elsewhere(local_dir) for _ in range(3)]
+    # communicate() returns at all: the server didn't keep the pipes.
     said = [process.communicate(timeout=60) for process in starts]
     assert sorted(said) == [("False\n", ""), ("False\n", ""), ("True\n", "")]
-
-
-def test_survives_the_process_that_started_it(local_dir):
-    # communicate() returns at all: the server didn't keep the pipes.
-    assert start_elsewhere(local_dir).communicate(timeout=60) == ("True\n", "")
     assert query(local_dir, "select 1") == [(1,)]
 
 
-def test_committed_data_survive_kill_9(local_dir):
-    local_server.start(local_dir)
-    query(local_dir, "create table t as select 1 as i", "insert into t values (2)")
-    kill_server(local_dir)
-    assert not local_server.status(local_dir).running
-    assert local_server.start(local_dir) is True
-    assert query(local_dir, "select i from t order by i") == [(1,), (2,)]
+def test_committed_data_survive_kill_9(started):
+    query(started, "create table t as select 1 as i", "insert into t values (2)")
+    kill_server(started)
+    assert not local_server.status(started).running
+    assert local_server.start(started) is True
+    assert query(started, "select i from t order by i") == [(1,), (2,)]
 
 
-def test_a_page_that_the_disk_returns_otherwise_is_refused(local_dir):
-    local_server.start(local_dir)
-    query(local_dir, "create table t as select generate_series(1, 100) as i")
-    ((file,),) = query(local_dir, "select pg_relation_filepath('t')")
-    local_server.stop(local_dir)
-    path = local_dir / "postgres" / file
+def test_a_page_that_the_disk_returns_otherwise_is_refused(started):
+    query(started, "create table t as select generate_series(1, 100) as i")
+    ((file,),) = query(started, "select pg_relation_filepath('t')")
+    local_server.stop(started)
+    path = started / "postgres" / file
     page = bytearray(path.read_bytes())
     page[-8] ^= 1  # of the row that was written first
     path.write_bytes(page)
-    local_server.start(local_dir)
+    local_server.start(started)
     with pytest.raises(psycopg2.errors.DataCorrupted, match="invalid page in block 0"):
-        query(local_dir, "select * from t")
+        query(started, "select * from t")
 
 
-def test_another_process_got_the_dead_servers_id(local_dir):
-    local_server.start(local_dir)
-    kill_server(local_dir)
-    pid_file = local_dir / "postgres" / "postmaster.pid"
+def test_another_process_got_the_dead_servers_id(started):
+    kill_server(started)
+    pid_file = started / "postgres" / "postmaster.pid"
     # As the server's own user: Postgres itself tells other users' processes apart.
     other = subprocess.Popen(["/bin/sleep", "600"], user=pid_file.stat().st_uid)
     try:
-        pid_file.write_text("\n".join([str(other.pid), *pid_file.read_text().split("\n")[1:]]))
-        assert not local_server.status(local_dir).running
-        assert local_server.stop(local_dir) is False
-        assert local_server.start(local_dir) is True
+        name_process(pid_file, other.pid)
+        assert not local_server.status(started).running
+        assert local_server.stop(started) is False
+        assert local_server.start(started) is True
         assert other.poll() is None
     finally:
         other.kill()
@@ -248,9 +240,8 @@ def test_another_server_got_the_dead_servers_id(new_local_dir):
     for one in (dead, other):
         local_server.start(one)
     kill_server(dead)
-    pid_file = dead / "postgres" / "postmaster.pid"
     pid = local_server.status(other).pid
-    pid_file.write_text("\n".join([str(pid), *pid_file.read_text().split("\n")[1:]]))
+    name_process(dead / "postgres" / "postmaster.pid", pid)
     assert local_server.start(dead) is True
     assert query(dead, "select 1") == query(other, "select 1") == [(1,)]
     assert local_server.status(other).pid == pid
@@ -276,12 +267,11 @@ def test_stop_and_status(local_dir):
         query(local_dir, "select 1")
 
 
-def test_socket_deleted_under_the_server(local_dir):
-    local_server.start(local_dir)
-    query(local_dir, "create table t (i int)")
-    shutil.rmtree(local_server.socket_dir(local_dir))
-    assert local_server.start(local_dir) is True
-    assert query(local_dir, "select count(*) from t") == [(0,)]
+def test_socket_deleted_under_the_server(started):
+    query(started, "create table t (i int)")
+    shutil.rmtree(local_server.socket_dir(started))
+    assert local_server.start(started) is True
+    assert query(started, "select count(*) from t") == [(0,)]
 
 
 def test_interrupted_creation_is_done_anew(local_dir):
@@ -291,10 +281,9 @@ def test_interrupted_creation_is_done_anew(local_dir):
 
 
 def test_user_variables_dont_reach_the_server(local_dir, monkeypatch):
-    monkeypatch.setenv("PGDATA", "/nowhere")
-    monkeypatch.setenv("PGHOST", "elsewhere.example")
-    monkeypatch.setenv("PGPORT", "1")
-    monkeypatch.setenv("PGOPTIONS", "--nonsense")
+    variables = {"PGDATA": "/nowhere", "PGHOST": "elsewhere.example", "PGPORT": "1"}
+    for name, value in (variables | {"PGOPTIONS": "--nonsense"}).items():
+        monkeypatch.setenv(name, value)
     assert local_server.start(local_dir) is True
     assert local_server.stop(local_dir) is True
 
@@ -402,17 +391,16 @@ def test_symlink_as_socket_dir_is_refused(local_dir, tmp_path):
         path.unlink()
 
 
-def test_failed_start_tells_the_logs_reason(local_dir):
-    local_server.start(local_dir)
-    local_server.stop(local_dir)
-    with (local_dir / "postgres" / "postgresql.conf").open("a") as conf:
+def test_failed_start_tells_the_logs_reason(started):
+    local_server.stop(started)
+    with (started / "postgres" / "postgresql.conf").open("a") as conf:
         conf.write("no_such_setting = 1\n")
     with pytest.raises(WarehouseError) as failure:
-        local_server.start(local_dir)
+        local_server.start(started)
     message = str(failure.value)
     assert message.startswith("embedded Postgres: pg_ctl failed: ")
     assert "contains errors" in message
-    assert message.endswith(f"(log: {local_dir / 'postgres.log'})")
+    assert message.endswith(f"(log: {started / 'postgres.log'})")
     assert "\n" not in message
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.browser import look_at, open_browser
-from tests.conftest import Workspace, publish, succeeded
-from tests.postgres.test_marts import files_of, run, trips_of
+from tests.conftest import DATA_TESTS, Workspace, publish, succeeded
+from tests.months import of, run
 from tests.shapes import ZONES, write_shapes
+from tests.trips import files_of, trips_of
 
 TODAY = dt.date(2026, 11, 30)
 #: Months, and those that the report compares them with.
@@ -36,7 +37,7 @@ def workspace(new_workspace) -> Workspace:
 def warehouse(new_workspace, files) -> Workspace:
     workspace = new_workspace(marts=True)
     for dataset, month in MONTHS:
-        succeeded(run(workspace, dataset, month, files))
+        run(workspace, dataset, month, source=files, **DATA_TESTS)
     return workspace
 
 
@@ -119,13 +120,11 @@ def test_the_file_needs_nothing_else(report):
 
 
 def test_a_republished_month_shows_in_the_next_report(workspace):
-    source = workspace.source
     hashes = []
     for rows in (400, 500):
-        path = publish(source, "green", "2023-02", rows)
+        path = publish(workspace.source, "green", "2023-02", rows)
         hashes.append(hashlib.sha256(path.read_bytes()).hexdigest()[:12])
-        command = ("run", "--dataset", "green", "--month", "2023-02", "--source", source)
-        succeeded(workspace.loader(*command))
+        run(workspace, "green", "2023-02")
         out = workspace.local_dir / "report.html"
         succeeded(workspace.loader("report", "--out", out))
         page = Tables(out.read_text())
@@ -234,15 +233,6 @@ def test_tlc_s_zip_and_the_warehouse_s_shapes_make_the_same_map(warehouse, tmp_p
     assert "broken.zip: no zip with a shapefile of zones" in told.stderr
 
 
-def test_a_month_without_marts_is_told(warehouse):
-    told = warehouse.loader("report", "--month", "2020-01")
-    assert told.returncode == 6
-    assert told.stderr == (
-        "error: 2020-01: no dataset has marts of it; load the month, or build its marts:"
-        " nyc-tlc marts\n"
-    )
-
-
 def test_runs_are_listed_with_their_seconds(warehouse, files):
     told = json.loads(succeeded(warehouse.loader("runs", "--json")).stdout)
     assert [(one["dataset"], one["month"]) for one in told] == MONTHS[::-1]
@@ -256,16 +246,15 @@ def test_runs_are_listed_with_their_seconds(warehouse, files):
 
 
 def test_a_failed_build_is_in_the_record(workspace):
-    source = workspace.source
-    publish(source, "green", "2023-02", 300)
-    command = ("run", "--dataset", "green", "--month", "2023-02", "--source", source)
-    succeeded(workspace.loader(*command))
+    publish(workspace.source, "green", "2023-02", 300)
+    run(workspace, "green", "2023-02")
     workspace.query(
         f"alter table {workspace.tlc}.green_tripdata"
         " add constraint mine check (file_row <= 300) not valid"
     )
-    publish(source, "green", "2023-02", 400)
-    assert workspace.loader(*command).returncode == 6
+    publish(workspace.source, "green", "2023-02", 400)
+    again = ("run", *of("green", "2023-02"), "--source", workspace.source)
+    assert workspace.loader(*again).returncode == 6
     failed, merged = json.loads(succeeded(workspace.loader("runs", "--json")).stdout)
     assert (failed["state"], merged["state"]) == ("failed", "merged")
     assert 'violates check constraint "mine"' in failed["error"]

@@ -9,10 +9,9 @@ import re
 import shutil
 from collections import Counter, defaultdict
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
-import psycopg2.extras
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -28,9 +27,25 @@ from loader.report.window import Window
 from loader.settings import load_settings
 from loader.warehouse.connect import connect_warehouse
 from tests.conftest import DATA_DIR, Workspace, publish, succeeded
+from tests.months import run
 from tests.pictures import read_panels, tips
-from tests.postgres.test_marts import Trip, files_of, percentile, trips_of
 from tests.postgres.test_report import TODAY, Tables
+from tests.trips import (
+    UNKNOWN,
+    Trip,
+    assert_counted,
+    count,
+    files_of,
+    groups_of,
+    number_of,
+    percentile_of,
+    ratio,
+    rows_by_name,
+    seed,
+    sum_of,
+    total,
+    trips_of,
+)
 
 #: Real files where they are there. Green 2022-02 is missing.
 REAL = [
@@ -94,8 +109,7 @@ def warehouse(new_workspace, files) -> Workspace:
     shutil.copytree(files, workspace.source, dirs_exist_ok=True)
     for dataset, month, rows in LATER:
         publish(workspace.source, dataset, month, rows)
-        command = ("run", "--dataset", dataset, "--month", month, "--source", workspace.source)
-        succeeded(workspace.loader(*command, "--marts", "later"))
+        run(workspace, dataset, month, "--marts", "later")
     return workspace
 
 
@@ -151,17 +165,6 @@ def days_in(dataset: str, span: str) -> list[dt.date]:
     return [day for month in months_of(dataset, span) for day in days_of(parse_month(month))]
 
 
-def is_ride(trip: Trip) -> bool:
-    """Return whether a trip counts in speeds."""
-    miles, minutes = trip.miles, trip.minutes
-    return (
-        None not in (miles, minutes)
-        and miles > 0
-        and 1 <= minutes <= 180
-        and miles / minutes * 60 <= 80
-    )
-
-
 def number(text: str) -> float:
     return float(re.sub("[$,%]| min$", "", text))
 
@@ -169,6 +172,31 @@ def number(text: str) -> float:
 def columns(section: Section) -> dict[str, list[str]]:
     """Return a table as columns, by heading."""
     return dict(zip(section.columns, map(list, zip(*section.rows, strict=True)), strict=True))
+
+
+def is_average(cell: str, average: float) -> bool:
+    """Tell whether a cell shows an average: small ones have a decimal."""
+    return number(cell) == pytest.approx(average, abs=0.51 if average >= 10 else 0.051)
+
+
+def a_trip(trips: list[Trip]) -> float | None:
+    return ratio(total(trips), count(trips))
+
+
+def a_day(trips: list[Trip]) -> float:
+    return count(trips) / len(days_of(trips[0].file_month))
+
+
+def a_mile(trips: list[Trip]) -> float | None:
+    return ratio(total(trips), sum_of("miles")(trips))
+
+
+def tip_share(trips: list[Trip]) -> float | None:
+    return ratio(total(trips, "tip_amount"), total(trips, "fare_amount"), 100)
+
+
+def speed(trips: list[Trip]) -> float | None:
+    return ratio(sum_of("timed_miles")(trips), sum_of("timed_minutes")(trips), 60)
 
 
 # ---- Which months count --------------------------------------------------------------------------
@@ -187,7 +215,10 @@ def test_gaps_are_told_on_the_page_and_in_the_terminal(warehouse, tmp_path):
     assert f'<p class="note">{note}</p>' in text.partition("<main>")[0]
     told = warehouse.loader(*command, "2022-04")
     assert told.returncode == 6
-    assert "2022-04: no dataset has marts of it" in told.stderr
+    assert told.stderr == (
+        "error: 2022-04: no dataset has marts of it; load the month, or build its marts:"
+        " nyc-tlc marts\n"
+    )
 
 
 def test_a_note_has_the_command_for_what_is_missing(read):
@@ -242,20 +273,14 @@ def test_the_headline(shown, rides, span):
     for dataset, trips in rides(span).items():
         row = dict(zip(names[::-1], rows[dataset][::-1], strict=True))  # the last of a name
         assert number(row["trips"]) == len(trips)
-        total = sum(t.amounts.get("total_amount") or 0 for t in everything[dataset])
-        assert number(row["charged"] or "0") == pytest.approx(total, abs=0.51)
-        if total and trips:
-            assert number(row["a trip"]) == pytest.approx(total / len(trips), abs=0.0051)
-        tipped = [t for t in everything[dataset] if t.payment == 1 or dataset == "fhvhv"]
-        fares = sum(trip.amounts["fare_amount"] or 0 for trip in tipped)
-        paid = sum(trip.amounts["tip_amount"] or 0 for trip in tipped)
-        percent = paid / fares * 100 if fares > 0 else 0
-        assert number(row["tip"] or "0") == pytest.approx(percent, abs=0.051)
-        timed = [trip for trip in trips if is_ride(trip)]
-        minutes = sum(trip.minutes for trip in timed)
-        speed = sum(trip.miles for trip in timed) / minutes * 60 if minutes else 0
+        charged = total(everything[dataset]) or 0
+        assert number(row["charged"] or "0") == pytest.approx(charged, abs=0.51)
+        if charged and trips:
+            assert number(row["a trip"]) == pytest.approx(charged / len(trips), abs=0.0051)
+        percent = tip_share([trip for trip in everything[dataset] if trip.is_tip_known])
+        assert number(row["tip"] or "0") == pytest.approx(max(percent or 0, 0), abs=0.051)
         written = row["miles an hour"].removesuffix(" mph")
-        assert number(written or "0") == pytest.approx(speed, abs=0.051)
+        assert number(written or "0") == pytest.approx(speed(trips) or 0, abs=0.051)
         card = {what: big for what, big, _ in cards[dataset].numbers}
         assert number(card["trips a day"]) == pytest.approx(
             len(trips) / len(days_in(dataset, span)), abs=0.51
@@ -325,17 +350,14 @@ def test_days_of_missing_months_are_gaps_and_days_without_a_trip_are_zero(shown,
         assert len(panel.lines[dataset]) == 1 + gaps
         assert [number(said.rpartition(": ")[2]) for said in panel.tips] == [own[d] for d in days]
         if not own:
-            assert f"no trip of {NAMES[dataset]} began in its file's month" in lower(section)
+            told = f"no trip of {NAMES[dataset]} began in its file's month"
+            assert told in section.sentence[0].lower() + section.sentence[1:]
             continue
         counts = [own[day] for day in days]
         assert f"({max(counts):,})" in section.sentence
         idle = counts.count(0)
         least = f"none on {idle:,} day{'' if idle == 1 else 's'}" if idle else f"({min(counts):,})"
         assert least in section.sentence
-
-
-def lower(section: Section) -> str:
-    return section.sentence[0].lower() + section.sentence[1:]
 
 
 @pytest.mark.parametrize("span", SPANS)
@@ -350,23 +372,20 @@ def test_hours_of_weekdays_are_averages_of_the_days_that_are_there(shown, rides,
     if section is None:
         return
     assert {row[0] for row in section.rows} == trips.keys()
+
+    def average(dataset: str, weekday: int, hour: int) -> float:
+        days = sum(day.weekday() == weekday for day in days_in(dataset, span))
+        return trips[dataset][weekday, hour] / days
+
     for dataset, hour, *cells in section.rows:
         for weekday, cell in enumerate(cells):
-            days = sum(day.weekday() == weekday for day in days_in(dataset, span))
-            average = trips[dataset][weekday, int(hour[:-3])] / days
-            assert number(cell) == pytest.approx(average, abs=0.51 if average >= 10 else 0.051)
-    said = tips(section.draw(928))
-    assert len(said) == 7 * 24 * len(trips)
-    for place, (dataset, own) in enumerate(sorted(trips.items())):
-        for n, cell in enumerate(said[place * 168 : (place + 1) * 168]):
-            weekday, hour = divmod(n, 24)
-            days = sum(day.weekday() == weekday for day in days_in(dataset, span))
-            name, shown_trips = re.match(r"(\w+ \d+:00): ([\d,.]+) trips", cell).groups()
-            assert name == f"{WEEKDAYS[weekday]} {hour}:00"
-            average = own[weekday, hour] / days
-            assert number(shown_trips) == pytest.approx(
-                average, abs=0.51 if average >= 10 else 0.051
-            )
+            assert is_average(cell, average(dataset, weekday, int(hour[:-3])))
+    said = iter(tips(section.draw(928)))
+    for dataset, weekday, hour in product(sorted(trips), range(7), range(24)):
+        name, shown_trips = re.match(r"(\w+ \d+:00): ([\d,.]+) trips", next(said)).groups()
+        assert name == f"{WEEKDAYS[weekday]} {hour}:00"
+        assert is_average(shown_trips, average(dataset, weekday, hour))
+    assert list(said) == []
 
 
 @pytest.mark.parametrize("span", ["2022-01:2022-04", "2023-01", "2020-04"])
@@ -375,16 +394,15 @@ def test_airports_and_hours_without_a_trip(shown, rides, span):
     trips = defaultdict(Counter)
     for own in rides(span).values():
         for trip in own:
-            zone = trip.row["pickup_location_id"]
+            zone = trip.pickup_location_id
             if zone in AIRPORTS and not trip.is_outside:
                 trips[AIRPORTS[zone]][trip.pickup.hour] += 1
     table = columns(section)
     assert set(section.columns[1:]) == trips.keys()
     for airport, own in trips.items():
         assert [number(cell) for cell in table[airport]] == [own[hour] for hour in range(24)]
-        total = sum(own.values())
-        verb = "trip begins" if total == 1 else "trips begin"
-        assert f"{airport}: {total:,} {verb} there" in section.sentence
+        verb = "trip begins" if own.total() == 1 else "trips begin"
+        assert f"{airport}: {own.total():,} {verb} there" in section.sentence
     busy = {airport for airport, own in trips.items() if own.total() >= 100}
     assert bool(busy) == (section.draw is not None)
     panels = read_panels(section.draw(928)) if busy else []
@@ -398,13 +416,11 @@ def test_airports_and_hours_without_a_trip(shown, rides, span):
 
 # ---- Zones ---------------------------------------------------------------------------------------
 
-UNKNOWN = (264, 265, None)
-
 
 @pytest.mark.parametrize("span", SPANS)
 def test_zones_and_their_shares(shown, rides, span):
     trips = [trip for own in rides(span).values() for trip in own]
-    zones = Counter(trip.row["pickup_location_id"] for trip in trips)
+    zones = Counter(trip.pickup_location_id for trip in trips)
     known = Counter({zone: count for zone, count in zones.items() if zone not in UNKNOWN})
     section = shown(span)["zones"]
     assert [number(row[2]) for row in section.rows] == sorted(known.values(), reverse=True)[:15]
@@ -455,7 +471,7 @@ def test_zones_change_only_for_datasets_that_have_all_months(shown, rides):
     assert "Changes are by day, to the month before, of yellow taxis." in section.sentence
     assert "Trips of green taxis and yellow taxis are counted together." in section.sentence
     now, before = (
-        Counter(trip.row["pickup_location_id"] for trip in rides(month)["yellow"])
+        Counter(trip.pickup_location_id for trip in rides(month)["yellow"])
         for month in ("2021-12", "2021-11")
     )
     for _, zone, _, of_yellow, then, changed in section.rows:
@@ -466,12 +482,11 @@ def test_zones_change_only_for_datasets_that_have_all_months(shown, rides):
 
 
 @pytest.mark.parametrize("span", ["2020-04", "2022-01:2022-04", "2023-01"])
-def test_boroughs(shown, rides, warehouse, span):
-    boroughs = dict(
-        warehouse.query(f"select location_id, borough from {warehouse.tlc}.taxi_zones")
-    ) | {None: "Unknown", 265: "Outside of NYC"}
+def test_boroughs(shown, rides, span):
+    boroughs = {zone: row["borough"] for zone, row in seed("taxi_zones").items()}
+    boroughs |= {"None": "Unknown", "265": "Outside of NYC"}
     trips = Counter(
-        (boroughs[t.row["pickup_location_id"]], boroughs[t.row["dropoff_location_id"]])
+        (boroughs[str(t.pickup_location_id)], boroughs[str(t.dropoff_location_id)])
         for own in rides(span).values()
         for t in own
     )
@@ -503,7 +518,7 @@ def test_companies_of_apps(shown, rides, span):
     most = max(wanted.values())
     for n, (company, dataset, a_day, part, price, tip, wait) in enumerate(section.rows):
         own = [trip for trip in trips[dataset] if (trip.company or "others") == company]
-        assert number(a_day) == pytest.approx(len(own) / 30, abs=0.51 if len(own) > 299 else 0.051)
+        assert is_average(a_day, len(own) / 30)
         assert number(part) == pytest.approx(len(own) / len(trips[dataset]) * 100, abs=0.051)
         assert section.marks[n, 2].share == len(own) / most
         waits = [trip.waited for trip in own if trip.waited is not None]
@@ -523,7 +538,7 @@ def test_the_parts_of_a_price_add_up(shown, rides, span):
     section = shown(span).get("paid")
     everything = rides(span, with_reversals=True)
     paying = {
-        dataset: sum(t.amounts.get("total_amount") or 0 for t in everything[dataset]) / len(own)
+        dataset: (total(everything[dataset]) or 0) / len(own)
         for dataset, own in rides(span).items()
         if own and dataset != "fhv"
     }
@@ -543,18 +558,13 @@ def test_the_parts_of_a_price_add_up(shown, rides, span):
         assert sum(cells) == pytest.approx(price, abs=0.0051 * len(cells) + 0.005)
         rest = price
         for part, label in PARTS.items():
-            amount = sum(t.amounts.get(part) or 0 for t in everything[dataset])
-            each = amount / len(rides(span)[dataset])
+            each = (total(everything[dataset], part) or 0) / len(rides(span)[dataset])
             assert number(parts.get(label) or "0") == pytest.approx(each, abs=0.0051)
             rest -= each
         assert number(parts.get("difference") or "0") == pytest.approx(rest, abs=0.0051)
         word = "more" if rest < 0 else "less"
         assert (f"add up to ${abs(rest):.2f} {word}" in section.sentence) == (abs(rest) >= 0.005)
         assert f"rips of {NAMES[dataset]} cost ${price:.2f} on average" in section.sentence
-
-
-KINDS = {None: "not recorded", 0: "Flex Fare", 1: "Credit card", 2: "Cash", 3: "No charge"}
-KINDS |= {4: "Dispute", 5: "Unknown"}
 
 
 @pytest.mark.parametrize("span", SPANS)
@@ -569,7 +579,7 @@ def test_payments_are_shares_of_all_trips(shown, rides, span):
     for (n, m), mark in section.marks.items():
         assert mark.share == pytest.approx(number(section.rows[n][m]) / 100, abs=0.0006)
     for dataset, own in trips.items():
-        kinds = Counter(KINDS[trip.payment] for trip in own)
+        kinds = Counter(trip.payment_type_name or "not recorded" for trip in own)
         cells = dict(zip(table["share of all trips"], table[NAMES[dataset]], strict=True))
         for kind, cell in cells.items():
             assert number(cell) == pytest.approx(kinds[kind] / len(own) * 100, abs=0.051)
@@ -600,7 +610,7 @@ def test_tips_by_hour(shown, rides, span):
             continue
         fares, tips, trips = Counter(), Counter(), Counter()
         for trip in own:
-            if not trip.is_outside and (trip.payment == 1 or dataset == "fhvhv"):
+            if not trip.is_outside and trip.is_tip_known:
                 fares[trip.pickup.hour] += trip.amounts["fare_amount"] or 0
                 tips[trip.pickup.hour] += trip.amounts["tip_amount"] or 0
                 trips[trip.pickup.hour] += not trip.is_reversal
@@ -677,19 +687,9 @@ def months_in(section: Section) -> dict[tuple[str, str], str]:
     }
 
 
-def rides_of(trips: list[Trip]) -> int:
-    return sum(not trip.is_reversal for trip in trips)
-
-
-def days_of_text(month: str) -> int:
-    return len(days_of(parse_month(month)))
-
-
 def test_history_trips_a_day(history, everything):
     section = history["trips"]
-    wanted = {
-        place: rides_of(trips) / days_of_text(place[1]) for place, trips in everything.items()
-    }
+    wanted = {place: a_day(trips) for place, trips in everything.items()}
     shown = months_in(section)
     assert shown.keys() == wanted.keys()
     for place, cell in shown.items():
@@ -711,34 +711,28 @@ def test_history_headline(history, everything):
         first, last, trips, _, _, most = cells[1:7]
         assert cells[0] == str(len(months))
         assert (first, last) == (min(months), max(months))
-        assert number(trips) == sum(map(rides_of, months.values()))
-        busiest = max(rides_of(trips) / days_of_text(m) for m, trips in months.items())
-        assert number(most) == pytest.approx(busiest, abs=0.51)
+        assert number(trips) == sum(map(count, months.values()))
+        assert number(most) == pytest.approx(max(map(a_day, months.values())), abs=0.51)
 
 
 def test_history_prices_tips_and_speeds(history, everything):
-    large = {place: trips for place, trips in everything.items() if rides_of(trips) >= 100}
     means, medians, miles, tips_, speeds, nights = {}, {}, {}, {}, {}, {}
     for (dataset, month), trips in everything.items():
-        fares = percentile([trip.fare for trip in trips], 0.5)
+        fares = percentile_of("fare", 0.5)(trips)
         if fares is not None:
             medians[f"median fare ({dataset})", month] = fares
-    for (dataset, month), trips in large.items():
-        nights[dataset, month] = (
-            100
-            * sum(not 6 <= trip.pickup.hour < 20 and not trip.is_reversal for trip in trips)
-            / rides_of(trips)
-        )
-        timed = [trip for trip in trips if is_ride(trip)]
-        if len(timed) >= 100:
+        if count(trips) < 100:
+            continue
+        by_night = count(trip for trip in trips if trip.is_night)
+        nights[dataset, month] = 100 * by_night / count(trips)
+        if number_of("is_timed")(trips) >= 100:
             speeds[dataset, month] = speed(trips)
         if dataset == "fhv":
             continue
         means[f"mean of a trip ({dataset})", month] = a_trip(trips)
-        driven = sum(trip.miles for trip in trips if trip.miles is not None)
-        miles[dataset, month] = total(trips) / driven
-        paid = [trip for trip in trips if trip.payment == 1 or dataset == "fhvhv"]
-        if rides_of(paid) >= 100:
+        miles[dataset, month] = a_mile(trips)
+        paid = [trip for trip in trips if trip.is_tip_known]
+        if count(paid) >= 100:
             tips_[dataset, month] = tip_share(paid)
     for name, wanted, near in (
         ("prices", means | medians, 0.0051),
@@ -753,35 +747,29 @@ def test_history_prices_tips_and_speeds(history, everything):
             assert number(cell) == pytest.approx(wanted[place], abs=near), (name, place)
 
 
-def test_history_boroughs_airports_and_apps(history, everything, boroughs):
-    shown = months_in(history["boroughs"])
-    for (heading, month), cell in shown.items():
+def test_history_boroughs_airports_and_apps(history, everything):
+    for (heading, month), cell in months_in(history["boroughs"]).items():
         borough, dataset = re.fullmatch(r"(.*) \((.*)\)", heading).groups()
-        starts = Counter(
-            boroughs.get(trip.row["pickup_location_id"])
-            for trip in everything[dataset, month]
-            if not trip.is_reversal
-        )
-        known = sum(n for place, n in starts.items() if place not in (None, "Unknown", "N/A"))
-        assert number(cell) == pytest.approx(starts[borough] / known * 100, rel=1e-4)
+        trips = [trip for trip in everything[dataset, month] if trip.is_borough_known]
+        own = count(trip for trip in trips if trip.pickup_borough == borough)
+        assert number(cell) == pytest.approx(own / count(trips) * 100, rel=1e-4)
+    zones = {name: zone for zone, name in AIRPORTS.items()}
     for (heading, month), cell in months_in(history["airports"]).items():
         airport, dataset = re.fullmatch(r"(.*) \((.*)\)", heading).groups()
-        zone = {name: zone for zone, name in AIRPORTS.items()}[airport]
-        ends = sum(
-            trip.row["dropoff_location_id"] == zone and not trip.is_reversal
+        ends = count(
+            trip
             for trip in everything[dataset, month]
+            if trip.dropoff_location_id == zones[airport]
         )
-        average = ends / days_of_text(month)
-        assert number(cell) == pytest.approx(average, abs=0.51 if average >= 10 else 0.051)
+        assert is_average(cell, ends / len(days_of(parse_month(month))))
     for (who, month), cell in months_in(history["apps"]).items():
-        groups_ = Counter(
+        companies = Counter(
             trip.company or ("taxis" if dataset in ("yellow", "green") else "others")
             for (dataset, m), trips in everything.items()
             for trip in trips
             if m == month and not trip.is_reversal
         )
-        wanted = groups_[who] / groups_.total() * 100
-        assert number(cell) == pytest.approx(wanted, rel=1e-4)
+        assert number(cell) == pytest.approx(companies[who] / companies.total() * 100, rel=1e-4)
 
 
 # ---- The explorer --------------------------------------------------------------------------------
@@ -838,54 +826,29 @@ def answers(warehouse) -> dict[str, list[dict]]:
     succeeded(warehouse.dbt("run", "--select", "dates"))
     succeeded(warehouse.dbt("compile", "--select", "path:analyses"))
     folder = Path(warehouse.env["DBT_TARGET_PATH"]) / "compiled" / "nyc_tlc" / "analyses"
-    found = {}
-    with warehouse.connect() as connection:
-        for path in sorted(folder.glob("*.sql")):
-            with connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
-                cursor.execute(path.read_text())
-                found[path.stem] = [dict(row) for row in cursor.fetchall()]
-    connection.close()
-    return found
+    return {path.stem: rows_by_name(warehouse, path.read_text()) for path in folder.glob("*.sql")}
 
 
 @pytest.fixture(scope="module")
-def marts(files, rides):
-    """The trips that the marts count: dataset, month, trip; also those of old marts."""
-    found = []
+def marts(files, rides) -> list[Trip]:
+    """The trips that the marts count; also those of old marts."""
+    found = trips_of(files, "green", "2023-02")
     for dataset, months in COUNTING.items():
         for month in months:
-            own = rides(month, with_reversals=True)[dataset]
-            found += [(dataset, parse_month(month), trip) for trip in own]
-    return found + [
-        ("green", parse_month("2023-02"), trip) for trip in trips_of(files, "green", "2023-02")
-    ]
-
-
-def groups(marts, key):
-    """Group trips by what `key` makes of a dataset, a month and a trip."""
-    found = defaultdict(list)
-    for dataset, month, trip in marts:
-        if (group := key(dataset, month, trip)) is not None:
-            found[group].append(trip)
+            found += rides(month, with_reversals=True)[dataset]
     return found
 
 
-def count(trips) -> int:
-    return sum(not trip.is_reversal for trip in trips)
+@pytest.fixture
+def compare(answers):
+    """Compares an analysis with what is counted of trips, in groups of at least so many."""
 
+    def compare_analysis(name, trips, place, least=0, /, near=1e-3, **counted) -> None:
+        groups = groups_of(trips, place)
+        large = {group: own for group, own in groups.items() if count(own) >= least}
+        assert_counted(answers[name], place, large, counted, near)
 
-def total(trips, name="total_amount") -> float | None:
-    values = [v for v in (trip.amounts.get(name) for trip in trips) if v is not None]
-    return sum(values) if values else None
-
-
-def a_trip(trips) -> float | None:
-    amount, rides = total(trips), count(trips)
-    return amount / rides if amount is not None and rides else None
-
-
-def is_near(found, wanted) -> bool:
-    return found is wanted is None or float(found) == pytest.approx(wanted, abs=1e-3)
+    return compare_analysis
 
 
 #: Of pairs with a hundred trips, and zones with a thousand: no generated month has them.
@@ -903,296 +866,179 @@ def test_each_analysis_has_an_answer_after_the_readme_s_month(answers):
 
 
 def test_airports(answers, marts):
-    starts = groups(
-        marts,
-        lambda dataset, month, trip: (
-            dataset,
-            month,
-            trip.row["pickup_location_id"],
-            trip.pickup.hour,
-        ),
-    )
-    ends = groups(
-        marts,
-        lambda dataset, month, trip: (
-            dataset,
-            month,
-            trip.row["dropoff_location_id"],
-            trip.dropoff and trip.dropoff.hour,
-        ),
-    )
-    wanted = {place for place in {*starts, *ends} if place[2] in AIRPORTS}
-    assert len(answers["airports"]) == len(wanted)
-    for row in answers["airports"]:
-        place = (row["dataset"], row["file_month"], row["location_id"], row["hour_of_day"])
+    starts = groups_of(marts, "dataset file_month pickup_location_id hour_of_day")
+    ends = groups_of(marts, "dataset file_month dropoff_location_id dropoff_hour")
+    found = {
+        tuple(row[name] for name in ("dataset", "file_month", "location_id", "hour_of_day")): row
+        for row in answers["airports"]
+    }
+    assert found.keys() == {place for place in {*starts, *ends} if place[2] in AIRPORTS}
+    for place, row in found.items():
         assert row["trips_from"] == count(starts.get(place, []))
         assert row["trips_to"] == count(ends.get(place, []))
 
 
-def test_share_of_apps(answers, marts):
-    months = groups(marts, lambda dataset, month, trip: month)
-    wanted = groups(marts, lambda dataset, month, trip: (dataset, month, trip.company))
-    assert len(answers["share_of_apps"]) == len(wanted)
-    for row in answers["share_of_apps"]:
-        trips = wanted[row["dataset"], row["file_month"], row["company"]]
-        assert is_near(row["trips_a_day"], count(trips) / len(days_of(row["file_month"])))
-        in_all = count(months[row["file_month"]])
-        assert is_near(row["share_percent"], count(trips) / in_all * 100 if in_all else None)
+def share_within(trips: list[Trip], *names: str):
+    """Count the share of trips in all that have the same attributes."""
+    everything = groups_of(trips, " ".join(names))
+    return lambda own: ratio(
+        count(own), count(everything[tuple(getattr(own[0], name) for name in names)]), 100
+    )
 
 
-def test_recovery(answers, marts):
-    wanted = groups(marts, lambda dataset, month, trip: (dataset, month))
-    since = {month for month in wanted if month[1].year >= 2020}
-    assert len(answers["recovery"]) == len(since)
-    for row in answers["recovery"]:
-        month = row["file_month"]
-        trips = count(wanted[row["dataset"], month])
-        assert is_near(row["trips_a_day"], trips / len(days_of(month)))
-        before = count(wanted.get((row["dataset"], month.replace(year=2019)), []))
-        assert is_near(row["percent_of_2019"], trips / before * 100 if before else None)
+def test_share_of_apps(compare, marts):
+    share = share_within(marts, "file_month")
+    place = "dataset file_month company"
+    compare("share_of_apps", marts, place, trips_a_day=a_day, share_percent=share)
 
 
-def tip_share(trips) -> float | None:
-    tips, fares = total(trips, "tip_amount"), total(trips, "fare_amount")
-    return tips / fares * 100 if tips is not None and fares else None
+def test_recovery(compare, marts):
+    months = groups_of(marts, "dataset file_month")
+
+    def of_2019(trips: list[Trip]) -> float | None:
+        before = trips[0].dataset, trips[0].file_month.replace(year=2019)
+        return ratio(count(trips), count(months.get(before, [])), 100)
+
+    since = [trip for trip in marts if trip.file_month.year >= 2020]
+    counted = {"trips_a_day": a_day, "percent_of_2019": of_2019}
+    compare("recovery", since, "dataset file_month", **counted)
 
 
-def test_tips_by_payment_and_hour(answers, marts):
-    wanted = groups(
-        marts,
-        lambda dataset, month, trip: (
-            (dataset, trip.payment, trip.pickup.hour) if dataset != "fhv" else None
+def of_fares(trips: list[Trip]) -> list[Trip]:
+    """Leave out the trips whose files have no fares."""
+    return [trip for trip in trips if trip.dataset != "fhv"]
+
+
+def test_tips_by_payment_and_hour(compare, marts):
+    place = "dataset payment_type_name hour_of_day"
+    compare("tips_by_hour", of_fares(marts), place, trips=count, tip_percent=tip_share)
+
+
+def test_speed_in_manhattan(compare, marts):
+    timed = [t for t in marts if t.is_timed and t.pickup_borough == "Manhattan"]
+    place = "dataset year_number hour_of_day"
+    compare("speed_in_manhattan", timed, place, trips=count, miles_an_hour=speed)
+
+
+def test_borough_shifts(compare, marts):
+    known = [trip for trip in marts if trip.is_borough_known]
+    share = share_within(known, "dataset", "file_month")
+    place = "dataset file_month pickup_borough"
+    compare("borough_shifts", known, place, trips=count, share_percent=share)
+
+
+def test_longest_waits(compare, marts):
+    waited = [trip for trip in marts if trip.has_waited and trip.pickup_location_id < 264]
+    compare(
+        *("longest_waits", waited, "file_month company zone_name", 100),
+        trips=count,
+        minutes_waited=lambda trips: ratio(sum_of("waited")(trips), len(trips)),
+    )
+
+
+def test_price_of_a_mile(compare, marts):
+    compare(
+        *("price_of_a_mile", of_fares(marts), "dataset file_month company"),
+        dollars_a_mile=a_mile,
+        fare_a_mile=lambda trips: ratio(total(trips, "fare_amount"), sum_of("miles")(trips)),
+        driver_percent_of_fare=lambda trips: ratio(
+            total(trips, "driver_pay"), total(trips, "fare_amount"), 100
         ),
     )
-    assert len(answers["tips_by_hour"]) == len(wanted)
-    codes = {name: code for code, name in KINDS.items()} | {None: None}
-    for row in answers["tips_by_hour"]:
-        trips = wanted[row["dataset"], codes[row["payment_type_name"]], row["hour_of_day"]]
-        assert row["trips"] == count(trips)
-        assert is_near(row["tip_percent"], tip_share(trips))
 
 
-def speed(trips) -> float | None:
-    timed = [trip for trip in trips if is_ride(trip)]
-    minutes = sum(trip.minutes for trip in timed)
-    return sum(trip.miles for trip in timed) / minutes * 60 if minutes else None
-
-
-@pytest.fixture(scope="module")
-def boroughs(warehouse) -> dict:
-    return dict(warehouse.query(f"select location_id, borough from {warehouse.tlc}.taxi_zones"))
-
-
-def test_speed_in_manhattan(answers, marts, boroughs):
-    wanted = groups(
-        marts,
-        lambda dataset, month, trip: (
-            (dataset, month.year, trip.pickup.hour)
-            if boroughs.get(trip.row["pickup_location_id"]) == "Manhattan" and is_ride(trip)
-            else None
-        ),
+def test_night_and_day(compare, marts):
+    compare(
+        *("night_and_day", marts, "dataset file_month is_night"),
+        trips=count,
+        dollars_a_trip=a_trip,
+        miles_a_trip=lambda trips: ratio(sum_of("miles")(trips), count(trips)),
+        miles_an_hour=speed,
     )
-    assert len(answers["speed_in_manhattan"]) == len(wanted)
-    for row in answers["speed_in_manhattan"]:
-        trips = wanted[row["dataset"], int(row["year_number"]), row["hour_of_day"]]
-        assert row["trips"] == len(trips)
-        assert is_near(row["miles_an_hour"], speed(trips))
-
-
-def test_borough_shifts(answers, marts, boroughs):
-    def known(trip: Trip) -> str | None:
-        place = boroughs.get(trip.row["pickup_location_id"])
-        return None if place in ("Unknown", "N/A") else place
-
-    wanted = groups(
-        marts,
-        lambda dataset, month, trip: (dataset, month, known(trip)) if known(trip) else None,
-    )
-    months = groups(marts, lambda dataset, month, trip: (dataset, month) if known(trip) else None)
-    assert len(answers["borough_shifts"]) == len(wanted)
-    for row in answers["borough_shifts"]:
-        month = row["dataset"], row["file_month"]
-        trips = count(wanted[*month, row["pickup_borough"]])
-        assert row["trips"] == trips
-        in_all = count(months[month])
-        assert is_near(row["share_percent"], trips / in_all * 100 if in_all else None)
-
-
-def test_longest_waits(answers, marts, warehouse):
-    names = dict(warehouse.query(f"select location_id, zone_name from {warehouse.tlc}.taxi_zones"))
-    wanted = groups(
-        marts,
-        lambda dataset, month, trip: (
-            (month, trip.company, names[trip.row["pickup_location_id"]])
-            if trip.waited is not None and trip.row["pickup_location_id"] < 264
-            else None
-        ),
-    )
-    large = {place: trips for place, trips in wanted.items() if len(trips) >= 100}
-    assert len(answers["longest_waits"]) == len(large)
-    for row in answers["longest_waits"]:
-        trips = large[row["file_month"], row["company"], row["zone_name"]]
-        assert row["trips"] == len(trips)
-        assert is_near(row["minutes_waited"], sum(t.waited for t in trips) / len(trips))
-
-
-def test_price_of_a_mile(answers, marts):
-    wanted = groups(
-        marts,
-        lambda dataset, month, trip: (dataset, month, trip.company) if dataset != "fhv" else None,
-    )
-    assert len(answers["price_of_a_mile"]) == len(wanted)
-    for row in answers["price_of_a_mile"]:
-        trips = wanted[row["dataset"], row["file_month"], row["company"]]
-        miles = sum(trip.miles for trip in trips if trip.miles is not None)
-        assert is_near(row["dollars_a_mile"], total(trips) / miles if miles else None)
-        fares, pay = total(trips, "fare_amount"), total(trips, "driver_pay")
-        assert is_near(row["fare_a_mile"], fares / miles if miles else None)
-        assert is_near(
-            row["driver_percent_of_fare"], pay * 100 / fares if pay is not None and fares else None
-        )
-
-
-def test_night_and_day(answers, marts):
-    wanted = groups(
-        marts,
-        lambda dataset, month, trip: (dataset, month, not 6 <= trip.pickup.hour <= 19),
-    )
-    assert len(answers["night_and_day"]) == len(wanted)
-    for row in answers["night_and_day"]:
-        trips = wanted[row["dataset"], row["file_month"], row["is_night"]]
-        assert row["trips"] == count(trips)
-        assert is_near(row["dollars_a_trip"], a_trip(trips))
-        miles = [trip.miles for trip in trips if trip.miles is not None]
-        a_ride = sum(miles) / count(trips) if miles and count(trips) else None
-        assert is_near(row["miles_a_trip"], a_ride)
-        assert is_near(row["miles_an_hour"], speed(trips))
 
 
 def test_busiest_zones(answers, marts):
-    wanted = groups(
-        marts,
-        lambda dataset, month, trip: (
-            (dataset, trip.row["pickup_location_id"])
-            if trip.row["pickup_location_id"] not in UNKNOWN
-            else None
-        ),
-    )
+    zones = groups_of(marts, "dataset pickup_location_id")
     for dataset in COUNTING:
         found = [row["trips"] for row in answers["busiest_zones"] if row["dataset"] == dataset]
-        own = [count(trips) for (name, _), trips in wanted.items() if name == dataset]
+        own = [
+            count(trips)
+            for (name, zone), trips in zones.items()
+            if name == dataset and zone not in UNKNOWN
+        ]
         assert found == sorted(own, reverse=True)
 
 
-def test_cash_and_card(answers, marts):
-    wanted = groups(marts, lambda dataset, month, trip: (dataset, month, trip.payment))
-    assert len(answers["cash_and_card"]) == len(wanted)
-    codes = {name: code for code, name in KINDS.items()} | {None: None}
-    for row in answers["cash_and_card"]:
-        trips = wanted[row["dataset"], row["file_month"], codes[row["payment_type_name"]]]
-        assert row["trips"] == count(trips)
-        assert is_near(row["p50_fare"], percentile([trip.fare for trip in trips], 0.5))
+def test_cash_and_card(compare, marts):
+    place = "dataset file_month payment_type_name"
+    compare("cash_and_card", marts, place, trips=count, p50_fare=percentile_of("fare", 0.5))
 
 
 def test_holidays(answers, marts):
-    trips = groups(
-        [one for one in marts if not one[2].is_outside and not one[2].is_reversal],
-        lambda dataset, month, trip: (dataset, trip.pickup.date()),
+    trips = Counter(
+        (t.dataset, t.pickup.date()) for t in marts if not t.is_outside and not t.is_reversal
     )
     rows = {
-        (row["dataset"], row["file_month"], row["holiday_name"]): float(row["trips_a_day"])
+        (row["dataset"], f"{row['file_month']:%Y-%m}", row["holiday_name"]): row["trips_a_day"]
         for row in answers["holidays"]
     }
-    jan = parse_month("2023-01")
+
+    def a_weekday(dataset: str, month: str, *holidays: dt.date) -> float:
+        days = [d for d in days_of(parse_month(month)) if d.weekday() < 5 and d not in holidays]
+        return pytest.approx(sum(trips[dataset, day] for day in days) / len(days))
+
     king = dt.date(2023, 1, 16)
-    weekdays = [day for day in days_of(jan) if day.weekday() < 5 and day != king]
-    assert ("green", jan, "New Year's Day") not in rows  # a Sunday
-    assert rows["green", jan, "Martin Luther King Jr. Day"] == len(trips["green", king])
-    others = sum(len(trips["green", day]) for day in weekdays) / len(weekdays)
-    assert rows["green", jan, None] == pytest.approx(others)
-    april = [day for day in days_of(parse_month("2020-04")) if day.weekday() < 5]
+    assert ("green", "2023-01", "New Year's Day") not in rows  # a Sunday
+    assert rows["green", "2023-01", "Martin Luther King Jr. Day"] == trips["green", king]
+    assert float(rows["green", "2023-01", None]) == a_weekday("green", "2023-01", king)
     for dataset in ("yellow", "fhv", "fhvhv"):
-        others = sum(len(trips[dataset, day]) for day in april) / len(april)
-        assert rows[dataset, april[0], None] == pytest.approx(others)
-    november = parse_month("2021-11")
+        assert float(rows[dataset, "2020-04", None]) == a_weekday(dataset, "2020-04")
     veterans, thanks = dt.date(2021, 11, 11), dt.date(2021, 11, 25)
-    weekdays = [d for d in days_of(november) if d.weekday() < 5 and d not in (veterans, thanks)]
-    others = sum(len(trips["yellow", day]) for day in weekdays) / len(weekdays)
-    assert rows["yellow", november, None] == pytest.approx(others)  # without December's strays
-    assert rows["yellow", november, "Thanksgiving"] == len(trips["yellow", thanks])
-    assert rows["green", parse_month("2019-05"), None] == 0  # strays alone
+    without_decembers_strays = a_weekday("yellow", "2021-11", veterans, thanks)
+    assert float(rows["yellow", "2021-11", None]) == without_decembers_strays
+    assert rows["yellow", "2021-11", "Thanksgiving"] == trips["yellow", thanks]
+    assert rows["green", "2019-05", None] == 0  # strays alone
 
 
-def test_longest_rides(answers, marts):
-    pairs = groups(
-        marts,
-        lambda dataset, month, trip: (
-            (
-                *(dataset, month),
-                *(trip.row["pickup_location_id"], trip.row["dropoff_location_id"]),
-            )
-            if not {trip.row["pickup_location_id"], trip.row["dropoff_location_id"]} & {*UNKNOWN}
-            else None
-        ),
+def test_longest_rides(compare, marts):
+    known = [trip for trip in marts if not trip.is_unknown_zone]
+    compare(
+        *("longest_rides", known, "dataset file_month pickup_location_id dropoff_location_id", 100),
+        trips=count,
+        median_minutes=percentile_of("minutes", 0.5),
+        median_mph=percentile_of("mph", 0.5),
     )
-    wanted = {pair: trips for pair, trips in pairs.items() if count(trips) >= 100}
-    assert len(answers["longest_rides"]) == len(wanted)
-    for row in answers["longest_rides"]:
-        pair = (row["pickup_location_id"], row["dropoff_location_id"])
-        trips = wanted[row["dataset"], row["file_month"], *pair]
-        assert row["trips"] == count(trips)
-        assert is_near(row["median_minutes"], percentile([t.minutes for t in trips], 0.5))
-        assert is_near(row["median_mph"], percentile([t.mph for t in trips], 0.5))
 
 
-def test_tips_by_zone(answers, marts, warehouse):
-    names = dict(warehouse.query(f"select location_id, zone_name from {warehouse.tlc}.taxi_zones"))
-    zones = groups(
-        marts,
-        lambda dataset, month, trip: (
-            (dataset, trip.row["pickup_location_id"])
-            if trip.payment == 1 or dataset == "fhvhv"
-            else None
-        ),
-    )
-    wanted = {
-        (dataset, names[zone]): total(trips, "tip_amount") / total(trips, "fare_amount") * 100
-        for (dataset, zone), trips in zones.items()
+def test_tips_by_zone(answers, marts):
+    tipped = groups_of([t for t in marts if t.is_tip_known], "dataset pickup_location_id")
+    large = {
+        (dataset, trips[0].zone_name): trips
+        for (dataset, _), trips in tipped.items()
         if count(trips) >= 1000
     }
-    found = {
-        (row["dataset"], row["zone_name"]): row["tip_percent"] for row in answers["tips_by_zone"]
-    }
-    assert found.keys() == wanted.keys()
-    for zone, percent in found.items():
-        assert is_near(percent, wanted[zone])
+    wanted = {"tip_percent": tip_share}
+    assert_counted(answers["tips_by_zone"], "dataset zone_name", large, wanted, near=1e-3)
 
 
-def test_trust(answers, marts):
-    months = groups(marts, lambda dataset, month, trip: (dataset, month))
-    assert len(answers["trust"]) == len(months)
-    for row in answers["trust"]:
-        trips = months[row["dataset"], row["file_month"]]
-        reversals = len(trips) - count(trips)
-        assert row["reversal_share"] == pytest.approx(reversals / len(trips))
-        in_block = sum(trip.is_in_null_block for trip in trips)
-        assert row["null_block_share"] == pytest.approx(in_block / len(trips))
-        assert row["rows_changed_since"] == 0
-
-
-def test_congestion_pricing(answers, marts):
-    months = groups(
-        marts, lambda dataset, month, trip: (dataset, month) if trip.pickup.day >= 5 else None
+def test_trust(compare, marts):
+    compare(
+        *("trust", marts, "dataset file_month"),
+        near=1e-9,
+        reversal_share=lambda trips: number_of("is_reversal")(trips) / len(trips),
+        null_block_share=lambda trips: number_of("is_in_null_block")(trips) / len(trips),
+        rows_changed_since=lambda trips: 0,
     )
-    assert len(answers["congestion_pricing"]) == len(months)
-    for row in answers["congestion_pricing"]:
-        trips = months[row["dataset"], row["file_month"]]
-        days = len(days_of(row["file_month"])) - 4
-        assert is_near(row["trips_a_day"], count(trips) / days)
-        fees = total(trips, "cbd_congestion_fee")
-        assert is_near(row["fees_a_day"], None if fees is None else fees / days)
-        paid = sum(trip.has_paid_fee for trip in trips)
-        assert is_near(
-            row["percent_that_paid"], paid / count(trips) * 100 if count(trips) else None
-        )
-        assert is_near(row["miles_an_hour"], speed(trips))
+
+
+def test_congestion_pricing(compare, marts):
+    def days(trips: list[Trip]) -> int:
+        return len(days_of(trips[0].file_month)) - 4
+
+    compare(
+        *("congestion_pricing", [t for t in marts if t.pickup.day >= 5], "dataset file_month"),
+        trips_a_day=lambda trips: count(trips) / days(trips),
+        fees_a_day=lambda trips: ratio(total(trips, "cbd_congestion_fee"), days(trips)),
+        percent_that_paid=lambda trips: ratio(number_of("has_paid_fee")(trips), count(trips), 100),
+        miles_an_hour=speed,
+    )

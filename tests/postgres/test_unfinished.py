@@ -2,17 +2,13 @@
 
 import datetime as dt
 import json
-import re
-import shutil
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 
-from loader.calendar import file_name
-from loader.sample import write_month
-from loader.settings import PROJECT_DIR
-from tests.conftest import DATA_TESTS, Workspace, succeeded
+from tests.conftest import DATA_TESTS, Workspace, publish, succeeded
+from tests.copies import copy_project
+from tests.months import load, without_marts
+from tests.trips import count, trips_of
 
 MONTHS = [dt.date(2023, month, 1) for month in (1, 2, 3, 4)]
 ROWS = 2_000
@@ -20,7 +16,7 @@ RANGE = ("--since", "2023-01", "--to", "2023-04")
 
 
 def write(workspace: Workspace, month: dt.date, rows: int = ROWS, seed: int = 0) -> None:
-    write_month(workspace.source / file_name("green", month), "green", month, rows, seed)
+    publish(workspace.source, "green", f"{month:%Y-%m}", rows, seed)
 
 
 def of(month: dt.date) -> tuple[str, ...]:
@@ -31,15 +27,6 @@ def of(month: dt.date) -> tuple[str, ...]:
 def run(workspace: Workspace, *options: object, **env: str):
     command = ("run", "--dataset", "green", "--source", workspace.source)
     return workspace.loader(*command, *options, **env)
-
-
-def in_the_file(workspace: Workspace, month: dt.date) -> tuple[int, int]:
-    """Count a month's rows, and those that are no reversals."""
-    table = pq.read_table(workspace.source / file_name("green", month))
-    is_reversal = pc.or_kleene(
-        pc.less(table["fare_amount"], 0), pc.less(table["total_amount"], 0)
-    ).to_pylist()
-    return len(is_reversal), sum(not one for one in is_reversal)
 
 
 MARTS = ("hourly_zone_trips", "zone_pairs", "monthly_fares", "monthly_trips", "dropoff_hours")
@@ -54,6 +41,13 @@ def in_the_marts(workspace: Workspace, month: dt.date) -> list[tuple[int, int]]:
         )[0]
         for mart in MARTS
     ]
+
+
+def assert_counted(workspace: Workspace, *months: dt.date) -> None:
+    """Compare what the marts count of months with the files."""
+    for month in months:
+        trips = trips_of(workspace.source, "green", f"{month:%Y-%m}")
+        assert in_the_marts(workspace, month) == [(len(trips), count(trips))] * len(MARTS)
 
 
 def trips(workspace: Workspace) -> list[tuple]:
@@ -81,20 +75,12 @@ def warehouse(new_workspace) -> Workspace:
 
 
 def test_marts_of_small_months_are_built_together_and_are_right(warehouse):
-    for month in MONTHS:
-        assert in_the_marts(warehouse, month) == [in_the_file(warehouse, month)] * len(MARTS)
+    assert_counted(warehouse, *MONTHS)
     # and whatever isn't of a month is there after the first run
     assert warehouse.query(f"select count(*) > 10000 from {warehouse.tlc}_marts.dates") == [(True,)]
     assert warehouse.query(
         f"select count(distinct file_month) from {warehouse.tlc}_marts.monthly_zone_revenue"
     ) == [(4,)]
-
-
-def without_marts(workspace: Workspace) -> int:
-    """Count the months that `status` says are without their marts."""
-    told = succeeded(workspace.loader("status")).stdout
-    found = re.search(r"without their marts: (\d+)", told)
-    return int(found[1]) if found else 0
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +89,7 @@ def stale(warehouse) -> Workspace:
     assert without_marts(warehouse) == 0
     for month in MONTHS:
         write(warehouse, month, ROWS + 500, seed=1)
-    options = ("--dataset", "green", "--month", "2023-01", "--to", "2023-04")
-    succeeded(warehouse.loader("load", *options, "--source", warehouse.source))
+    load(warehouse, "green", "2023-01:2023-04")
     variables = json.dumps({"dataset": "green", "months": [f"{one:%Y-%m}" for one in MONTHS]})
     succeeded(warehouse.dbt("build", "--select", "green_tripdata", "--vars", variables))
     for month in MONTHS:
@@ -138,7 +123,7 @@ def test_marts_that_a_crash_left_stale_are_built_by_the_same_command(
     assert before > 0
     done = succeeded(stale.loader(*command, "--source", stale.source))
     assert "marts built" in done.stdout
-    assert in_the_marts(stale, month) == [in_the_file(stale, month)] * len(MARTS)
+    assert_counted(stale, month)
     again = succeeded(stale.loader(*command, "--source", stale.source))
     assert "nothing" in again.stdout
     assert without_marts(stale) == before - 1
@@ -159,8 +144,7 @@ def test_marts_that_fail_fail_their_months_and_the_next_run_builds_them(warehous
     warehouse.query(f"alter table {pairs} drop constraint no_march")
     done = succeeded(run(warehouse, *several))
     assert done.stdout.count("marts built") == 2
-    for month in MONTHS[:3]:
-        assert in_the_marts(warehouse, month) == [in_the_file(warehouse, month)] * len(MARTS)
+    assert_counted(warehouse, *MONTHS[:3])
 
 
 # ---- What a build leaves out ---------------------------------------------------------------------
@@ -185,11 +169,7 @@ def test_one_more_month_builds_what_is_of_a_month_alone(warehouse):
 def test_what_changed_in_the_project_or_was_dropped_is_built_by_the_next_run(
     new_workspace, tmp_path
 ):
-    copy = tmp_path / "project"
-    for name in ("loader", "models", "macros", "seeds", "tests/sql", ".dlt"):
-        shutil.copytree(PROJECT_DIR / name, copy / name)
-    for name in ("dbt_project.yml", "profiles.yml"):
-        shutil.copy(PROJECT_DIR / name, copy)
+    copy = copy_project(tmp_path / "project")
     workspace = new_workspace(marts=True)
 
     def run_next(month: dt.date, *options: str, **env: str) -> None:
@@ -251,7 +231,7 @@ def test_a_month_is_removed_stays_away_and_comes_back_by_name(warehouse):
     assert succeeded(removed).stdout == "removed: green 2023-02\n"
     assert trips(warehouse) == [row for row in before if row[0] != MONTHS[1]]
     assert in_the_marts(warehouse, MONTHS[1]) == [(0, 0)] * len(MARTS)
-    assert in_the_marts(warehouse, MONTHS[0]) == [in_the_file(warehouse, MONTHS[0])] * len(MARTS)
+    assert_counted(warehouse, MONTHS[0])
     assert warehouse.query(
         "select is_current, removed_at is not null, table_rows"
         f" from {warehouse.tlc}.file_ledger where file_month = '2023-02-01'"
@@ -275,15 +255,14 @@ def test_a_month_is_removed_stays_away_and_comes_back_by_name(warehouse):
 
     succeeded(run(warehouse, "--month", "2023-02"))
     assert trips(warehouse) == before
-    assert in_the_marts(warehouse, MONTHS[1]) == [in_the_file(warehouse, MONTHS[1])] * len(MARTS)
+    assert_counted(warehouse, MONTHS[1])
 
 
 def test_a_month_that_only_landed_is_removed_from_a_warehouse_without_a_ledger(new_workspace):
     workspace = new_workspace()
     write(workspace, MONTHS[0])
-    month = ("--dataset", "green", "--month", "2023-01")
-    succeeded(workspace.loader("load", *month, "--source", workspace.source))
-    removed = workspace.loader("remove", *month)
+    load(workspace, "green", "2023-01")
+    removed = workspace.loader("remove", "--dataset", "green", "--month", "2023-01")
     assert succeeded(removed).stdout == "removed: green 2023-01\n"
     assert "nothing is landed" in succeeded(workspace.loader("status")).stdout
 
@@ -309,4 +288,4 @@ def test_a_month_whose_partition_was_dropped_by_hand_is_told_and_loaded_again(wa
     synced = warehouse.loader("sync", "--dataset", "green", *RANGE, "--source", warehouse.source)
     assert "green 2023-02  its rows are gone from the table" in succeeded(synced).stderr
     assert trips(warehouse) == before
-    assert in_the_marts(warehouse, MONTHS[1]) == [in_the_file(warehouse, MONTHS[1])] * len(MARTS)
+    assert_counted(warehouse, MONTHS[1])

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from loader.calendar import file_name, next_month, parse_month
+from loader.calendar import file_name, parse_month
 from loader.sample import schema_of
 from tests.conftest import ALL_TESTS, DATA_DIR, DATA_TESTS, Workspace, publish, succeeded
 from tests.exact import (
@@ -30,20 +30,24 @@ from tests.exact import (
     ids_of,
     stored,
 )
+from tests.months import load, run
 
 
-def row_ids(workspace: Workspace, dataset: str, month: str) -> set[str]:
-    return set(stored(workspace, dataset, month, "unique_row_id")["unique_row_id"].to_pylist())
+def row_ids(workspace: Workspace, dataset: str, month: str) -> list[str]:
+    """Return a month's ids, in the file's order."""
+    rows = workspace.query(
+        f"select unique_row_id from {workspace.tlc}.{dataset}_tripdata"
+        f" where file_month = date '{month}-01' order by file_row"
+    )
+    return [str(row_id) for (row_id,) in rows]
 
 
 def ledger(workspace: Workspace, dataset: str, month: str) -> list[tuple]:
     """Return (is_current, table_rows, added, removed, unchanged) of each version, oldest first."""
     return workspace.query(
         "select is_current, table_rows, rows_added, rows_removed, rows_unchanged"
-        f" from {workspace.tlc}.file_ledger where dataset = %s and file_month = %s"
-        " order by merged_at",
-        dataset,
-        f"{month}-01",
+        f" from {workspace.tlc}.file_ledger where dataset = '{dataset}'"
+        f" and file_month = date '{month}-01' order by merged_at"
     )
 
 
@@ -59,9 +63,12 @@ BREAKS = {
     "fhv": ["2015-01", "2018-12", "2020-07", "2023-02"],
     "fhvhv": ["2019-02", "2020-10", "2023-02", "2025-01"],
 }
-FOLDERS = ("trip-data", "old-yellow")
-REAL = [p for f in FOLDERS if DATA_DIR for p in sorted((DATA_DIR / f).glob("*_tripdata_*.parquet"))]
-REAL_MONTHS = {(p.stem.split("_")[0], p.stem[-7:]): p for p in REAL}
+REAL_MONTHS = {
+    (path.stem.split("_")[0], path.stem[-7:]): path
+    for folder in ("trip-data", "old-yellow")
+    if DATA_DIR
+    for path in (DATA_DIR / folder).glob("*_tripdata_*.parquet")
+}
 MONTHS = sorted({*REAL_MONTHS, *((d, m) for d, months in BREAKS.items() for m in months)})
 
 
@@ -288,18 +295,17 @@ def test_merging_many_months_takes_seconds(history):
 def spring(new_workspace, files, republished) -> dict:
     """Green 2023-01 and 2023-02 by `run`, the second then republished; what stood in between."""
     workspace = new_workspace()
-    option = ("run", "--dataset", "green", "--month", "2023-01", "--to", "2023-02", "--json")
-    first = succeeded(workspace.loader(*option, "--source", files, **DATA_TESTS))
-    told = {"workspace": workspace, "first": first}
+    both = ("green", "2023-01:2023-02")
+    told = {"workspace": workspace}
+    told["first"] = run(workspace, *both, "--json", source=files, **DATA_TESTS)
     told["before"] = {m: stored(workspace, "green", m, "unique_row_id") for m in SPRING}
     told["relations"] = workspace.relations()
     told["raw relations"] = workspace.relations(workspace.raw)
-    told["again"] = succeeded(workspace.loader(*option[:-1], "--source", files))
+    told["again"] = run(workspace, *both, source=files)
     told["relations again"] = workspace.relations()
     told["raw relations again"] = workspace.relations(workspace.raw)
     told["loads"] = workspace.query(f"select count(*) from {workspace.raw}._dlt_loads")
-    option = ("run", "--dataset", "green", "--month", "2023-02", "--json")
-    told["republished"] = succeeded(workspace.loader(*option, "--source", republished))
+    told["republished"] = run(workspace, "green", "2023-02", "--json", source=republished)
     return told
 
 
@@ -376,9 +382,8 @@ def test_the_order_of_the_months_makes_no_difference(history, spring, new_worksp
 def test_a_new_version_counts_what_was_added_removed_and_changed(workspace):
     path = publish(workspace.source, "green", "2023-02", 3_000)
     table = pq.read_table(path)
-    options = ("run", "--dataset", "green", "--month", "2023-02", "--source", workspace.source)
 
-    succeeded(workspace.loader(*options, "--keep-raw"))
+    run(workspace, "green", "2023-02", "--keep-raw")
     assert raw_rows(workspace) == 3_000
     ids = row_ids(workspace, "green", "2023-02")
 
@@ -393,7 +398,7 @@ def test_a_new_version_counts_what_was_added_removed_and_changed(workspace):
     changed = pa.concat_tables([pa.Table.from_pylist(rows, table.schema), other])
     order = random.Random(7).sample(range(len(changed)), len(changed))
     pq.write_table(changed.take(order), path)
-    succeeded(workspace.loader(*options))
+    run(workspace, "green", "2023-02")
     assert raw_rows(workspace) == 0
     assert_same(stored(workspace, "green", "2023-02"), expected(path, "green"))
     assert ledger(workspace, "green", "2023-02") == [
@@ -401,11 +406,11 @@ def test_a_new_version_counts_what_was_added_removed_and_changed(workspace):
         (True, 2_998, 3 + 3, 5 + 3, 2_992),
     ]
     # A changed tip leaves the id alone: it is another version of the same trip.
-    assert len(row_ids(workspace, "green", "2023-02") - ids) == 3 + 1
+    assert len({*row_ids(workspace, "green", "2023-02")} - {*ids}) == 3 + 1
 
     # Back to the first version: its bytes are known, and not merged any more.
     publish(workspace.source, "green", "2023-02", 3_000)
-    succeeded(workspace.loader(*options))
+    run(workspace, "green", "2023-02")
     assert row_ids(workspace, "green", "2023-02") == ids
     assert ledger(workspace, "green", "2023-02") == [
         (False, 2_998, 6, 8, 2_992),
@@ -460,10 +465,9 @@ def test_rows_with_one_key_get_ordinals_though_their_values_differ(workspace):
             ids.add(str(uuid.UUID(hashlib.md5(text_of_id.encode()).hexdigest())))
     pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(path)), path)
 
-    run = ("run", "--dataset", "green", "--month", "2023-02", "--source", workspace.source)
-    succeeded(workspace.loader(*run))
+    run(workspace, "green", "2023-02")
 
-    assert row_ids(workspace, "green", "2023-02") == ids
+    assert {*row_ids(workspace, "green", "2023-02")} == ids
 
 
 #: Two values of each type, in order; times and doubles have one text in the key.
@@ -497,19 +501,17 @@ def test_rows_with_one_key_are_numbered_by_their_other_columns(workspace, datase
     table = {name: [row.get(column) for row in rows] for column, name in columns.items()}
     pq.write_table(pa.table(table, file_schema), path)
 
-    run = ("run", "--dataset", dataset, "--month", month, "--source", workspace.source)
-    succeeded(workspace.loader(*run))
+    run(workspace, dataset, month)
 
     wanted = ids_of(expected(path, dataset), dataset, month)
     assert len(set(wanted)) == len(rows)
-    assert stored(workspace, dataset, month, "unique_row_id")[0].to_pylist() == wanted
+    assert row_ids(workspace, dataset, month) == wanted
 
 
 def test_rows_with_one_key_are_found_without_the_loaders_hint_too(workspace):
     path = publish(workspace.source, "yellow", "2023-02", 3_000)
     wanted = ids_of(expected(path, "yellow"), "yellow", "2023-02")
-    load = ("load", "--dataset", "yellow", "--month", "2023-02", "--source", workspace.source)
-    succeeded(workspace.loader(*load))
+    load(workspace, "yellow", "2023-02")
     ((hint,),) = workspace.query(f"select shared_rows from {workspace.raw}.month_files")
     assert len(hint.split(",")) > 1
     month_files = f"{workspace.raw}.month_files"
@@ -519,14 +521,12 @@ def test_rows_with_one_key_are_found_without_the_loaders_hint_too(workspace):
     ):
         workspace.query(no_hint)
         succeeded(workspace.dbt("build", "--vars", "{month: 2023-02}"))
-        found = stored(workspace, "yellow", "2023-02", "unique_row_id")[0].to_pylist()
-        assert found == wanted
+        assert row_ids(workspace, "yellow", "2023-02") == wanted
 
 
 def test_a_hint_that_misses_a_row_is_refused_by_the_unique_index(workspace):
     publish(workspace.source, "yellow", "2023-02", 3_000)
-    load = ("load", "--dataset", "yellow", "--month", "2023-02", "--source", workspace.source)
-    succeeded(workspace.loader(*load))
+    load(workspace, "yellow", "2023-02")
     workspace.query(f"update {workspace.raw}.month_files set shared_rows = '7'")
     refused = workspace.dbt("build", "--vars", "{month: 2023-02}")
     assert refused.returncode != 0
@@ -547,30 +547,21 @@ def test_a_column_that_nobody_knew_is_kept_and_reported(workspace):
     table = table.append_column("Request Source; --", surprise).append_column('"Ü"', hostile)
     pq.write_table(table, path)
 
-    options = ("--dataset", "yellow", "--month", "2023-02", "--source", workspace.source)
-    process = succeeded(workspace.loader("run", *options))
+    process = run(workspace, "yellow", "2023-02")
 
     assert 'warning: the contract doesn\'t know Request Source; --, "Ü";' in process.stderr
-    assert_same(
-        stored(workspace, "yellow", "2023-02"),
-        expected_known(path, "yellow"),
-    )
+    known = [name for name in table.column_names if header(name) in columns_of("yellow")]
+    pq.write_table(table.select(known), path.with_suffix(".known"))
+    wanted = expected(path.with_suffix(".known"), "yellow")
+    assert_same(stored(workspace, "yellow", "2023-02"), wanted)
     values = workspace.query(
         f"select x_request_source, unnamed from {workspace.raw}.yellow_tripdata order by _file_row"
     )
     assert [v for v, _ in values] == [None if n % 3 == 0 else str(n) for n in range(100)]
     assert [json.loads(v) for _, v in values] == hostile.to_pylist()
     # Nothing to do the next time, and still kept.
-    succeeded(workspace.loader("run", *options))
+    run(workspace, "yellow", "2023-02")
     assert raw_rows(workspace, "yellow") == 100
-
-
-def expected_known(path: Path, dataset: str) -> pa.Table:
-    table = pq.read_table(path)
-    known = [name for name in table.column_names if header(name) in columns_of(dataset)]
-    copy = path.with_suffix(".known")
-    pq.write_table(table.select(known), copy)
-    return expected(copy, dataset)
 
 
 # ---- dbt by itself -------------------------------------------------------------------------------
@@ -583,8 +574,7 @@ def winter(new_workspace) -> dict:
     for dataset, months in (("green", SPRING), ("yellow", ("2023-01",))):
         for month in months:
             publish(workspace.source, dataset, month, 500)
-        options = ("--dataset", dataset, "--month", months[0], "--to", months[-1])
-        succeeded(workspace.loader("load", *options, "--source", workspace.source))
+        load(workspace, dataset, f"{months[0]}:{months[-1]}")
     told = {"workspace": workspace}
     succeeded(workspace.dbt("build", "--vars", "{dataset: green, month: 2023-01}"))
     told["one"], told["relations of one"] = merged(workspace), workspace.relations()
@@ -639,8 +629,7 @@ def test_a_full_refresh_with_the_raw_rows_there_gives_the_same_tables(winter):
 
 def test_a_full_refresh_is_refused_when_the_raw_rows_are_gone(winter):
     workspace = winter["workspace"]
-    options = ("--dataset", "green", "--month", "2023-02", "--source", workspace.source)
-    succeeded(workspace.loader("run", *options))
+    run(workspace, "green", "2023-02")
     before = workspace.relations()
     refused = workspace.dbt("build", "--full-refresh")
     assert refused.returncode != 0
@@ -667,18 +656,15 @@ def test_a_build_without_anything_landed_says_what_to_do(workspace):
 
 @pytest.mark.slow
 def test_merging_one_month_touches_no_relation_of_the_23_before(workspace):
-    months, month = [], dt.date(2022, 1, 1)
-    while len(months) < 24:
-        months.append(f"{month:%Y-%m}")
-        publish(workspace.source, "green", months[-1], 200)
-        month = next_month(month)
-    options = ("load", "--dataset", "green", "--source", workspace.source, "--month")
-    succeeded(workspace.loader(*options, months[0], "--to", months[-2]))
+    months = [f"{year}-{month:02}" for year in (2022, 2023) for month in range(1, 13)]
+    for month in months:
+        publish(workspace.source, "green", month, 200)
+    load(workspace, "green", f"{months[0]}:{months[-2]}")
     succeeded(workspace.dbt("build", "--vars", "{dataset: green}"))
     before = workspace.relations()
     assert len(merged(workspace)) == 23
 
-    succeeded(workspace.loader(*options, months[-1]))
+    load(workspace, "green", months[-1])
     succeeded(workspace.dbt("build", "--vars", f"{{dataset: green, month: {months[-1]}}}"))
     after = workspace.relations()
 
@@ -700,8 +686,7 @@ def test_merging_one_month_touches_no_relation_of_the_23_before(workspace):
 def test_a_merge_that_fails_leaves_nothing_and_keeps_the_months_before_it(workspace):
     for month in SPRING:
         publish(workspace.source, "green", month, 300)
-    options = ("--dataset", "green", "--month", SPRING[0], "--to", SPRING[1])
-    succeeded(workspace.loader("load", *options, "--source", workspace.source))
+    load(workspace, "green", "2023-01:2023-02")
     # Somebody took a row of the second month away behind the loader's back.
     workspace.query(
         f"delete from {workspace.raw}.green_tripdata"

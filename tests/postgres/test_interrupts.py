@@ -22,12 +22,14 @@ from loader.settings import PROJECT_DIR
 from tests.cdn import cdn, stall, status
 from tests.conftest import Workspace, publish, succeeded
 from tests.exact import assert_same, expected, landed, stored
+from tests.months import load, of
 
 __all__ = ["cdn"]
 
 pytestmark = pytest.mark.empty_warehouse
 
 GREEN = ("--dataset", "green", "--month")
+GO_ON = "nothing half-done; run the same command again to go on"
 #: Far less than what commands are held up for: a stalled body, a lock.
 SECONDS = 20
 
@@ -35,9 +37,11 @@ SECONDS = 20
 class Command:
     """A command that runs, and what it has said on standard error so far."""
 
-    def __init__(self, workspace: Workspace, *arguments: object) -> None:
+    def __init__(
+        self, workspace: Workspace, *arguments: object, python: str = sys.executable
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "loader", *map(str, arguments)],
+            [python, "-m", "loader", *map(str, arguments)],
             cwd=PROJECT_DIR,
             env=workspace.env,
             stdout=subprocess.PIPE,
@@ -59,9 +63,9 @@ class Command:
         """Do what a terminal does: SIGINT to its process group."""
         os.killpg(self.process.pid, signal.SIGINT)
 
-    def ended(self) -> tuple[int, str, list[str]]:
+    def ended(self, seconds: float = SECONDS) -> tuple[int, str, list[str]]:
         """Wait for the end; return the exit code, standard output and the lines of the rest."""
-        stdout, stderr = self.process.communicate(timeout=SECONDS)
+        stdout, stderr = self.process.communicate(timeout=seconds)
         return self.process.returncode, stdout, stderr.splitlines()
 
 
@@ -126,8 +130,7 @@ def test_in_a_download(workspace, running, cdn, tmp_path):
     code, stdout, stderr = run.ended()
     assert (code, stdout) == (130, "")
     assert stderr == [
-        "stopped: 1 of 3 months done (green 2023-01); green 2023-02 and 2023-03 not done,"
-        " nothing half-done; run the same command again to go on"
+        f"stopped: 1 of 3 months done (green 2023-01); green 2023-02 and 2023-03 not done, {GO_ON}"
     ]
     told = summary.read_text().splitlines()
     assert told[0] == "**Stopped.**"
@@ -159,24 +162,21 @@ def test_while_a_failed_month_is_not_reported_yet(workspace, running, cdn):
 )
 def test_in_a_landing(workspace, running, mode, stage):
     first = put(workspace.source, "2022-12")
-    options = ("--source", workspace.source)
-    succeeded(workspace.loader("load", *GREEN, "2022-12", *options))
+    load(workspace, "green", "2022-12")
     paths = {month: put(workspace.source, month) for month in ("2023-01", "2023-02")}
-    command = ("load", *GREEN, "2023-01", "--to", "2023-02", *options)
+    command = ("load", *of("green", "2023-01:2023-02"), "--source", workspace.source)
     with locked(workspace, f"{workspace.raw}.green_tripdata", mode) as somebody_waits:
-        load = running(*command)
+        landing = running(*command)
         somebody_waits()
-        load.process.terminate()
-        code, stdout, stderr = load.ended()
+        landing.process.terminate()
+        code, stdout, stderr = landing.ended()
         # The locks on the month are given back, though the one on the table is waited for.
         wait_until(lambda: backends(workspace, "nyc_tlc") == 0)
     assert (code, stdout) == (143, "")
     shown = any("green 2023-01  copy " in line for line in stderr)
     assert shown == (stage == "publishing")
-    assert stderr[-1] == (
-        "stopped: 0 of 2 months landed; green 2023-01 and 2023-02 not landed, nothing half-done;"
-        " run the same command again to go on"
-    )
+    wanted = f"stopped: 0 of 2 months landed; green 2023-01 and 2023-02 not landed, {GO_ON}"
+    assert stderr[-1] == wanted
     assert_same(landed(workspace, "green", "2022-12"), expected(first, "green"))
     assert landed(workspace, "green", "2023-01").num_rows == 0
 
@@ -205,10 +205,7 @@ def test_in_a_build(workspace, running):
             wait_until(lambda: backends(workspace, "dbt") == 0)
             assert (code, stdout) == (128 + number, "")
             assert not [line for line in stderr if "merge" in line]
-            assert stderr[-1] == (
-                "stopped: green 2023-01 not done, nothing half-done; run the same command again to"
-                " go on"
-            )
+            assert stderr[-1] == f"stopped: green 2023-01 not done, {GO_ON}"
 
         run = running(*command)
         somebody_waits()
@@ -239,7 +236,7 @@ def test_in_a_mirror(workspace, running, cdn, tmp_path):
     assert (code, stdout) == (130, "")
     assert stderr == [
         "stopped: 2 of 3 months mirrored (green 2023-01, 2023-03); green 2023-02 not mirrored,"
-        " nothing half-done; run the same command again to go on"
+        f" {GO_ON}"
     ]
     succeeded(workspace.loader(*command))
     for path in paths.values():
@@ -268,11 +265,7 @@ def test_while_a_retry_is_waited_for(running, cdn, tmp_path):
     mirror.wait_for("trying again in 60 s")
     mirror.press_ctrl_c()
     code, _, stderr = mirror.ended()
-    assert code == 130
-    assert stderr == [
-        "stopped: green 2023-01 not mirrored, nothing half-done; run the same command again to go"
-        " on"
-    ]
+    assert (code, stderr) == (130, [f"stopped: green 2023-01 not mirrored, {GO_ON}"])
 
 
 def test_a_command_in_the_background_goes_on(workspace, cdn, tmp_path):

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ from loader import cli
 from loader.source import retries
 from tests.cdn import cdn, with_headers
 from tests.conftest import Workspace, publish, succeeded
+from tests.months import load, run
 
 __all__ = ["cdn"]
 
@@ -37,26 +39,20 @@ def in_process(workspace, monkeypatch, capsys):
     """Run the command line here: a second faster than a process, for what ends before dlt."""
     monkeypatch.setattr(retries, "BACKOFF_SECONDS", 0)
 
-    def run(*args: object, **env: str) -> tuple[int, str, str]:
+    def run_here(*args: object, **env: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["loader", *map(str, args)])
-        environment, handlers = dict(os.environ), logging.root.handlers[:]
-        replace_environment(workspace.env | env)
+        handlers = logging.root.handlers[:]
         capsys.readouterr()
         try:
-            with pytest.raises(SystemExit) as end:
+            here = patch.dict(os.environ, workspace.env | env, clear=True)
+            with here, pytest.raises(SystemExit) as end:
                 cli.main()
         finally:
-            replace_environment(environment)
             logging.root.handlers[:] = handlers
         said = capsys.readouterr()
         return end.value.code or 0, said.out, said.err
 
-    return run
-
-
-def replace_environment(variables: dict[str, str]) -> None:
-    os.environ.clear()
-    os.environ.update(variables)
+    return run_here
 
 
 def small_month(folder: Path, month: str = "2023-01", rows: int = 50) -> Path:
@@ -65,23 +61,12 @@ def small_month(folder: Path, month: str = "2023-01", rows: int = 50) -> Path:
 
 # ---- 2: wrong usage ------------------------------------------------------------------------------
 
+#: Other texts that are no months: tests/unit/test_contract.py; SQL: tests/security.
 WRONG = {
-    "unknown dataset": (
-        ("--dataset", "fhw", "--month", "2023-01"),
-        "choose from fhv, fhvhv, green, yellow",
-    ),
+    "unknown dataset": (("--dataset", "fhw", "--month", "2023-01"), "choose from fhv, fhvhv"),
     "dataset in capitals": (("--dataset", "Green", "--month", "2023-01"), "'Green'"),
-    "dataset with SQL": (("--dataset", "green'; --", "--month", "2023-01"), "unknown dataset"),
     "month 13": ((*GREEN, "2023-13"), "'2023-13' is not a month"),
-    "month 0": ((*GREEN, "2023-00"), "'2023-00' is not a month"),
-    "short year": ((*GREEN, "23-01"), "'23-01' is not a month"),
-    "no dash": ((*GREEN, "202301"), "YYYY-MM"),
-    "a day": ((*GREEN, "2023-01-01"), "YYYY-MM"),
     "no month": ((*GREEN, ""), "YYYY-MM"),
-    "a line break": ((*GREEN, "2023-01\n"), "YYYY-MM"),
-    "other digits": ((*GREEN, "\uff12\uff10\uff12\uff13-01"), "YYYY-MM"),
-    "month with SQL": ((*GREEN, "2023-01'; drop table x; --"), "YYYY-MM"),
-    "year 0": ((*GREEN, "0000-01"), "YYYY-MM"),
     "last month wrong": ((*GREEN, "2023-01", "--to", "2023-1"), "'2023-1' is not a month"),
     "backwards": ((*GREEN, "2023-02", "--to", "2023-01"), "2023-01 is before --month 2023-02"),
     "before green's first": ((*GREEN, "2013-12"), "first month that can be loaded is 2014-01"),
@@ -328,20 +313,16 @@ def answers(new_workspace) -> dict:
     workspace = new_workspace()
     small_month(workspace.source)
     small_month(workspace.source, "2023-02")
-    options = (*GREEN, "2023-01", "--source", workspace.source)
-    succeeded(workspace.loader("run", *options, "--keep-raw"))
-    succeeded(workspace.loader("load", *GREEN, "2023-02", "--source", workspace.source))
+    run(workspace, "green", "2023-01", "--keep-raw")
+    load(workspace, "green", "2023-02")
     schemas = (workspace.raw, workspace.tlc, f"{workspace.prefix}tlc_staging")
     before = [workspace.relations(schema) for schema in schemas]
     out = workspace.local_dir / "answers.json"
     texts = {name: text for name, (text, _) in BAD_VARS.items()}
     succeeded(workspace.python(BUILDS, json.dumps(texts), out))
     after = [workspace.relations(schema) for schema in schemas]
-    return json.loads(out.read_text()) | {
-        "workspace": workspace,
-        "before": before,
-        "after": after,
-    }
+    told = {"workspace": workspace, "before": before, "after": after}
+    return json.loads(out.read_text()) | told
 
 
 @pytest.mark.parametrize("name", BAD_VARS)
@@ -380,9 +361,8 @@ def stocked(new_workspace) -> Workspace:
         small_month(workspace.source, month, rows=1_000 * number)
     # From another folder than the project's.
     anywhere = {"cwd": Path("/")}
-    options = ("--source", workspace.source)
-    succeeded(workspace.loader("run", *GREEN, "2023-01", *options, **anywhere))
-    succeeded(workspace.loader("load", *GREEN, "2023-02", *options, **anywhere))
+    run(workspace, "green", "2023-01", **anywhere)
+    load(workspace, "green", "2023-02", **anywhere)
     return workspace
 
 
@@ -475,32 +455,29 @@ def test_errors_go_to_the_log_with_their_stack(in_process, workspace):
 
 def test_counts_that_differ_end_with_7_and_keep_the_raw_rows(workspace):
     small_month(workspace.source)
-    options = ("--dataset", "green", "--month", "2023-01", "--source", workspace.source)
-    assert workspace.loader("run", *options, "--keep-raw").returncode == 0
+    run(workspace, "green", "2023-01", "--keep-raw")
     workspace.query(f"delete from {workspace.tlc}.green_tripdata where file_row = 7")
-    process = workspace.loader("run", *options, "--keep-raw")
+    again = ("run", *GREEN, "2023-01", "--source", workspace.source, "--keep-raw")
+    process = workspace.loader(*again)
     assert process.returncode == 7
     assert "50 in the file" in process.stderr
     assert "49 in the table" in process.stderr
     # Without --keep-raw the raw rows are there to be dropped, so the month is built anew first.
-    assert workspace.loader("run", *options).returncode == 0
-    (count,) = workspace.query(f"select count(*) from {workspace.tlc}.green_tripdata")[0]
-    assert count == 50
+    run(workspace, "green", "2023-01")
+    count = f"select count(*) from {workspace.tlc}.green_tripdata"
+    assert workspace.query(count) == [(50,)]
 
 
-def test_a_failed_month_does_not_stop_the_others(new_workspace, tmp_path):
-    source = tmp_path / "source"
-    source.mkdir()
+def test_a_failed_month_does_not_stop_the_others(workspace):
+    source = workspace.source
     for month in ("2023-01", "2023-03"):
         small_month(source, month)
     (source / "green_tripdata_2023-02.parquet").write_bytes(b"PAR1 not what it says PAR1")
-    workspace = new_workspace()
-    option = ("run", "--dataset", "green", "--month", "2023-01", "--to", "2023-04", "--json")
+    option = ("run", *GREEN, "2023-01", "--to", "2023-04", "--json")
     result = workspace.loader(*option, "--source", source)
     assert result.returncode == 5  # that of the first which failed
     told = json.loads(result.stdout)
-    states = ["merged", "failed", "merged", "failed"]
-    assert [row["state"] for row in told] == states
+    assert [row["state"] for row in told] == ["merged", "failed"] * 2
     assert "green_tripdata_2023-02.parquet" in told[1]["error"]
     assert "2023-04" in told[3]["error"]
     assert "error: 2 of 4 months failed; run again to go on" in result.stderr
@@ -509,11 +486,10 @@ def test_a_failed_month_does_not_stop_the_others(new_workspace, tmp_path):
     ) == [("2023-01-01",), ("2023-03-01",)]
 
 
-def test_a_month_that_the_warehouse_refuses_does_not_stop_the_others(new_workspace, tmp_path):
+def test_a_month_that_the_warehouse_refuses_does_not_stop_the_others(workspace):
     for month in ("2023-01", "2023-02", "2023-03"):
-        small_month(tmp_path, month)
-    workspace = new_workspace()
-    succeeded(workspace.loader("run", *GREEN, "2023-01", "--source", tmp_path))
+        small_month(workspace.source, month)
+    run(workspace, "green", "2023-01")
     workspace.query(
         f"""
         create function {workspace.raw}.refuse() returns trigger language plpgsql
@@ -523,9 +499,8 @@ def test_a_month_that_the_warehouse_refuses_does_not_stop_the_others(new_workspa
         select 1
         """
     )
-    result = workspace.loader(
-        "run", *GREEN, "2023-02", "--to", "2023-03", "--json", "--source", tmp_path
-    )
+    both = (*GREEN, "2023-02", "--to", "2023-03", "--source", workspace.source)
+    result = workspace.loader("run", *both, "--json")
     assert result.returncode == 6
     failed, merged = json.loads(result.stdout)
     assert (failed["state"], merged["state"]) == ("failed", "merged")

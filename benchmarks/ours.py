@@ -118,7 +118,9 @@ class Ours:
 
     def _nodes(self) -> dict[str, float]:
         """Read how long dbt's nodes took: the trips, and the others by what they are."""
-        results = json.loads((self._server.local_dir / "dbt" / "run_results.json").read_text())
+        written = (self._server.local_dir / "dbt").glob("run_results*.json")
+        newest = max(written, key=lambda path: path.stat().st_mtime_ns)
+        results = json.loads(newest.read_text())
         seconds: dict[str, float] = {}
         for result in results["results"]:
             kind, _, name = result["unique_id"].split(".")[:3]

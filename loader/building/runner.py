@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -197,12 +196,6 @@ class DbtRunner:
             built_all = project.fingerprint if marts else project.fingerprint_without_marts
             warehouse.record_project(built_all)
             self.is_complete = True
-        results_file = self._target_path / "run_results.json"
-        if nodes and results_file.exists():
-            # The next build overwrites dbt's own.
-            of_marts = "" if merge else "_marts"
-            kept = results_file.with_name(f"run_results_{dataset}_{months[0]}{of_marts}.json")
-            shutil.copy(results_file, kept)
         return BuildResult(success, [NodeResult(*node) for node in nodes], errors)
 
     def _look_for_all(self, warehouse: Warehouse, marts: bool) -> Project | None:
@@ -275,9 +268,9 @@ def build_official(settings: Settings, model: str) -> None:
 
 def _run_dbt(settings: Settings, command: str, *arguments: str) -> int:
     """Run dbt in a process of its own; return its exit code."""
-    dbt = Path(sysconfig.get_path("scripts")) / "dbt"
+    dbt: list[str | Path] = [sys.executable, "-P", Path(sysconfig.get_path("scripts")) / "dbt"]
     options = ["--quiet", "--no-use-colors", command, "--target", settings.target]
-    return subprocess.run([dbt, *options, *arguments], check=False).returncode  # noqa: S603
+    return subprocess.run([*dbt, *options, *arguments], check=False).returncode  # noqa: S603
 
 
 def _is_aborted(built: BuildResult) -> bool:

@@ -25,7 +25,7 @@ from loader.warehouse.versions import FileVersion
 
 @dataclass(frozen=True)
 class _Build:
-    """What dbt wrote of a build, in run_results.json."""
+    """What dbt wrote of a build, in run_results_….json."""
 
     month: Month
     invocation_id: str

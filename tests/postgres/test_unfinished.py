@@ -59,8 +59,9 @@ def trips(workspace: Workspace) -> list[tuple]:
 
 def nodes(workspace: Workspace) -> list[str]:
     """List what the last build ran."""
-    results = json.loads((workspace.local_dir / "dbt" / "run_results.json").read_text())
-    return [one["unique_id"] for one in results["results"]]
+    written = (workspace.local_dir / "dbt").glob("run_results*.json")
+    newest = max(written, key=lambda path: path.stat().st_mtime_ns)
+    return [one["unique_id"] for one in json.loads(newest.read_text())["results"]]
 
 
 @pytest.fixture(scope="module")

@@ -64,7 +64,9 @@ def edges(path: Path) -> None:
         row = {}
         for place, field in enumerate(schema):
             pick = index * (place + 3) + index // 7
-            if pa.types.is_timestamp(field.type):
+            if field.name == "lpep_pickup_datetime" and index % 10:
+                row[field.name] = times[1]  # else the month would be suspect, and not be merged
+            elif pa.types.is_timestamp(field.type):
                 row[field.name] = times[pick % len(times)]
             elif pa.types.is_floating(field.type):
                 row[field.name] = doubles[pick % len(doubles)]
@@ -143,7 +145,7 @@ def test_rows_are_those_of_the_files_and_ids_those_of_postgres(
 ):
     for month in months_of(source, dataset):
         ours, theirs = (row_ids(one, dataset, month) for one in (on_bigquery, on_postgres))
-        assert len(set(ours)) == len(ours)
+        assert len(set(ours)) == len(ours) > 0
         # Rows of green that are the same in every column may swap their ids; the set is fixed.
         assert ours == theirs or (dataset == "green" and set(ours) == set(theirs))
         if (dataset, month) != EDGES:  # not every time and number of it can be read

@@ -1,12 +1,12 @@
 """scripts/try_bigquery.py, whole, against the emulators."""
 
 import subprocess
-import sys
 
 import pytest
 
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
+from tests import forks
 from tests.bigquery.test_bill import FIRST
 from tests.conftest import clean_env, succeeded
 
@@ -18,7 +18,7 @@ def test_the_trial_loads_compares_reports_and_cleans_up(rig, tmp_path):
     report = tmp_path / "report.md"
     arguments = ("--month", f"{FIRST:%Y-%m}", "--source", tmp_path, "--report", report)
     done = subprocess.run(
-        [sys.executable, PROJECT_DIR / "scripts" / "try_bigquery.py", *map(str, arguments)],
+        [forks.python(), "-P", PROJECT_DIR / "scripts/try_bigquery.py", *map(str, arguments)],
         env=clean_env(**rig.env),
         capture_output=True,
         text=True,

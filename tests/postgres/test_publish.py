@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,6 +9,7 @@ import pytest
 
 from loader.embedded import local_server
 from loader.settings import PROJECT_DIR
+from tests import forks
 from tests.conftest import clean_env, publish, succeeded
 
 pytestmark = pytest.mark.slow
@@ -28,7 +28,7 @@ def week(tmp_path):
     def run(*options, is_same_server=False):
         local_dir = servers[-1] if is_same_server else tmp_path / f"week-{len(servers)}"
         env = clean_env(TLC_LOCAL_DIR=str(local_dir), TLC_SOURCE=str(tmp_path / "source"))
-        command = [sys.executable, "scripts/publish.py", tmp_path / "out", *WINDOW, *options]
+        command = [forks.python(), "-P", "scripts/publish.py", tmp_path / "out", *WINDOW, *options]
         servers.append(local_dir)
         text = {"capture_output": True, "text": True, "check": False}
         return subprocess.run(command, cwd=PROJECT_DIR, env=env, **text), env
@@ -89,7 +89,7 @@ def test_what_is_published_week_by_week_is_what_one_warehouse_has(week, tmp_path
 
 
 def nyc_tlc(env, *arguments):
-    command = [sys.executable, "-m", "loader", *map(str, arguments)]
+    command = [forks.python(), "-m", "loader", *map(str, arguments)]
     text = {"capture_output": True, "text": True, "check": False}
     succeeded(subprocess.run(command, cwd=PROJECT_DIR, env=env, **text))
 

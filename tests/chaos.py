@@ -38,8 +38,10 @@ from loader.embedded.wheel import program_path
 from loader.sample import write_month
 from loader.settings import PROJECT_DIR
 from tests.cdn import Cdn, stall
-from tests.conftest import DATA_TESTS, Workspace, clean_env
+from tests.conftest import DATA_TESTS, Workspace, clean_env, succeeded
 from tests.exact import assert_same, expected, expected_of_csv, landed, stored
+from tests.months import load
+from tests.months import of as months_of
 
 #: Of each dataset, the columns that a republished month has other values in.
 CHANGED = {
@@ -73,6 +75,18 @@ MILESTONES = (
     *("starting", "connected", "downloading", "normalizing", "loading", "copying", "copied"),
     *("landed", "dbt connected", "merging", "changing", "merged", *MARTS, "raw dropped"),
 )
+_SESSIONS = "pg_stat_activity where application_name ="
+_PARTS = "pg_class where relkind = 'r' and relname like %(parts)s and"
+#: What the server's catalogs show of them.
+SHOWN = {
+    "connected": f"{_SESSIONS} 'nyc_tlc'",
+    "copying": "pg_stat_progress_copy",
+    "copied": f"{_PARTS} not relispartition",
+    "landed": f"{_PARTS} relispartition",
+    "dbt connected": f"{_SESSIONS} 'dbt'",
+    "merging": f"{_SESSIONS} 'dbt' and query like '%%create%%table%%__new%%as%%'",
+    "changing": f"{_SESSIONS} 'dbt' and query ~ 'attach partition|__new_changes'",
+}
 OF_COMMAND = {
     "load": MILESTONES[1:8],
     "run": MILESTONES[1:],
@@ -118,11 +132,6 @@ class Plan:
     disturbances: tuple[tuple[str, str | float], ...]
     csv: bool = False
 
-    @property
-    def suffix(self) -> str:
-        """What the names of the month files end in."""
-        return ".csv.gz" if self.csv else ".parquet"
-
     @classmethod
     def of_seed(cls, seed: int, faults: tuple[str, ...] = FAULTS) -> "Plan":
         """Make a plan of a seed."""
@@ -137,14 +146,9 @@ class Plan:
 
         blank, dataset = dice.random() < 0.15, dice.choice(DATASETS)
         months = dice.choice([(STOCKED[1],), (STOCKED[1],), (NEW,), (STOCKED[1], NEW)])
+        disturbances = tuple(disturbance() for _ in range(dice.choice((1, 1, 1, 2))))
         return cls(
-            seed=seed,
-            command=command,
-            blank=blank,
-            dataset=dataset,
-            months=months,
-            over_http=over_http,
-            disturbances=tuple(disturbance() for _ in range(dice.choice((1, 1, 1, 2)))),
+            *(seed, command, blank, dataset, months, over_http, disturbances),
             # TLC's CDN has no CSV, and there was none of fhvhv.
             csv=dataset != "fhvhv" and months == (NEW,) and not over_http,
         )
@@ -239,17 +243,11 @@ class Rig:
                 path = self.originals / file_name(dataset, parse_month(month))
                 write_month(path, dataset, parse_month(month), ROWS)
         for dataset in DATASETS:
-            command = ("load", "--dataset", dataset, "--month", STOCKED[0], "--to", STOCKED[1])
-            self._must(self.workspace.loader(*command, "--source", self.originals))
-        self._must(self.workspace.dbt("build"))
-        self._must(self.workspace.python(DROP_RAW))  # as `run` does, without a build a month
+            load(self.workspace, dataset, ":".join(STOCKED), source=self.originals)
+        succeeded(self.workspace.dbt("build"))
+        succeeded(self.workspace.python(DROP_RAW))  # as `run` does, without a build a month
         self.admin("create database stocked template nyc_taxi")
         shutil.copytree(self.local_dir / "dlt", self.folder / "dlt")
-
-    def note_seconds(self, plan: Plan, seconds: float) -> None:
-        """Learn how long a command takes on this machine now: random moments are shares of it."""
-        each = seconds / (len(plan.months) if plan.command == "run" else 1)
-        self.usual_seconds[plan.command] = 0.7 * self.usual_seconds[plan.command] + 0.3 * each
 
     def reset(self, *, blank: bool) -> None:
         """Put the warehouse back to where rounds start."""
@@ -274,10 +272,6 @@ class Rig:
         # After an error, a command may still write there.
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def files(self) -> list[Path]:
-        """List the month files that the stocked warehouse holds."""
-        return sorted(self.originals.glob("*.parquet"))
-
     def server_pid(self) -> int:
         """Return the server's process id."""
         return int((self.local_dir / "postgres" / "postmaster.pid").read_text().split()[0])
@@ -294,11 +288,6 @@ class Rig:
         """Run a statement outside the warehouse's database."""
         there = replace(self.workspace, env=self.workspace.env | {"PGDATABASE": "postgres"})
         there.query(statement)
-
-    @staticmethod
-    def _must(process: subprocess.CompletedProcess[str]) -> None:
-        if process.returncode:
-            raise RuntimeError(f"{process.args}\n{process.stdout}\n{process.stderr}")
 
 
 @contextmanager
@@ -353,22 +342,13 @@ class Watch:
     def look(self) -> str:
         """Return the last milestone that was passed."""
         seen = self._ask()
-        found = {
-            "connected": seen["loaders"],
+        seen |= {
             "downloading": any(self.downloads.glob("*.part")),
             "normalizing": any((self.dlt / "normalize" / "extracted").glob("*")),
             "loading": any((self.dlt / "load" / "normalized").glob("*")),
-            "copying": seen["copies"],
-            "copied": seen["loose"],
-            "landed": seen["attached"],
-            "dbt connected": seen["builds"],
-            "merging": seen["merges"],
-            "changing": seen["changes"],
-            "merged": seen["merged"],
-            **{mart: seen[mart] for mart in MARTS},
-            "raw dropped": self.passed >= MILESTONES.index("merged") and not seen["attached"],
+            "raw dropped": self.passed >= MILESTONES.index("merged") and not seen["landed"],
         }
-        numbers = [MILESTONES.index(name) for name, is_so in found.items() if is_so]
+        numbers = [MILESTONES.index(name) for name, is_so in seen.items() if is_so]
         self.passed = max([self.passed, *numbers])
         return MILESTONES[self.passed]
 
@@ -378,32 +358,18 @@ class Watch:
             self.connection.close()
 
     def _ask(self) -> dict[str, Any]:
-        names = ("loaders", "builds", "copies", "loose", "attached", "merges", "changes")
-        query = """
-            select
-                (select count(*) from pg_stat_activity where application_name = 'nyc_tlc'),
-                (select count(*) from pg_stat_activity where application_name = 'dbt'),
-                (select count(*) from pg_stat_progress_copy),
-                (select count(*) from pg_class where relname like %(parts)s
-                    and relkind = 'r' and not relispartition),
-                (select count(*) from pg_class where relname like %(parts)s
-                    and relkind = 'r' and relispartition),
-                (select count(*) from pg_stat_activity where application_name = 'dbt'
-                    and query like '%%create%%table%%__new%%as%%'),
-                (select count(*) from pg_stat_activity where application_name = 'dbt'
-                    and (query like '%%attach partition%%' or query like '%%__new_changes%%'))
-        """
+        query = f"select {', '.join(f'(select count(*) from {what})' for what in SHOWN.values())}"
         parts = self.table.replace("_", r"\_") + r"\_\_%"
         try:
             if self.connection is None:
                 self.connection = self.rig.workspace.connect()
             with self.connection.cursor() as cursor:
                 cursor.execute(query, {"parts": parts})
-                seen = dict(zip(names, cursor.fetchone(), strict=True))
+                seen = dict(zip(SHOWN, cursor.fetchone(), strict=True))
                 return seen | self._merged(cursor)
         except psycopg2.Error:  # the server is down
             self.connection = None
-            return dict.fromkeys((*names, "merged", *MARTS))
+            return dict.fromkeys(SHOWN)
 
     def _merged(self, cursor: Any) -> dict[str, bool]:
         """Tell whether the new version is merged, and which marts count it."""
@@ -463,6 +429,14 @@ class Command:
                 os.kill(pid, number)
 
 
+def arguments_of(command: str, dataset: str, months: tuple[str, ...]) -> list[str]:
+    """Return the arguments of Python for a command on months; a build is of all that landed."""
+    if command == "build":
+        folders = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)]
+        return ["-m", "dbt.cli.main", "--no-use-colors", "build", *folders]
+    return ["-m", "loader", command, *months_of(dataset, f"{months[0]}:{months[-1]}")]
+
+
 class Witnesses:
     """Readers and backups beside a command: in READ COMMITTED, in REPEATABLE READ, by pg_dump.
 
@@ -475,8 +449,12 @@ class Witnesses:
         self.dice = random.Random(plan.seed)
         self.seen: set[tuple] = set()
         self.ends = threading.Event()
-        kinds = (self._read_committed, self._read_in_one_snapshot, self._back_up)
-        self.threads = [threading.Thread(target=self._repeat, args=(kind,)) for kind in kinds]
+        kinds = {
+            "read_committed": lambda: self._look(rig.workspace),
+            "read_in_one_snapshot": lambda: self._look(rig.workspace, wait=self.dice.random()),
+            "back_up": self._back_up,
+        }
+        self.threads = [threading.Thread(target=self._repeat, args=kind) for kind in kinds.items()]
 
     def __enter__(self) -> "Witnesses":
         self.before = self._look(self.rig.workspace)
@@ -494,17 +472,11 @@ class Witnesses:
         allowed = self.before | self._look(self.rig.workspace)
         return [f"{seen[0]} had {seen[1:]}" for seen in self.seen if seen[1:] not in allowed]
 
-    def _repeat(self, witness: Callable[[], set[tuple]]) -> None:
+    def _repeat(self, name: str, witness: Callable[[], set[tuple]]) -> None:
         while not self.ends.is_set():
             with suppress(psycopg2.Error):  # the server is down
-                self.seen |= {(witness.__name__.strip("_"), *seen) for seen in witness()}
+                self.seen |= {(name, *seen) for seen in witness()}
             self.ends.wait(0.1)
-
-    def _read_committed(self) -> set[tuple]:
-        return self._look(self.rig.workspace)
-
-    def _read_in_one_snapshot(self) -> set[tuple]:
-        return self._look(self.rig.workspace, wait=self.dice.random())
 
     def _back_up(self) -> set[tuple]:
         workspace, dump = self.rig.workspace, self.rig.folder / "dump"
@@ -557,15 +529,12 @@ def play(rig: Rig, plan: Plan) -> tuple[list[str], list[str]]:
     witnesses, watching = Witnesses(rig, plan), ExitStack()
     try:
         env = rig.workspace.env | {"TLC_SOURCE": cdn.url if plan.over_http else str(rig.source)}
-        request = ["--dataset", plan.dataset, "--month", plan.months[0], "--to", plan.months[-1]]
+        of_months = (plan.dataset, plan.months)
         if plan.command == "build":
-            undisturbed = Command(rig.folder, ["-m", "loader", "load", *request], env)
+            undisturbed = Command(rig.folder, arguments_of("load", *of_months), env)
             if undisturbed.process.wait():
                 return [], [f"load: {undisturbed.said()}"]
-            arguments = ["-m", "dbt.cli.main", "--no-use-colors", "build"]
-            arguments += ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)]
-        else:
-            arguments = ["-m", "loader", plan.command, *request]
+        arguments = arguments_of(plan.command, *of_months)
         untouched = others(rig, plan)
         started = []
         phases = []
@@ -581,7 +550,10 @@ def play(rig: Rig, plan: Plan) -> tuple[list[str], list[str]]:
         began = time.monotonic()
         started.append(Command(rig.folder, arguments, env))
         code = started[-1].process.wait(timeout=300)
-        rig.note_seconds(plan, time.monotonic() - began)
+        # How long a command takes on this machine now: random moments are shares of it.
+        seconds, usual = time.monotonic() - began, rig.usual_seconds
+        each = seconds / (len(plan.months) if plan.command == "run" else 1)
+        usual[plan.command] = 0.7 * usual[plan.command] + 0.3 * each
         problems = [f"exit {code}: {started[-1].said()}"] if code else []
         for command in started:
             wait_until(lambda command=command: not command.survivors(), "a process of ours is left")
@@ -674,7 +646,8 @@ def check(rig: Rig, plan: Plan) -> list[str]:
     asked = files_of(rig, plan)
     merged: dict[Key, Path] = {}
     if not plan.blank:
-        merged = {(path.name.split("_")[0], path.stem[-7:]): path for path in rig.files()}
+        for path in rig.originals.iterdir():
+            merged[path.name.split("_")[0], path.stem[-7:]] = path
     had = {}
     if plan.command != "load":
         had = {key: wanted(merged[key], key[0]).num_rows for key in asked if key in merged}
@@ -725,22 +698,18 @@ def check_marts(workspace: Workspace, merged: dict[Key, Path]) -> list[str]:
             t and t.replace(minute=0, second=0, microsecond=0)
             for t in rows["pickup_datetime"].to_pylist()
         ]
-        for mart, columns, groups in (
-            (
-                "hourly_zone_trips",
+        whole = ("1 as one, 2 as two", {(1, 2): len(rows)})
+        for mart, (columns, groups) in {
+            "hourly_zone_trips": (
                 "pickup_hour, pickup_location_id",
                 Counter(zip(hours, zones[0], strict=True)),
             ),
-            (
-                "zone_pairs",
+            "zone_pairs": (
                 "pickup_location_id, dropoff_location_id",
                 Counter(zip(*zones, strict=True)),
             ),
-            *(
-                (mart, "1 as one, 2 as two", {(1, 2): len(rows)})
-                for mart in ("monthly_fares", "monthly_trips", "dropoff_hours")
-            ),
-        ):
+            **dict.fromkeys(("monthly_fares", "monthly_trips", "dropoff_hours"), whole),
+        }.items():
             found = workspace.query(
                 f"select {columns}, sum(trips + reversals) from {marts}.{mart} {of_month}"
                 " group by 1, 2"
@@ -834,8 +803,9 @@ def check_dlt(workspace: Workspace) -> list[str]:
 
 def files_of(rig: Rig, plan: Plan) -> dict[Key, Path]:
     """Name the month files of a round."""
+    suffix = ".csv.gz" if plan.csv else ".parquet"
     return {
-        (plan.dataset, month): rig.source / file_name(plan.dataset, parse_month(month), plan.suffix)
+        (plan.dataset, month): rig.source / file_name(plan.dataset, parse_month(month), suffix)
         for month in plan.months
     }
 

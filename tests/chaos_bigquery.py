@@ -32,6 +32,7 @@ from tests.chaos import DATASETS, KILLS, NEW, ROWS, STOCKED, Command, Key
 from tests.conftest import NO_TESTS, succeeded
 from tests.emulator import rig as emulators
 from tests.emulator.workspace import BigQueryWorkspace, workspace_on
+from tests.months import load
 
 #: What strikes besides KILLS: the service refuses the request, or its answer gets lost, and the
 #: client tries again; or the holder of the locks was killed on another machine.
@@ -214,17 +215,17 @@ class Rig:
             for month in (*STOCKED, NEW):
                 name = file_name(dataset, parse_month(month))
                 write_month(self.folder / "pristine" / name, dataset, parse_month(month), ROWS)
-            options = ("--dataset", dataset, "--month", STOCKED[0], "--to", STOCKED[1])
-            succeeded(self.workspace.loader("load", *options, "--source", self.folder / "pristine"))
+            load(self.workspace, dataset, ":".join(STOCKED), source=self.folder / "pristine")
             for month in STOCKED:
                 self.keep("raw", (dataset, month), self.folder / "pristine")
-        load = self.proxy.count / len(self.raw)
+        of_load = self.proxy.count / len(self.raw)
         self.proxy.expect(None, None)
         succeeded(self.workspace.dbt("build"))
         for key in self.raw:
             self.keep("merged", key, self.folder / "raw")
         self.tables = self.list_tables()
-        self.requests = {"load": load, "build": self.proxy.count, "run": load + self.proxy.count}
+        self.requests = {"load": of_load, "build": self.proxy.count}
+        self.requests["run"] = sum(self.requests.values())
 
     def keep(self, kind: str, key: Key, folder: Path) -> None:
         """Note that a month's file of a folder should be in the trips or in the raw tables."""
@@ -282,12 +283,10 @@ def play(rig: Rig, plan: Plan) -> tuple[str, list[str]]:
             f" where dataset = '{plan.dataset}'"
         )
     env = rig.workspace.env | {"TLC_SOURCE": str(source)}
-    request = ["--dataset", plan.dataset, "--month", plan.months[0], "--to", plan.months[-1]]
-    arguments = ["-m", "loader", plan.command, *request]
     if plan.command == "build":
-        succeeded(rig.workspace.loader("load", *request, TLC_SOURCE=str(source)))
-        arguments = ["-m", "dbt.cli.main", "--no-use-colors", "build"]
-        arguments += ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)]
+        span = f"{plan.months[0]}:{plan.months[-1]}"
+        load(rig.workspace, plan.dataset, span, source=source)
+    arguments = chaos.arguments_of(plan.command, plan.dataset, plan.months)
     size = len(plan.months) if plan.command != "build" else 1
     usual = rig.requests[plan.command] * size
     rig.proxy.expect(plan, max(1, round(plan.moment * usual)))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import months
 from tests.cdn import cdn
 from tests.cdn import status as status_of
 from tests.conftest import DATA_DIR, Workspace, publish, succeeded
@@ -34,8 +35,8 @@ def copies(tmp_path) -> tuple[Path, Path]:
 
 
 def run(workspace: Workspace, source: object, *options: str) -> dict:
-    process = workspace.loader("run", *GREEN, "--source", source, "--json", *options)
-    return json.loads(succeeded(process).stdout)[0]
+    process = months.run(workspace, "green", "2020-04", "--json", *options, source=source)
+    return json.loads(process.stdout)[0]
 
 
 def status(workspace: Workspace) -> list[dict]:
@@ -53,9 +54,9 @@ def test_a_month_goes_from_csv_to_parquet_by_name_and_back_when_it_is_accepted(w
     assert [(s["format"], s["table_rows"]) for s in status(workspace)] == [("csv", len(of_csv))]
 
     # A sync from TLC leaves it alone, and says why; from its own place there is nothing new.
-    months = ("sync", "--dataset", "green", "--since", "2020-04", "--to", "2020-04")
+    sync = ("sync", "--dataset", "green", "--since", "2020-04", "--to", "2020-04")
     for source in (tlc.parent, copy.parent):
-        process = succeeded(workspace.loader(*months, "--source", source))
+        process = succeeded(workspace.loader(*sync, "--source", source))
         assert "nothing new: 1 month looked at, 0 not yet published" in process.stdout
 
     second = run(workspace, tlc.parent)
@@ -100,8 +101,7 @@ def test_releases_of_csv_copies_are_a_source_over_http_with_its_redirect(workspa
 @pytest.mark.parametrize("dataset", ["yellow", "green", "fhv"])
 def test_generated_copies_arrive_as_they_are(workspace, dataset):
     path = publish(workspace.source, dataset, "2019-03", 1_500, suffix=".csv.gz")
-    month = ("--dataset", dataset, "--month", "2019-03", "--source", workspace.source)
-    succeeded(workspace.loader("run", *month))
+    months.run(workspace, dataset, "2019-03")
     wanted = expected_of_csv(path, dataset)
     assert_same(stored(workspace, dataset, "2019-03"), wanted)
     ids = stored(workspace, dataset, "2019-03", "unique_row_id")["unique_row_id"].to_pylist()

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import DATA_TESTS, Workspace, publish, succeeded
+from tests.months import run
 
 
 def scans(workspace: Workspace) -> int:
@@ -24,8 +25,7 @@ def scans(workspace: Workspace) -> int:
 def test_a_month_that_is_merged_and_dropped_is_nothing_to_do_and_can_be_tested(workspace):
     month, rows = ("--vars", "{dataset: green, month: 2023-01}"), 400
     publish(workspace.source, "green", "2023-01", rows)
-    run = ("run", "--dataset", "green", "--month", "2023-01", "--source", workspace.source)
-    succeeded(workspace.loader(*run, "--marts", "now"))
+    run(workspace, "green", "2023-01", "--marts", "now")
     before = scans(workspace)
 
     for options, said in (
@@ -47,9 +47,7 @@ def test_a_month_that_is_merged_and_dropped_is_nothing_to_do_and_can_be_tested(w
 def test_a_run_builds_all_views_and_seeds_first_and_then_the_table_alone(workspace):
     for month in ("2023-01", "2023-02"):
         publish(workspace.source, "green", month, 50)
-    run = ("run", "--dataset", "green", "--month", "2023-01", "--to", "2023-02")
-    later = ("--source", workspace.source, "--marts", "later")
-    succeeded(workspace.loader(*run, *later, **DATA_TESTS))
+    run(workspace, "green", "2023-01:2023-02", "--marts", "later", **DATA_TESTS)
 
     def built(name: str) -> set[str]:
         results = json.loads((workspace.local_dir / "dbt" / name).read_text())["results"]
@@ -93,8 +91,7 @@ def test_a_warning_names_columns_and_the_number_of_their_rows(workspace):
     table = table.set_column(place, field, pa.array([None, *times[1:]], field.type))
     pq.write_table(table, path)
 
-    run = ("run", "--dataset", "green", "--month", "2023-01", "--source", workspace.source)
-    process = succeeded(workspace.loader(*run, "--json", "--keep-raw", **DATA_TESTS))
+    process = run(workspace, "green", "2023-01", "--json", "--keep-raw", **DATA_TESTS)
     (told,) = json.loads(process.stdout)
     assert told["warnings"] == {
         "unusual_values_green": {

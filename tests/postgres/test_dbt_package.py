@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from loader.settings import PROJECT_DIR
 from tests.conftest import publish, succeeded
+from tests.months import run
 
 PROFILE = """
 mine:
@@ -39,8 +40,7 @@ models:
 def test_a_project_of_its_own_builds_on_the_package(new_workspace, tmp_path):
     workspace = new_workspace(marts=True)
     publish(workspace.source, "green", "2023-01", 300)
-    month = ("--dataset", "green", "--month", "2023-01")
-    succeeded(workspace.loader("run", *month, "--source", workspace.source))
+    run(workspace, "green", "2023-01")
 
     page = (PROJECT_DIR / "docs/dbt-package.md").read_text()
     files = {"profiles.yml": PROFILE, "dbt_project.yml": PROJECT.format(tlc=workspace.tlc)}

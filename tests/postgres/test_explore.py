@@ -8,7 +8,8 @@ import pytest
 
 from loader.settings import PROJECT_DIR
 from tests import forks
-from tests.conftest import publish, succeeded
+from tests.conftest import publish
+from tests.months import run
 from tests.postgres.test_report import browser
 
 __all__ = ["browser"]
@@ -18,10 +19,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def address(workspace):
-    source = workspace.source
-    publish(source, "green", "2023-02", 500)
-    month = ("--dataset", "green", "--month", "2023-02", "--source", source)
-    succeeded(workspace.loader("run", *month, "--marts", "now"))
+    publish(workspace.source, "green", "2023-02", 500)
+    run(workspace, "green", "2023-02", "--marts", "now")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])

@@ -15,6 +15,7 @@ from loader.settings import PROJECT_DIR
 from tests import environments
 from tests.conftest import publish, succeeded
 from tests.exact import assert_same, expected, ids_of
+from tests.months import run
 
 MONTHS = {"green": ["2023-01", "2023-02"], "fhvhv": ["2023-01"]}
 #: Tables with a file a month, and columns that sort their rows.
@@ -35,7 +36,7 @@ def loaded(new_workspace):
     for dataset, months in MONTHS.items():
         for month in months:
             publish(workspace.source, dataset, month, 700)
-        succeeded(run(workspace, dataset, months[0], "--to", months[-1]))
+        run(workspace, dataset, f"{months[0]}:{months[-1]}")
     workspace.query(f"update {workspace.tlc}.bases set company = '' where base_num = 'B00001'")
     odd = "'say \"yes\",' || chr(10) || ' then é'"
     workspace.query(f"update {workspace.tlc}.bases set company = {odd} where base_num = 'B00008'")
@@ -44,11 +45,6 @@ def loaded(new_workspace):
     succeeded(workspace.loader("export", "--out", out, *options))
     succeeded(workspace.loader("export", "--out", out, "--dataset", "fhvhv"))
     return workspace, out
-
-
-def run(workspace, dataset, month, *options):
-    of_month = ("--dataset", dataset, "--month", month)
-    return workspace.loader("run", *of_month, "--source", workspace.source, *options)
 
 
 def described(out):
@@ -149,7 +145,7 @@ def test_a_republished_month_replaces_its_files_and_leaves_the_others(loaded, tm
     kept = path.read_bytes()
     pq.write_table(pq.read_table(path).slice(1), path)
     try:
-        succeeded(run(workspace, "green", "2023-01"))
+        run(workspace, "green", "2023-01")
         succeeded(workspace.loader("export", "--out", out, *months))
         after = described(out)
         assert set(after) == set(before)
@@ -160,7 +156,7 @@ def test_a_republished_month_replaces_its_files_and_leaves_the_others(loaded, tm
         assert pq.read_table(out / place)["all_rows"].to_pylist() == [699]
     finally:
         path.write_bytes(kept)
-        succeeded(run(workspace, "green", "2023-01"))
+        run(workspace, "green", "2023-01")
 
 
 def test_a_month_without_marts_is_said_and_one_that_changes_is_refused(loaded, tmp_path):

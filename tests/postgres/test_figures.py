@@ -13,6 +13,7 @@ from psycopg2.extras import execute_values
 from loader.calendar import days_of, parse_month
 from tests.cdn import Behaviour, cdn, drop, status
 from tests.conftest import DATA_DIR, DATA_TESTS, IMPATIENT, publish, succeeded
+from tests.months import run
 
 __all__ = ["cdn"]
 
@@ -116,11 +117,11 @@ def test_a_verdict_follows_the_figures(workspace):
     process = succeeded(workspace.loader(*options, "--json", "--summary", summary))
     one, two = json.loads(process.stdout)
     known = {month: figure(workspace, "2025-03", month) for month in ("2023-01", "2023-02")}
-    for run in (one, two):
-        differs = {"file lacks": known[run["month"]] - 3_100}
-        assert run["warnings"]["official_figures_green"] == differs
+    for month in (one, two):
+        differs = {"file lacks": known[month["month"]] - 3_100}
+        assert month["warnings"]["official_figures_green"] == differs
         text = f"not as many trips as TLC itself counted: file lacks {differs['file lacks']:,}"
-        assert f"green {run['month']}  warning: {text}\n" in process.stderr
+        assert f"green {month['month']}  warning: {text}\n" in process.stderr
         assert text in summary.read_text()
 
     newer = {"_2023_01": 100, "_2023_02": 90, "_2031_01": 1}  # rounded, too few, and newest of all
@@ -201,9 +202,8 @@ def test_a_month_that_the_bases_count_otherwise_is_looked_at_however_old(workspa
     old = publish(cdn.folder, "fhvhv", "2025-01", 60)
     publish(cdn.folder, "fhvhv", "2026-05", 60)
     publish(cdn.folder, "fhvhv", "2023-01", 1)  # without it the CDN seems to block us
-    run = ("run", "--dataset", "fhvhv", "--source", cdn.url, "--month")
-    succeeded(workspace.loader(*run, "2025-01"))
-    succeeded(workspace.loader(*run, "2026-05"))
+    for month in ("2025-01", "2026-05"):
+        run(workspace, "fhvhv", month, source=cdn.url)
     cdn.requests.clear()
     sync = ("sync", "--source", cdn.url, "--to", "2026-06")
     process = succeeded(workspace.loader(*sync))

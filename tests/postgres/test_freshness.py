@@ -4,6 +4,7 @@ import datetime as dt
 
 from loader.calendar import add_months, format_month
 from tests.conftest import Workspace, publish, succeeded
+from tests.months import run
 
 
 def months_ago(count: int) -> dt.date:
@@ -12,8 +13,7 @@ def months_ago(count: int) -> dt.date:
 
 def bring(workspace: Workspace, command: str, dataset: str, month: dt.date) -> None:
     publish(workspace.source, dataset, format_month(month), 100)
-    one = ("--dataset", dataset, "--month", format_month(month), "--source", workspace.source)
-    succeeded(workspace.loader(command, *one))
+    run(workspace, dataset, format_month(month), command=command)
 
 
 FRESHNESS = "from dbt.cli.main import cli; cli(['--no-use-colors', 'source', 'freshness'])"

@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import Workspace, publish, succeeded
 from tests.copies import copy_project, declare_new_column, in_copy
+from tests.months import run
 
 pytestmark = pytest.mark.slow
 
@@ -36,8 +37,7 @@ def assert_new_column_loads(workspace: Workspace, copy: Path) -> Path:
     succeeded(in_copy(copy, "scripts/columns.py"))
     month = ("--dataset", "green", "--month", MONTH)
     succeeded(in_copy(copy, "-m", "loader.sample", *month, "--rows", 2_000, workspace.source))
-    run = ("run", *month, "--source", workspace.source)
-    succeeded(workspace.loader(*run, cwd=copy, PYTHONPATH=str(copy)))
+    run(workspace, "green", MONTH, cwd=copy, PYTHONPATH=str(copy))
 
     path = workspace.source / f"green_tripdata_{MONTH}.parquet"
     values = pq.read_table(path)["TipJar"].to_pylist()
@@ -53,8 +53,7 @@ def assert_new_column_loads(workspace: Workspace, copy: Path) -> Path:
 def run_without_column(workspace: Workspace) -> None:
     """Run the month before, by the project as it is."""
     publish(workspace.source, "green", "2026-05", rows=500)
-    month = ("--dataset", "green", "--month", "2026-05", "--source", workspace.source)
-    succeeded(workspace.loader("run", *month))
+    run(workspace, "green", "2026-05")
 
 
 def rows_without_column(workspace: Workspace) -> list[tuple]:

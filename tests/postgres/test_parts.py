@@ -6,13 +6,13 @@ import pytest
 
 from loader.calendar import file_name, parse_month
 from loader.landing.postgres_copy import PART_ROWS
-from tests.conftest import Workspace, publish, succeeded
+from tests.conftest import Workspace, publish
 from tests.exact import assert_same, expected, landed
+from tests.months import load, of
 
 MONTH = "2019-01"
 NAME = file_name("yellow", parse_month(MONTH))
 ROWS = 2 * PART_ROWS + 1
-LOAD = ("load", "--dataset", "yellow", "--month", MONTH)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def parts(workspace: Workspace) -> list[tuple[str, int, int, bool]]:
 def test_a_file_of_several_parts_lands_row_for_row(workspace, trips, row_group, cores):
     path = workspace.source / NAME
     pq.write_table(trips, path, row_group_size=row_group)
-    succeeded(workspace.loader(*LOAD, "--source", workspace.source, TLC_CORES=str(cores)))
+    load(workspace, "yellow", MONTH, TLC_CORES=str(cores))
     assert_same(landed(workspace, "yellow", MONTH), expected(path, "yellow"))
     found = parts(workspace)
     assert len(found) > 2
@@ -51,13 +51,13 @@ def test_a_file_of_several_parts_lands_row_for_row(workspace, trips, row_group, 
 def test_a_file_that_is_refused_at_its_last_row_leaves_the_version_before(workspace, trips):
     path = workspace.source / NAME
     pq.write_table(trips.slice(0, 1_000), path)
-    succeeded(workspace.loader(*LOAD, "--source", workspace.source))
+    load(workspace, "yellow", MONTH)
     before = workspace.relations(workspace.raw)
 
     passengers = pa.chunked_array([[0.0] * (ROWS - 1) + [1.5]])
     index = trips.schema.get_field_index("passenger_count")
     pq.write_table(trips.set_column(index, "passenger_count", passengers), path)
-    process = workspace.loader(*LOAD, "--source", workspace.source)
+    process = workspace.loader("load", *of("yellow", MONTH), "--source", workspace.source)
     assert process.returncode == 5
     line = next(line for line in process.stderr.splitlines() if line.startswith("error"))
     assert f"yellow {MONTH}: {NAME}, column passenger_count: " in line
@@ -67,5 +67,5 @@ def test_a_file_that_is_refused_at_its_last_row_leaves_the_version_before(worksp
     assert workspace.query(count) == [(1_000,)]
     # Nothing of it stands in the way of the next.
     pq.write_table(trips.slice(0, 2_000), path)
-    succeeded(workspace.loader(*LOAD, "--source", workspace.source))
+    load(workspace, "yellow", MONTH)
     assert workspace.query(count) == [(2_000,)]

@@ -37,8 +37,12 @@ def stocked(workspace: Workspace) -> Workspace:
     return workspace
 
 
+def run_all(workspace: Workspace, since: str) -> tuple[object, ...]:
+    return ("run", "--all", "--source", workspace.source, "--since", since, "--to", "2019-03")
+
+
 def test_a_plan_is_printed_carried_out_and_then_empty(stocked):
-    run = ("run", "--all", "--source", stocked.source, "--since", "2019-01", "--to", "2019-03")
+    run = run_all(stocked, "2019-01")
     dry = succeeded(stocked.loader(*run, "--dry-run", "--json"))
     plans = json.loads(dry.stdout)
     assert {name: one["files"] for name, one in plans.items()} == {
@@ -67,8 +71,7 @@ def test_a_plan_is_printed_carried_out_and_then_empty(stocked):
 
 def test_a_month_whose_run_was_stopped_after_the_merge_is_run_again(stocked):
     """It was not tested to its end, and has no marts; its raw rows are what it left."""
-    run = ("run", "--all", "--source", stocked.source, "--since", "2019-03", "--to", "2019-03")
-    run += ("--marts", "later")
+    run = (*run_all(stocked, "2019-03"), "--marts", "later")
     succeeded(stocked.loader(*run, "--keep-raw"))
     raw_rows = f"select count(*) from {stocked.raw}.yellow_tripdata"
     assert "nothing to do" in succeeded(stocked.loader(*run, "--keep-raw")).stdout
@@ -80,8 +83,7 @@ def test_a_month_whose_run_was_stopped_after_the_merge_is_run_again(stocked):
 
 
 def test_the_room_is_that_of_the_tables(stocked):
-    month = ("run", "--all", "--source", stocked.source, "--since", "2019-01", "--to", "2019-03")
-    succeeded(stocked.loader(*month))
+    succeeded(stocked.loader(*run_all(stocked, "2019-01")))
     for dataset, file_month in MONTHS:
         (size,) = stocked.query(
             "select pg_total_relation_size(%s::regclass)::bigint",

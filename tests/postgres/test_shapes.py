@@ -4,7 +4,6 @@ import csv
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import shapely
@@ -12,6 +11,7 @@ import shapely
 from loader.settings import PROJECT_DIR
 from tests.cdn import cdn, status
 from tests.conftest import ALL_TESTS, DATA_DIR, Workspace, publish, succeeded
+from tests.months import load, run
 from tests.shapes import NAME, merged, write_shapes, zones_by_shapely
 
 __all__ = ["cdn"]
@@ -21,19 +21,17 @@ ENDS = ("pickup", "dropoff")
 LANDED = "TLC's zone shapes  landed: "
 
 
-def places(folder: Path, month: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Read longitudes and latitudes of a month file, by the trip's end."""
+def zones_in(folder: Path, month: str, shapes: dict[int, shapely.Geometry]) -> list[tuple]:
+    """Find the zones of a month file's trips by shapely."""
     file = pq.read_table(folder / f"yellow_tripdata_{month}.parquet")
-    spelled = {
-        "pickup": [("Start_Lon", "Start_Lat"), ("pickup_longitude", "pickup_latitude")],
-        "dropoff": [("End_Lon", "End_Lat"), ("dropoff_longitude", "dropoff_latitude")],
-    }
-    return {
-        end: (file[names[0]].to_numpy(), file[names[1]].to_numpy())
-        for end, pairs in spelled.items()
-        for names in pairs
-        if names[0] in file.column_names
-    }
+    spelled = [("Start_Lon", "Start_Lat"), ("End_Lon", "End_Lat")]
+    if spelled[0][0] not in file.column_names:
+        spelled = [(f"{end}_longitude", f"{end}_latitude") for end in ENDS]
+    found = [
+        zones_by_shapely(shapes, file[longitude].to_numpy(), file[latitude].to_numpy())
+        for longitude, latitude in spelled
+    ]
+    return list(zip(*found, strict=True))
 
 
 def zones(workspace: Workspace, month: str, table: str = "tlc.yellow_tripdata") -> list[tuple]:
@@ -86,23 +84,15 @@ def shapes(source) -> dict[int, shapely.Geometry]:
 @pytest.fixture(scope="module")
 def wanted(source, shapes) -> dict[str, list[tuple]]:
     """The zones of each trip, as shapely finds them in the files."""
-    return {
-        month: list(
-            zip(
-                *(zones_by_shapely(shapes, *places(source, month)[end]) for end in ENDS),
-                strict=True,
-            )
-        )
-        for month in MONTHS
-    }
+    return {month: zones_in(source, month, shapes) for month in MONTHS}
 
 
 @pytest.fixture(scope="module")
 def loaded(new_workspace, source) -> Workspace:
     """Both months, landed first without shapes, then run again with them."""
     workspace = new_workspace(marts=True)
-    months = ("--month", MONTHS[0], "--to", MONTHS[1], "--source", source)
-    told = succeeded(workspace.loader("run", "--dataset", "yellow", *months))
+    both = ("yellow", ":".join(MONTHS))
+    told = run(workspace, *both, source=source)
     warnings = [line for line in told.stderr.splitlines() if "zone shapes" in line]
     assert len(warnings) == 1
     assert "warning: can't read /no/such/shapes: No such file or directory" in warnings[0]
@@ -111,9 +101,7 @@ def loaded(new_workspace, source) -> Workspace:
         assert set(zones(workspace, month)) == {(None, None)}
     before = ids(workspace)
     workspace.env["TLC_SHAPES"] = str(source)
-    told = succeeded(
-        workspace.loader("run", "--dataset", "yellow", *months, "--force", **ALL_TESTS)
-    )
+    told = run(workspace, *both, "--force", source=source, **ALL_TESTS)
     assert told.stderr.count(LANDED) == 1
     assert ids(workspace) == before
     return workspace
@@ -178,8 +166,7 @@ def test_shapes_land_once_a_version(loaded, source, tmp_path):
     assert "nothing new: these shapes are here already" in told.stdout
     count = f"select count(*) from {loaded.raw}.taxi_zone_shapes"
     ((before,),) = loaded.query(count)
-    options = ("--dataset", "yellow", "--month", MONTHS[0], "--source", source)
-    assert "zone shapes" not in succeeded(loaded.loader("run", *options)).stderr
+    assert "zone shapes" not in run(loaded, "yellow", MONTHS[0], source=source).stderr
     assert loaded.query(count) == [(before,)]
     other = write_shapes(tmp_path / NAME, {4: [shapely.box(-74, 40.7, -73.9, 40.8)]})
     told = succeeded(loaded.loader("shapes", TLC_SHAPES=str(other)))
@@ -197,16 +184,12 @@ def test_only_months_with_coordinates_ask_for_shapes(workspace, cdn, tmp_path):
     write_shapes(cdn.folder / NAME)
     for dataset, month in (("green", "2023-01"), ("yellow", "2011-01")):
         publish(workspace.source, dataset, month, 50)
-        options = ("--dataset", dataset, "--month", month, "--source", workspace.source)
-        succeeded(workspace.loader("run", *options))
+        run(workspace, dataset, month)
     assert cdn.requests == []
     for month in ("2009-01", "2009-02"):
         publish(workspace.source, "yellow", month, 400)
-        options = ("--dataset", "yellow", "--month", month, "--source", workspace.source)
-        succeeded(workspace.loader("run", *options))
-        ends = places(workspace.source, month).values()
-        found = [zones_by_shapely(merged(), *end) for end in ends]
-        assert zones(workspace, month) == list(zip(*found, strict=True))
+        run(workspace, "yellow", month)
+        assert zones(workspace, month) == zones_in(workspace.source, month, merged())
     assert [request.method for request in cdn.requests] == ["GET"]
     assert len(workspace.query(f"select 1 from {workspace.tlc}.taxi_zone_shapes")) == 6
 
@@ -247,16 +230,12 @@ def test_sync_looks_for_new_shapes_at_tlc_and_goes_on_without(workspace, cdn):
 def test_load_gets_the_shapes_and_needs_no_right_to_build(workspace):
     write_shapes(workspace.source / NAME)
     publish(workspace.source, "yellow", "2009-01", 400)
-    options = ("--dataset", "yellow", "--month", "2009-01", "--source", workspace.source)
-    succeeded(workspace.loader("load", *options, TLC_SHAPES=str(workspace.source)))
+    load(workspace, "yellow", "2009-01", TLC_SHAPES=str(workspace.source))
     landed = workspace.query(
         "select pickup_location_id_by_coordinates, dropoff_location_id_by_coordinates"
         f" from {workspace.raw}.yellow_tripdata order by _file_row"
     )
-    found = [
-        zones_by_shapely(merged(), *end) for end in places(workspace.source, "2009-01").values()
-    ]
-    assert landed == list(zip(*found, strict=True))
+    assert landed == zones_in(workspace.source, "2009-01", merged())
     assert workspace.query("select to_regnamespace(%s)", workspace.tlc) == [(None,)]
 
 

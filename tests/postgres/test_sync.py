@@ -1,15 +1,15 @@
 """`sync`: what a schedule calls. A simulated year of it: test_monthly_workflow.py."""
 
 import json
-import subprocess
 
 import pytest
 
-from loader.settings import PROJECT_DIR
 from tests import forks
 from tests.cdn import cdn
 from tests.conftest import succeeded
+from tests.months import of
 from tests.postgres.test_cli import in_process, one_line, small_month
+from tests.postgres.test_interrupts import Command
 
 __all__ = ["cdn", "in_process"]
 
@@ -92,19 +92,12 @@ def test_builds_on_one_warehouse_take_turns(workspace):
     with connection.cursor() as cursor:
         key = f"nyc_tlc {workspace.tlc} build"
         cursor.execute("select pg_advisory_lock(hashtextextended(%s, 0))", (key,))
-        options = ("--dataset", "green", "--month", "2023-01", "--source", workspace.source)
-        process = subprocess.Popen(
-            [forks.python(), "-m", "loader", "run", *map(str, options)],
-            cwd=PROJECT_DIR,
-            env=workspace.env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        waiting = next(line for line in process.stderr if "waiting" in line)
-        assert waiting == "waiting for another run's dbt build in this warehouse to end\n"
+        options = (*of("green", "2023-01"), "--source", workspace.source)
+        command = Command(workspace, "run", *options, python=forks.python())
+        said = command.wait_for("waiting").splitlines()
+        assert said[-1] == "waiting for another run's dbt build in this warehouse to end"
         cursor.execute("select to_regclass(%s)", (f"{workspace.tlc}.green_tripdata",))
         assert cursor.fetchone() == (None,)
     connection.close()
-    assert "merged" in process.communicate(timeout=120)[0]
-    assert process.returncode == 0
+    code, stdout, _ = command.ended(120)
+    assert (code, "merged" in stdout) == (0, True)

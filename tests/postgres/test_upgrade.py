@@ -9,6 +9,7 @@ import pytest
 from loader.settings import PROJECT_DIR
 from tests.conftest import Workspace, publish, succeeded
 from tests.exact import assert_same, expected, stored
+from tests.months import of
 
 pytestmark = [pytest.mark.slow, pytest.mark.empty_warehouse]
 
@@ -43,8 +44,7 @@ def made_before(workspace, version_before) -> tuple[str, ...]:
     """Two months of green in a warehouse of that version; gives the options that loaded them."""
     for month in MONTHS:
         publish(workspace.source, "green", month, 3_000)
-    options = ("--dataset", "green", "--month", MONTHS[0], "--to", MONTHS[1])
-    options += ("--source", str(workspace.source))
+    options = (*of("green", ":".join(MONTHS)), "--source", str(workspace.source))
     before = subprocess.run(
         [sys.executable, "-m", "loader", "run", *options],
         cwd=version_before,
@@ -90,28 +90,21 @@ def types_of_codes(workspace: Workspace) -> set[str]:
 
 def users_objects(workspace: Workspace) -> dict[str, object]:
     """What users built: what it is to Postgres, and what it shows."""
-    found = {}
-    for name in ("everything", "by_zone", "of_the_mart"):
-        view = f"{workspace.tlc}.{name}"
-        found[name] = (
-            workspace.query(
-                "select oid, relowner, relacl, reloptions from pg_class where oid = %s::regclass",
-                view,
-            ),
-            workspace.query(
-                "select attname, atttypid, attcollation from pg_attribute"
-                " where attrelid = %s::regclass order by attnum",
-                view,
-            ),
-            sorted(map(str, workspace.query(f"select * from {view}"))),
-        )
+    views = [f"{workspace.tlc}.{name}" for name in ("everything", "by_zone", "of_the_mart")]
+    found = {view: sorted(map(str, workspace.query(f"select * from {view}"))) for view in views}
+    found["relations"] = workspace.query(
+        "select oid, relowner, relacl, reloptions from pg_class"
+        " where oid = any(%s::regclass[]) order by oid",
+        [*views, f"{workspace.tlc}.green_tripdata"],
+    )
+    found["columns"] = workspace.query(
+        "select attname, atttypid, attcollation from pg_attribute"
+        " where attrelid = any(%s::regclass[]) order by attrelid, attnum",
+        views,
+    )
     found["indexes"] = workspace.query(
         "select indexdef from pg_indexes where schemaname = %s and tablename = 'green_tripdata'",
         workspace.tlc,
-    )
-    found["grants"] = workspace.query(
-        "select oid, relacl from pg_class where oid = %s::regclass",
-        f"{workspace.tlc}.green_tripdata",
     )
     return found
 

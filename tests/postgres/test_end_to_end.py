@@ -508,6 +508,7 @@ def test_rows_with_one_key_are_numbered_by_their_other_columns(workspace, datase
     assert row_ids(workspace, dataset, month) == wanted
 
 
+@pytest.mark.slow
 def test_rows_with_one_key_are_found_without_the_loaders_hint_too(workspace):
     path = publish(workspace.source, "yellow", "2023-02", 3_000)
     wanted = ids_of(expected(path, "yellow"), "yellow", "2023-02")

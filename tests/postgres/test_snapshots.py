@@ -192,6 +192,7 @@ def test_the_same_file_again_changes_no_row(workspace):
     assert workspace.relations() == size
 
 
+@pytest.mark.slow
 def test_an_upgrade_waits_for_who_began_before(workspace, tmp_path):
     publish(workspace.source, "green", MONTHS[0], ROWS)
     publish(workspace.source, "green", MONTHS[1], ROWS)

@@ -237,6 +237,7 @@ def doctor(roles: Roles, role: str, work: str, **env: str) -> str:
     return line
 
 
+@pytest.mark.slow
 def test_doctor_names_the_right_that_is_missing(roles):
     put(roles.owner, 10)
     raw, tlc = roles.owner.raw, roles.owner.tlc

@@ -165,8 +165,14 @@ def get_dataset(name: str) -> Dataset:
 
 
 @cache
+def record_tables() -> list[str]:
+    """Name the raw tables besides those of the trips, like `month_files`."""
+    return [one["name"] for one in _tables() if "meta" not in one.get("config", {})]
+
+
+@cache
 def record_columns(table: str) -> tuple[Column, ...]:
-    """Return the columns of a raw table besides those of the trips, like `month_files`."""
+    """Return the columns of one of the `record_tables`."""
     (found,) = (one for one in _tables() if one["name"] == table)
     return tuple(_column(column) for column in found["columns"])
 

@@ -210,9 +210,14 @@ class _Run:
             with place.stage("land"):
                 if file:
                     self.dbt.start()  # it is ready to build when the file has landed
-                versions = state.landed, state.merged
                 landing = land_month(
-                    settings, warehouse, file, *versions, reporter, keeps_rows=options.keep_raw
+                    settings,
+                    warehouse,
+                    file,
+                    state.landed,
+                    state.merged,
+                    reporter,
+                    keeps_rows=options.keep_raw,
                 )
                 landed = self._accepted(warehouse, landing.landed)
             is_new = state.merged is None or state.merged.sha256 != landed.sha256

@@ -1,4 +1,3 @@
-{#- GeoJSON as the warehouse's own type, where it has one without an extension. -#}
 {% macro as_geometry(geojson) -%}
     {{ return(adapter.dispatch('as_geometry', 'nyc_tlc')(geojson)) }}
 {%- endmacro %}

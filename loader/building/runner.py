@@ -268,6 +268,7 @@ def build_official(settings: Settings, model: str) -> None:
 
 def _run_dbt(settings: Settings, command: str, *arguments: str) -> int:
     """Run dbt in a process of its own; return its exit code."""
+    # By our interpreter, as the worker is: another may be first on the PATH of the script.
     dbt: list[str | Path] = [sys.executable, "-P", Path(sysconfig.get_path("scripts")) / "dbt"]
     options = ["--quiet", "--no-use-colors", command, "--target", settings.target]
     return subprocess.run([*dbt, *options, *arguments], check=False).returncode  # noqa: S603

@@ -57,8 +57,9 @@ def load(
             with warehouse.lock(one, reporter):
                 state = read_state(warehouse, one)
                 file = fetch_month(settings, one, state.landed, reporter, allow_empty=allow_empty)
-                before = state.landed, state.merged
-                landing = land_month(settings, warehouse, file, *before, reporter)
+                landing = land_month(
+                    settings, warehouse, file, state.landed, state.merged, reporter
+                )
             landed.append(one)
             if landing.changed and not landing.landed.suspect:
                 built = f"{{dataset: {dataset}, month: {one.text}}}"

@@ -28,7 +28,10 @@ from loader.terminal.commands import nyc_tlc
 from loader.terminal.words import count
 
 #: What `status` tells of a month beside TLC's own count.
-_OFFICIAL = [f"official_{one}" for one in ("trips", "difference", "share", "verdict")] + ["cause"]
+_OFFICIAL = (
+    *("official_trips", "official_difference", "official_share", "official_verdict"),
+    "cause",
+)
 
 
 @app.command()
@@ -156,13 +159,13 @@ def report_command(
             history = read_history(context.warehouse)
             text = page.render_history(history, context.settings.today)
         shown = count(len(history.months_there), "month")
-        _write(out or Path("report-all.html"), text, shown, history)
+        _write_and_tell(out or Path("report-all.html"), text, shown, history)
         return
     zones = read_shapes(shapes) if shapes else None
     with session(target, None) as context:
-        if not months and (newest := newest_month(context.warehouse)):
+        if months is None and (newest := newest_month(context.warehouse)):
             months = [newest]
-        if not months:
+        if months is None:
             print(f"no month has marts yet: try {nyc_tlc('run', *options.A_MONTH)}")
             return
         numbers = read_numbers(context.warehouse, months[0], months[-1])
@@ -174,10 +177,10 @@ def report_command(
             context.settings.today,
         )
     span = f"{format_month(months[0])}{f'-to-{to}' if to else ''}"
-    _write(out or Path(f"report-{span}.html"), text, numbers.title, numbers)
+    _write_and_tell(out or Path(f"report-{span}.html"), text, numbers.title, numbers)
 
 
-def _write(path: Path, text: str, title: str, shown: Numbers | History) -> None:
+def _write_and_tell(path: Path, text: str, title: str, shown: Numbers | History) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -109,7 +109,7 @@ def reporting(settings: Settings) -> Iterator[Reporter]:
 def months_of(dataset: str, month: str, to: str | None) -> list[Month]:
     """Check the options that name the dataset and its months."""
     get_dataset(dataset)
-    months = range_of(month, to) or []
+    months = _range(month, to)
     check_supported(dataset, months[0])
     return [Month(dataset, one) for one in months]
 
@@ -120,5 +120,9 @@ def range_of(month: str | None, to: str | None) -> list[dt.date] | None:
         if to:
             raise UsageError("--to goes with --month, the first month")
         return None
+    return _range(month, to)
+
+
+def _range(month: str, to: str | None) -> list[dt.date]:
     first = parse_month(month)
     return month_range(first, parse_month(to) if to else first)

@@ -33,7 +33,7 @@ from loader.errors import (
 )
 from loader.landing.conform import Conformer
 from loader.landing.postgres_copy import PostgresTarget, open_postgres
-from loader.landing.tlc_trips import landed_rows, raw_schema
+from loader.landing.tlc_trips import raw_schema, resource_of
 from loader.landing.zones import open_grid
 from loader.settings import Settings
 from loader.source.download import LocalFile
@@ -66,8 +66,9 @@ class _Target(Protocol):
             stage: begins a stage of the progress, which counts rows.
 
         Returns:
-            The id of the load package; how many rows landed; which rows of the file may share
-            their key, None if not computed or too many.
+            The id of the load package; the rows that its jobs loaded, or those of the file where
+            `commit_landing` counts them; which rows of the file may share their key, None if not
+            computed or too many.
         """
 
 
@@ -83,6 +84,10 @@ def load_file(
 
     Args:
         keeps_rows: the raw rows are to outlive a crash of the server.
+
+    Raises:
+        FileRefusedError: when the file is corrupt or breaks the contract.
+        WarehouseError: when the warehouse fails.
     """
     month = Month(file.dataset, file.month)
     label = month.label
@@ -156,8 +161,8 @@ def load_versions(
         try:
             _create_raw_tables(pipeline, schema, warehouse, table)
             for version in versions:
-                rows = landed_rows([version])
-                pipeline.extract(rows, schema=schema, loader_file_format=file_format)
+                resource = resource_of([version])
+                pipeline.extract(resource, schema=schema, loader_file_format=file_format)
                 pipeline.normalize()
                 pipeline.load()
         except (PipelineStepFailed, DatabaseException) as error:

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from types import SimpleNamespace
 from typing import Any, cast
 
 import dlt
@@ -165,7 +164,7 @@ class PostgresTarget:
             columns = ", ".join(f'"{name}"' for name in self._conformer.filled)
             cursor.copy_expert(
                 f"copy {table} ({columns}) from stdin (format binary, freeze)",
-                _stream(schema, batches, self._add_rows),
+                _Stream(_encoded(schema, batches, self._add_rows)),
             )
             if cursor.rowcount != rows:
                 counts = f"the part has {rows} rows, Postgres took {cursor.rowcount}"
@@ -264,23 +263,26 @@ def _raise_errors(copies: set[Future[None]]) -> None:
         copy.result()
 
 
-def _stream(
-    schema: pa.Schema, batches: list[pa.RecordBatch], on_rows: Callable[[int], None]
-) -> SimpleNamespace:
-    """Return batches as a file in COPY's binary format.
+class _Stream:
+    """Chunks as the file that psycopg2 reads.
 
-    psycopg2 reads it in the thread that runs the COPY, so an error of the encoder makes the COPY
-    fail: it can't end early in silence.
+    It reads in the thread that runs the COPY, so an error of the encoder makes the COPY fail: it
+    can't end early in silence.
     """
-    # A chunk as it is: psycopg2 sends what it gets, and cutting it to size would copy it.
-    # The encoder may keep a small batch back and give nothing: nothing would end the COPY.
-    chunks = filter(None, _encoded(schema, batches, on_rows))
-    return SimpleNamespace(read=lambda size: next(chunks, b""))
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        # The encoder may keep a small batch back and give nothing: nothing would end the COPY.
+        self._chunks = filter(None, chunks)
+
+    def read(self, size: int) -> bytes:
+        # A chunk as it is: psycopg2 sends what it gets, and cutting it to size would copy it.
+        return next(self._chunks, b"")
 
 
 def _encoded(
     schema: pa.Schema, batches: list[pa.RecordBatch], on_rows: Callable[[int], None]
 ) -> Iterator[bytes]:
+    """Encode batches in COPY's binary format."""
     encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
     yield encoder.write_header()
     while batches:

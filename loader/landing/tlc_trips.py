@@ -18,7 +18,14 @@ from dlt.common.schema.utils import new_table
 from dlt.extract import DltResource
 
 from loader.calendar import Month, parse_month
-from loader.datasets import Column, check_supported, datasets, get_dataset, record_columns
+from loader.datasets import (
+    Column,
+    check_supported,
+    datasets,
+    get_dataset,
+    record_columns,
+    record_tables,
+)
 from loader.errors import LoaderError
 from loader.landing.conform import Conformer
 from loader.landing.zones import open_grid
@@ -92,7 +99,7 @@ def _keep_shapes(settings: Settings) -> None:
 def raw_schema(conformer: Conformer | None = None) -> dlt.Schema:
     """Make the dlt schema of all raw tables: the contract's, and what a file has besides."""
     schema = dlt.Schema("nyc_tlc")
-    for name in ("month_files", "official_figures", "taxi_zone_shapes", "base_list"):
+    for name in record_tables():
         columns = [_hint(column) for column in record_columns(name)]
         schema.update_table(new_table(name, write_disposition="append", columns=columns))
     # BigQuery's partitions and clusters; Postgres' are made in postgres_copy.py.
@@ -122,10 +129,10 @@ def tlc_figures(source: str = TLC_CDN) -> Iterator[DltResource]:
     for found in map(figures.read, figures.addresses(source)):
         if found:
             versions.setdefault(found.resource, []).append(found)
-    yield from map(landed_rows, versions.values())
+    yield from map(resource_of, versions.values())
 
 
-def landed_rows(versions: Sequence[Version]) -> DltResource:
+def resource_of(versions: Sequence[Version]) -> DltResource:
     """Make a resource of versions of one file: their rows land now, and take none away."""
     table = versions[0].table
     columns = [column for column in record_columns(table) if column.name != "_dlt_load_id"]

@@ -130,7 +130,8 @@ def compare(
 ) -> Iterator[MonthState]:
     """Ask the source for months, one after the other, and compare with the warehouse.
 
-    A source that fails or blocks us is not asked any further.
+    Raises:
+        SourceError: when the source fails or blocks us; it is not asked any further.
     """
     for month in months:
         yield replace(

@@ -144,6 +144,10 @@ def read_states(
     Args:
         months: the months to read; None for all that the warehouse knows.
         for_reader: do without what a user who only reads the trips may not see: what is landed.
+
+    Raises:
+        NoRightError: when the user may not read the ledger, or what is landed.
+        WarehouseError: when a newer version of the loader wrote what is landed.
     """
     landed: dict[Month, FileVersion] = {}
     with suppress(NoRightError) if for_reader else nullcontext():

@@ -12,7 +12,7 @@ from loader.months.state import State
 from loader.report.numbers import Numbers
 from loader.report.pictures import Line, Panel, Picture, beside, heat, panels
 from loader.report.section import Section
-from loader.report.words import name, percent, round_percentage, sentences, whole
+from loader.report.words import axis_percentage, name, percent, sentences, whole
 from loader.terminal import words
 
 #: Shares of odd rows: what they are called, and what these rows have.
@@ -71,7 +71,7 @@ def _quality(numbers: Numbers) -> Section | None:
             (min(places), max(places)),
             places,
             places.__getitem__,
-            round_percentage,
+            axis_percentage,
             max((row[column] or 0) * 100 for row in numbers.quality),
             "{:.2f}%".format,
             height=80,
@@ -138,13 +138,9 @@ def _newest(numbers: Numbers) -> dict[str, dict[str, Any]]:
 def _calendar(numbers: Numbers) -> Section:
     here = {state.month: state.here for state in numbers.states if state.here != State.ABSENT}
     kinds = {
-        month: "republished"
-        if month in numbers.republished
-        else "merged"
-        if state == State.MERGED
-        else "landed"
-        for month, state in here.items()
+        month: "merged" if state == State.MERGED else "landed" for month, state in here.items()
     }
+    kinds |= {month: "republished" for month in numbers.republished if month in here}
     years = {
         dataset: sorted({month.month.year for month in here if month.dataset == dataset})
         for dataset in sorted({month.dataset for month in here})

@@ -45,7 +45,7 @@ class Table:
 
     Attributes:
         name: its name.
-        schema: of a warehouse whose schemas have no prefix.
+        schema: of a warehouse whose schemas have no prefix; for readers of the dictionary.
         kind: trips, marts, ledger, official or lookup.
         is_view: whether its rows follow from other tables.
         description: what a row is.

@@ -4,7 +4,7 @@ import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from operator import itemgetter
 from typing import Any
 
@@ -16,12 +16,12 @@ from loader.report.numbers import AIRPORTS, LEAST_TRIPS, Rows, is_app, read_rows
 from loader.report.pictures import HOURS, Line, Panel, Picture, Scale, heat, over_hours, panels
 from loader.report.section import Card, Section, table_of
 from loader.report.words import (
+    axis_percentage,
     dollars,
     few,
     listed,
     name,
     percentage,
-    round_percentage,
     sentences,
     share,
     whole,
@@ -94,11 +94,12 @@ class History:
             name_months(month for month in self.unbuilt if month.dataset == dataset)
             for dataset in sorted({month.dataset for month in self.unbuilt})
         ]
-        lack = f"{words.count(len(self.unbuilt), 'month')} lack{'s' * (len(self.unbuilt) == 1)}"
-        marts = f"the marts of this version: {nyc_tlc('marts')}"
-        return [f"{lack} {marts} ({'; '.join(by_dataset)})"]
+        verb = "lacks" if len(self.unbuilt) == 1 else "lack"
+        months = words.count(len(self.unbuilt), "month")
+        said = f"{months} {verb} the marts of this version"
+        return [f"{said}: {nyc_tlc('marts')} ({'; '.join(by_dataset)})"]
 
-    @property
+    @cached_property
     def trips_a_day(self) -> Series:
         """Mean trips a day, by dataset and month."""
         return {
@@ -276,7 +277,7 @@ def _apps(history: History) -> Section | None:
             for who, own in shares.items()
             if max(own.values()) >= 1
         ],
-        round_percentage,
+        axis_percentage,
         is_compared=True,
     )
 
@@ -303,7 +304,7 @@ def _recovery(history: History) -> Section | None:
         "Recovery after 2020",
         sentences(*said, "of the trips of the same month of 2019"),
         [(f"{name(dataset)}, % of 2019", {dataset: own}) for dataset, own in found.items()],
-        round_percentage,
+        axis_percentage,
         is_compared=True,
     )
 
@@ -337,7 +338,7 @@ def _tips(history: History) -> Section | None:
     hours = over_hours(
         "tip in % of the fare, by hour of all months",
         [Line(dataset, own, dataset) for dataset, own in by_hour.items()],
-        round_percentage,
+        axis_percentage,
         max((tip for own in by_hour.values() for tip in own.values()), default=0.0),
         percentage,
     )
@@ -349,7 +350,7 @@ def _tips(history: History) -> Section | None:
             "tips are of taxi trips by card and all trips of apps: tips in cash are in no file",
         ),
         [("tip in % of the fare, by month", by_month)],
-        round_percentage,
+        axis_percentage,
         percentage,
         more=[hours] if by_hour else [],
     )
@@ -441,7 +442,7 @@ def _boroughs(history: History) -> Section | None:
             ),
         ),
         [(f"{borough}, % of the trips", own) for borough, own in shares.items()],
-        round_percentage,
+        axis_percentage,
         is_compared=True,
     )
 
@@ -455,7 +456,7 @@ def _nights(history: History) -> Section | None:
 
     nights = _series(history.nights, percent_of)
     what, note = "% of the trips that begin at night", "trips that begin from 20:00 to 6:00"
-    return _measure("nights", "Night and day", what, nights, round_percentage, percentage, note)
+    return _measure("nights", "Night and day", what, nights, axis_percentage, percentage, note)
 
 
 def _airports(history: History) -> Section | None:
@@ -483,7 +484,7 @@ def _fee(history: History) -> Section | None:
     }
     title, what = "The congestion fee of 2025", "% of the trips that paid the fee"
     note = "trips that paid the fee of the congestion zone"
-    return _measure("fee", title, what, paid, round_percentage, percentage, note)
+    return _measure("fee", title, what, paid, axis_percentage, percentage, note)
 
 
 def _waits(history: History) -> Section | None:

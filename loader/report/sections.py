@@ -22,6 +22,7 @@ from loader.report.pictures import (
 from loader.report.section import Card, Mark, Section, table_of
 from loader.report.shapes import Shapes
 from loader.report.words import (
+    axis_percentage,
     change,
     dollars,
     few,
@@ -30,7 +31,6 @@ from loader.report.words import (
     names_of,
     percent,
     percentage,
-    round_percentage,
     sentences,
     share,
     whole,
@@ -417,14 +417,19 @@ def _paid(numbers: Numbers) -> Section | None:
         return None
     there = {label for own in parts.values() for label in own}
     labels = [label for label in (*PARTS.values(), DIFFERENCE) if label in there]
-    _, rows = table_of("", parts, labels, str, dollars)
     most = max(max(own.values()) for own in parts.values())
     return Section(
         "paid",
         "What a passenger pays",
         sentences(*said),
         ["dollars a trip", *map(name, parts)],
-        [*rows, ["in all", *map(dollars, prices.values())]],
+        [
+            *(
+                [label, *(dollars(own[label]) if label in own else "" for own in parts.values())]
+                for label in labels
+            ),
+            ["in all", *map(dollars, prices.values())],
+        ],
         marks={
             (n, m): Mark(dataset, max(own[label], 0) / most)
             for n, label in enumerate(labels)
@@ -506,7 +511,7 @@ def _tips(numbers: Numbers) -> Section | None:
         "Tips by hour",
         sentences(_which_tips(percents), *said),
         *table_of("hour", percents, _HOURS, "{}:00".format, percentage),
-        _by_hour(shown, round_percentage, percentage),
+        _by_hour(shown, axis_percentage, percentage),
         is_folded=not large,
     )
 

@@ -31,21 +31,30 @@ def read_shapes(path: Path) -> Shapes:
         UsageError: when it isn't that.
     """
     try:
-        if path.suffix == ".zip":
-            from loader.source.shapes import parse  # pyproj, which takes its time to import
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"--shapes {path}: {error.strerror}") from error
+    return _of_zip(path, content) if path.suffix == ".zip" else _of_geojson(path, content)
 
-            zones = parse(path.read_bytes(), str(path)).zones
-            return draw((number, zone.shape) for number, zone in zones.items())
-        features: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["features"]
+
+def _of_zip(path: Path, content: bytes) -> Shapes:
+    from loader.source.shapes import parse  # pyproj, which takes its time to import
+
+    try:
+        zones = parse(content, str(path)).zones
+    except FileRefusedError as error:
+        raise UsageError(f"--shapes {error}") from error
+    return draw((number, zone.shape) for number, zone in zones.items())
+
+
+def _of_geojson(path: Path, content: bytes) -> Shapes:
+    try:
+        features: list[dict[str, Any]] = json.loads(content)["features"]
         named = [
             (int({n.lower(): v for n, v in one["properties"].items()}["locationid"]), one)
             for one in features
         ]
         found = [(zone, shapely.from_geojson(json.dumps(one["geometry"]))) for zone, one in named]
-    except OSError as error:
-        raise UsageError(f"--shapes {path}: {error.strerror}") from error
-    except FileRefusedError as error:
-        raise UsageError(f"--shapes {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, shapely.GEOSException) as error:
         raise UsageError(
             f"--shapes {path}: not a GeoJSON file of zones: each feature needs a LocationID"

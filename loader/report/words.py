@@ -4,9 +4,6 @@ from collections.abc import Iterable, Sequence
 
 from loader.datasets import get_dataset
 
-#: Write a percentage, and one of an axis, whose steps are round.
-percentage, round_percentage = "{:.1f}%".format, "{:g}%".format
-
 
 def name(dataset: str) -> str:
     """Name a dataset in a sentence, in the plural."""
@@ -16,6 +13,16 @@ def name(dataset: str) -> str:
 def whole(value: float) -> str:
     """Write a count."""
     return f"{value:,.0f}"
+
+
+def percentage(value: float) -> str:
+    """Write a percentage, with one decimal."""
+    return f"{value:.1f}%"
+
+
+def axis_percentage(value: float) -> str:
+    """Write a percentage of an axis, whose steps are round numbers."""
+    return f"{value:g}%"
 
 
 def dollars(value: float, cents: bool = True) -> str:

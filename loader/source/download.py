@@ -37,7 +37,9 @@ _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,15})-[0-9]{1,15}/([0-9]{1,15})")
 
 @dataclass(frozen=True)
 class LocalFile(PublishedFile):
-    """A month file on this machine, checked. The rest is of these very bytes, which may be newer.
+    """A month file on this machine, checked.
+
+    Size, ETag and time are of these bytes, which may be newer than what the source said at first.
 
     Attributes:
         path: where it is. In place for a folder source: not ours to delete.
@@ -85,10 +87,10 @@ def fetch(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if sha256 := _kept(path, file.etag):
-            return _checked(file, path, sha256, allow_empty)
+            return _checked(file, path, allow_empty, sha256)
         transfer = _HttpTransfer if is_http(file.url) else _BucketTransfer
         served = transfer(file, part, progress).run()
-        local = _checked(served, part.path, _sha256(part.path), allow_empty)
+        local = _checked(served, part.path, allow_empty)
         # The stamp first: after a kill in between, the next run uses the complete partial file.
         _stamp_path(path).write_bytes(_stamp(local.sha256, served.etag))
         part.path.replace(path)
@@ -269,23 +271,25 @@ def _stamp(sha256: str, etag: str | None) -> bytes:
 def _read_in_place(file: PublishedFile, allow_empty: bool) -> LocalFile:
     path = Path(file.url)
     try:
-        return _checked(file, path, _sha256(path), allow_empty)
+        return _checked(file, path, allow_empty)
     except OSError as error:
         raise SourceError(
             f"{file.label}: can't read {path}: {error.strerror or error}; check the source folder"
         ) from error
 
 
-def _checked(file: PublishedFile, path: Path, sha256: str, allow_empty: bool) -> LocalFile:
-    """Describe a file that is whole, readable and not empty."""
+def _checked(
+    file: PublishedFile, path: Path, allow_empty: bool, sha256: str | None = None
+) -> LocalFile:
+    """Check that a file is whole, readable and not empty, and describe it."""
     rows = (_rows_of_csv if file.format == "csv" else _rows_of_parquet)(path, file)
     if rows == 0 and not allow_empty:
         raise FileRefusedError(
             f"{file.label}: an empty file, zero rows ({redact(file.url)}); run again when TLC has"
             " republished it, or with --allow-empty if the month is to be empty"
         )
-    here = {"path": path, "sha256": sha256, "rows": rows, "size": path.stat().st_size}
-    return LocalFile(**(vars(file) | here))
+    described = vars(file) | {"size": path.stat().st_size}
+    return LocalFile(**described, path=path, sha256=sha256 or _sha256(path), rows=rows)
 
 
 def _rows_of_csv(path: Path, file: PublishedFile) -> int:

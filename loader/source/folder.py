@@ -1,6 +1,7 @@
 """Month files in a folder: of this machine, or of a bucket."""
 
 import datetime as dt
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,9 +21,9 @@ def path_of(address: str) -> Path:
     return Path(url2pathname(urlsplit(address).path) if is_url else address).absolute()
 
 
-def modified_at(path: Path) -> dt.datetime:
+def modified_at(stat: os.stat_result) -> dt.datetime:
     """Return when a file was last changed, as naive UTC."""
-    return dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC).replace(tzinfo=None)
+    return dt.datetime.fromtimestamp(stat.st_mtime, dt.UTC).replace(tzinfo=None)
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,9 @@ class FolderSource:
             for suffix in SUFFIXES:
                 path = self.folder / file_name(dataset, month, suffix)
                 with suppress(FileNotFoundError):
-                    size, modified = path.stat().st_size, modified_at(path)
-                    return PublishedFile(dataset, month, path.name, str(path), size, None, modified)
+                    stat = path.stat()
+                    about = stat.st_size, None, modified_at(stat)
+                    return PublishedFile(dataset, month, path.name, str(path), *about)
         return None
 
     def months(self, dataset: str) -> list[dt.date]:

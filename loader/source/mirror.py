@@ -67,17 +67,20 @@ def mirror_months(
     done: list[Month] = []
     reporter.if_stopped(lambda: [how_far(months, done, "mirrored")])
 
+    is_only = len(months) == 1
+
     def attempt(month: Month) -> Outcome:
         started = time.monotonic()
         try:
             outcome = run.copy(month)
-            if outcome.state == "not published" and len(months) == 1:
-                raise NotPublishedError(f"{month.label} is not at {redact(settings.source)}")
-            done.append(month)
         except LoaderError as error:
-            if len(months) == 1:
+            if is_only:
                 raise
             outcome = Outcome(month, "failed", error=error)
+        else:
+            if is_only and outcome.state == "not published":
+                raise NotPublishedError(f"{month.label} is not at {redact(settings.source)}")
+            done.append(month)
         _report(reporter, outcome, started)
         return outcome
 

@@ -2,7 +2,8 @@
 
 import datetime as dt
 import hashlib
-from dataclasses import dataclass, fields
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from loader.errors import NotPublishedError, SourceError
@@ -23,7 +24,7 @@ class WholeFile(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Version:
+class Version(ABC):
     """A version of a file that is published besides the trips.
 
     Attributes:
@@ -45,14 +46,19 @@ class Version:
         """The name of its resource in dlt."""
         return self.table
 
+    @abstractmethod
     def rows(self) -> list[dict[str, object]]:
         """Return what the warehouse records of it."""
-        raise NotImplementedError
 
     def about(self) -> dict[str, object]:
         """Return what the warehouse records of the version beside each of its rows."""
-        recorded = {field.name: getattr(self, field.name) for field in fields(Version)}
-        return {"source_url": recorded.pop("url"), **recorded}
+        return {
+            "source_url": self.url,
+            "etag": self.etag,
+            "last_modified": self.last_modified,
+            "file_bytes": self.file_bytes,
+            "sha256": self.sha256,
+        }
 
 
 def version_fields(
@@ -95,7 +101,8 @@ def read_whole(address: str, etag: str | None, setting: str) -> WholeFile | None
         return WholeFile(content, redact(address), found.etag, found.last_modified)
     path = path_of(address)
     try:
-        return WholeFile(path.read_bytes(), str(path), None, modified_at(path))
+        modified = modified_at(path.stat())
+        return WholeFile(path.read_bytes(), str(path), None, modified)
     except OSError as error:
         raise SourceError(
             f"can't read {error.filename or path}: {error.strerror or error}; check {setting}"

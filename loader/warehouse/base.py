@@ -68,7 +68,8 @@ class Warehouse(Protocol):
         """Replace the month's landed version, in one transaction: its rows and its record.
 
         Raises:
-            ReconciliationError: when there are fewer rows than the record says; nothing is changed.
+            ReconciliationError: when another number of rows landed than the file has; nothing is
+                changed.
         """
 
     def update_record(self, landed: FileVersion) -> None:

@@ -308,13 +308,14 @@ class PostgresWarehouse(Warehouse):
 
     def _missing_right(self, work: str) -> str | None:
         """Name the right that the work needs and the user lacks; None when all is granted."""
-        raw: tuple[str, ...] = (self._raw,)
-        own = {"load": raw, "build": self._built, "run": raw + self._built}
-        read = {"load": (self._final, "file_ledger"), "build": (self._raw, "%")}
-        missing = [self._missing_on_own(schema) for schema in own[work]]
-        if work in read:
-            missing.append(self._missing_on_read(*read[work]))
-        return next(filter(None, missing), None)
+        created: tuple[str, ...] = (self._raw,) if work != "build" else ()
+        created += self._built if work != "load" else ()
+        for schema in created:
+            if missing := self._missing_on_own(schema):
+                return missing
+        if work == "load":
+            return self._missing_on_read(self._final, "file_ledger")
+        return self._missing_on_read(self._raw, "%") if work == "build" else None
 
     def _missing_on_own(self, schema: str) -> str | None:
         """Name what keeps the user from creating, changing and dropping tables in a schema."""
@@ -377,7 +378,7 @@ class PostgresWarehouse(Warehouse):
         return self._scalar("select to_regclass(%s) is not null", f"{schema}.{table}")
 
     def _rows(self, query: str, *args: Any, **names: sql.Composable) -> list[dict[str, Any]]:
-        """Run a statement, in which {name} stands for a name; return the rows, if it has any."""
+        """Run a statement, in which {name} stands for a piece of SQL; return its rows, if any."""
         with self.connection.cursor(cursor_factory=RealDictCursor) as cursor:
             cursor.execute(sql.SQL(query).format(**names) if names else query, args)
             return [dict(row) for row in cursor.fetchall()] if cursor.description else []

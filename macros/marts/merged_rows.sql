@@ -1,4 +1,3 @@
-{#- The last CTE and the query of a mart of months: its rows, with the merge that they count. -#}
 {% macro merged_rows(rows, months) %}
 -- In the statement that reads the trips: so both are of one merge, whatever is merged meanwhile.
 versioned as (

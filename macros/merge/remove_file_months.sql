@@ -1,5 +1,5 @@
-{#- `nyc-tlc remove`: removes months of a dataset from the trips table and the marts, and records it in
-    the ledger, in one transaction. -#}
+{#- `nyc-tlc remove`: removes months (YYYY-MM) of a dataset from the trips table and the marts, and records
+    it in the ledger, in one transaction. -#}
 {% macro remove_file_months(dataset, months) %}
     {%- set table, ledger = ref(dataset ~ '_tripdata'), ref('file_ledger') -%}
     {#- A ledger of an earlier version. -#}

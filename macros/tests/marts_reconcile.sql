@@ -1,5 +1,6 @@
 {#- The trips of a mart are the ledger's rows, in each month that this build changes. The last mart of
-    a month is built when all have them; on BigQuery the answer is that of before (ask_once). -#}
+    a month is built when all have them; on BigQuery the answer is that of before (ask_once). `rows_sql` says
+    how many rows of the file a row of the mart counts. -#}
 {% test marts_reconcile(model, rows_sql='trips + reversals', is_last=false) %}
     {%- set months = months_of_marts(has_marts=flags.WHICH != 'build' or is_last and target.type != 'bigquery') %}
 with

@@ -97,7 +97,7 @@ class Year:
         code = steps[-1].returncode
         wanted = [step["name"] for step in jobs()["sync"]["steps"] if "run" in step]
         if code:
-            wanted = wanted[: wanted.index("Sync") + 1]
+            wanted = wanted[: wanted.index("Sync, and report on the newest month") + 1]
         assert len(steps) == len(wanted)
         if not code:
             assert (self.checkout / "report.html").exists()
